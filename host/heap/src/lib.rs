@@ -1,0 +1,1 @@
+//! Cells, mutators, barrier, handshakes, proof and reclaim: a heap whose collector is somebody else.

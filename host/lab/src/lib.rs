@@ -1,0 +1,1 @@
+//! Workloads: git repositories, plain graphs and synthetic churn, driven through real mutators.

@@ -1,0 +1,1 @@
+//! A running node: heap, strategy, collector thread, control socket and metrics, wired together.

@@ -1,0 +1,1 @@
+//! The built-in strategies, compiled to WebAssembly by this crate's build script.

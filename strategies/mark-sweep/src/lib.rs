@@ -1,0 +1,1 @@
+//! The mark-sweep strategy.
