@@ -1,1 +1,18 @@
 //! Arena, columns, slabs and elastic pools: the memory of a node, and all unsafe code that it needs.
+//!
+//! Everything handed out by this crate is zeroed, mapped, and reached through atomics only, so that a bug in another crate can read a wrong
+//! value but can never be undefined behaviour and never be a segmentation fault.
+//!
+//! In reading order:
+//!
+//! * [`MemoryError`]: what can go wrong, and what to do then;
+//! * [`fence`]: a fence that costs nothing on the hot side and a system call on the rare side;
+//! * [`Region`] and [`Column`]: a mapped range, and typed views of it; shared ones can be mapped a second time by somebody else.
+
+mod error;
+pub mod fence;
+mod os;
+mod region;
+
+pub use error::MemoryError;
+pub use region::{Column, Element, Region};

@@ -1,0 +1,19 @@
+//! The one door to the operating system: a [`Mapping`] is a zeroed range of memory that this process owns.
+//!
+//! `linux.rs` asks the kernel; `simulated.rs` takes the memory from the global allocator, so that Miri can watch every access. Both have the same face.
+
+#[cfg(not(miri))]
+mod linux;
+#[cfg(miri)]
+mod simulated;
+
+#[cfg(not(miri))]
+pub(crate) use linux::Mapping;
+#[cfg(miri)]
+pub(crate) use simulated::Mapping;
+
+/// The unit in which memory is given back to the kernel.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// The unit of huge pages: mappings at least this large are aligned to it.
+pub(crate) const HUGE_PAGE_BYTES: u64 = 2 << 20;
