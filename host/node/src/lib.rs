@@ -1,1 +1,3 @@
-//! A running node: heap, strategy, collector thread, control socket and metrics, wired together.
+//! A running node.
+pub mod limits;
+pub mod swap;

@@ -1,0 +1,46 @@
+//! Every bound of this crate, with the arithmetic that ties them.
+
+use std::time::Duration;
+
+/// Strategies that have served soundly and whose code is kept, so that one can return: the present one and two before it.
+pub const SOUND_MAX: usize = 3;
+
+/// Cycles that a strategy serves before its predecessor is let go.
+pub const PROBATION_CYCLES: u32 = 3;
+
+/// Cycles that one shadow run may last.
+pub const SHADOW_CYCLES_MAX: u32 = 10_000;
+
+/// Journal records that are kept in memory: a swap writes about six.
+pub const JOURNAL_RECORDS: usize = 1024;
+
+/// Events that a subscriber may lag behind before some are skipped, which it is told.
+pub const EVENTS_PENDING: usize = 4096;
+
+/// Requests that may wait for the collector thread.
+pub const REQUESTS_PENDING: usize = 64;
+
+/// Longest strategy file that is read. The plugin host has a bound of its own on what it compiles.
+pub const STRATEGY_BYTES_MAX: u64 = 256 << 20;
+
+/// Longest line of the control protocol in bytes: a request is a name, a path and a few options.
+pub const CONTROL_LINE_BYTES: usize = 64 * 1024;
+
+/// Longest answer of the control protocol in bytes: 1024 journal records of at most 4 KiB.
+pub const CONTROL_ANSWER_BYTES: usize = 4 << 20;
+
+/// Connections to the control socket at once.
+pub const CONTROL_CONNECTIONS: usize = 16;
+
+/// How long a connection to the control socket may take to send its request.
+pub const CONTROL_REQUEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Connections to the metrics address at once.
+pub const METRICS_CONNECTIONS: usize = 16;
+
+/// Scheduling nice value of the collector thread. A thread of nice 5 has weight 335 against 1024: where it shares a processor with one
+/// mutator it gets a quarter of it, which is the default share.
+pub const COLLECTOR_NICE: i32 = 5;
+
+/// How long a swap in probation or a shadow run waits for a cycle to happen by itself before it begins one.
+pub const WAITING_IDLE: Duration = Duration::from_secs(1);
