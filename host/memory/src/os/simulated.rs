@@ -39,7 +39,9 @@ impl Mapping {
     }
 
     pub(crate) fn shared(_name: &str, bytes: usize) -> Result<Mapping, MemoryError> {
-        Ok(Mapping { shared: true, ..Mapping::private(bytes)? })
+        let mut mapping = Mapping::private(bytes)?;
+        mapping.shared = true;
+        Ok(mapping)
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
