@@ -1,1 +1,56 @@
 //! Cells, mutators, barrier, handshakes, proof and reclaim: a heap whose collector is somebody else.
+//!
+//! ```text
+//! mutator ──▶ heap ──▶ barrier log ──▶ strategy ──▶ verdict ──▶ proof ──▶ quarantine ──▶ reclaim
+//! ```
+//!
+//! Modules in reading order; each imports only what stands above it.
+//!
+//! Architecture invariant: this crate knows nothing of WebAssembly, of async runtimes and of networks, and contains no unsafe code.
+
+#![forbid(unsafe_code)]
+
+pub mod limits;
+mod sync;
+
+mod handle;
+pub mod strategy;
+
+mod columns;
+mod graph;
+mod payload;
+
+mod cells;
+mod decision;
+mod error;
+mod roots;
+mod signal;
+
+mod handshake;
+mod heap;
+mod mutator;
+
+mod proof;
+mod reclaim;
+mod report;
+
+mod cycle;
+pub mod pacer;
+mod why;
+
+pub use cycle::{Collector, CycleRequest, Pace, Slice};
+pub use decision::{DecisionRecord, Rule};
+pub use error::{Gone, HeapError};
+pub use gc_memory::MemoryError; pub use slab_stub::SlabConfig; pub mod slab_stub;
+pub use graph::{Graph, PlaneLayout};
+pub use handle::{Handle, HandleSyntax};
+pub use heap::{Heap, HeapConfig, Quarantine};
+pub use mutator::{Local, Mutator, Pin, Scope};
+pub use proof::Violation;
+pub use reclaim::Freed;
+pub use report::{CycleEnd, CycleReport, HeapStats, Holdups, ShadowReport, cell_bytes};
+pub use signal::{Signal, Wake};
+pub use strategy::{
+    Cause, Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,
+};
+pub use why::{RootKind, Why};

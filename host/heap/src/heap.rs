@@ -1,0 +1,290 @@
+//! The heap: the two planes, who works on them, and the counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::slab_stub::{SlabConfig, Slabs};
+
+use crate::cells::CellSpace;
+use crate::columns::Columns;
+use crate::decision::{DecisionRecord, Decisions};
+use crate::error::{Gone, HeapError};
+use crate::graph::Graph;
+use crate::handle::Handle;
+use crate::handshake::Registry;
+use crate::limits::{BLOCK_CELLS, CAPACITY_MAX, CAPACITY_MIN, CELL_BYTES};
+use crate::mutator::Mutator;
+use crate::roots::Roots;
+use crate::signal::Signal;
+use crate::sync::{Mutex, lock};
+
+/// What happens to condemned cells before their memory is used again.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Quarantine {
+    /// They are freed in the cycle that condemned them. Nothing can be restored.
+    Off,
+    /// They wait until the next verdict was proved.
+    UntilNextProof,
+    /// They wait this long, and then for the next cycle.
+    For(Duration),
+}
+
+/// What a heap is made with.
+#[derive(Debug, Clone)]
+pub struct HeapConfig {
+    /// Most bytes that cells (32 each) and payload blocks may take together. Address space for all of it is reserved at once, memory is used
+    /// as it is needed. Default 1 GiB.
+    pub limit_bytes: u64,
+    /// Most cells; default `limit_bytes / 32`. Rounded up to a multiple of 4096.
+    pub cell_capacity: Option<u32>,
+    /// This node's number in handles.
+    pub node: u32,
+    /// This node's incarnation in handles.
+    pub incarnation: u64,
+    /// Default [`Quarantine::UntilNextProof`].
+    pub quarantine: Quarantine,
+    /// Whether verdicts are proved before they are executed. Off is for measuring what the proof costs: a wrong strategy then loses objects.
+    pub proof: bool,
+    /// Whether a verdict of a few cells may wait for later ones, to share one proof with them.
+    pub share_proofs: bool,
+    /// How long an allocation waits for the collector when the heap is full, before it answers [`HeapError::Full`]. Default 2 s.
+    pub full_wait: Duration,
+    /// Payload memory. Its arena is made as large as `limit_bytes`.
+    pub slabs: SlabConfig,
+}
+
+impl Default for HeapConfig {
+    fn default() -> HeapConfig {
+        HeapConfig {
+            limit_bytes: 1 << 30,
+            cell_capacity: None,
+            node: 0,
+            incarnation: 1,
+            quarantine: Quarantine::UntilNextProof,
+            proof: true,
+            share_proofs: true,
+            full_wait: Duration::from_secs(2),
+            slabs: SlabConfig::default(),
+        }
+    }
+}
+
+impl HeapConfig {
+    /// A heap of `limit_bytes` with defaults for the rest.
+    #[must_use]
+    pub fn with_limit(limit_bytes: u64) -> HeapConfig {
+        HeapConfig { limit_bytes, ..HeapConfig::default() }
+    }
+
+    fn capacity(&self) -> Result<u32, HeapError> {
+        let wanted = match self.cell_capacity {
+            Some(cells) => u64::from(cells),
+            None => self.limit_bytes / CELL_BYTES,
+        };
+        if self.limit_bytes < u64::from(CAPACITY_MIN) * CELL_BYTES {
+            return Err(HeapError::Config {
+                what: format!("a heap of {} bytes is too small", self.limit_bytes),
+                remedy: "give it at least 128 KiB",
+            });
+        }
+        let block = u64::from(BLOCK_CELLS);
+        let capacity = wanted.clamp(block, u64::from(CAPACITY_MAX)).next_multiple_of(block);
+        Ok(capacity.min(u64::from(CAPACITY_MAX)) as u32)
+    }
+}
+
+/// Bytes in use as the pacer and the limit count them.
+#[derive(Default)]
+pub(crate) struct Usage {
+    pub(crate) cells: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// The pacer's goal in bytes; reaching it wakes the collector.
+    pub(crate) goal_bytes: AtomicU64,
+}
+
+/// Counts over the life of a heap, kept by reclaim.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) condemned_objects: AtomicU64,
+    pub(crate) condemned_cells: AtomicU64,
+    pub(crate) freed_objects: AtomicU64,
+    pub(crate) freed_cells: AtomicU64,
+    pub(crate) freed_bytes: AtomicU64,
+    pub(crate) quarantined_cells: AtomicU64,
+    pub(crate) cycles: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) withheld_cells: AtomicU64,
+}
+
+pub(crate) struct Inner {
+    /// Told apart from other heaps of this process, so that a local of one is not used in another.
+    pub(crate) tag: u32,
+    pub(crate) config: HeapConfig,
+    pub(crate) started: Instant,
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) columns: Columns,
+    pub(crate) space: CellSpace,
+    pub(crate) slabs: Arc<Slabs>,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) roots: Mutex<Roots>,
+    pub(crate) decisions: Mutex<Decisions>,
+    /// The running grace epoch: rises once per cycle.
+    pub(crate) grace: AtomicU64,
+    pub(crate) usage: Usage,
+    pub(crate) totals: Totals,
+    pub(crate) signal: Signal,
+}
+
+/// A heap. Clones are the same heap.
+#[derive(Clone)]
+pub struct Heap {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Heap {
+    /// Reserves the memory of a heap.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError::Config`] for a limit that is too small, [`HeapError::Memory`] when the system refuses the address space.
+    pub fn new(config: HeapConfig) -> Result<Heap, HeapError> {
+        static NEXT_TAG: AtomicU32 = AtomicU32::new(1);
+        let capacity = config.capacity()?;
+        let slabs = Slabs::new(SlabConfig { arena_bytes: config.limit_bytes, ..config.slabs.clone() })?;
+        let usage = Usage { goal_bytes: AtomicU64::new(u64::MAX), ..Usage::default() };
+        Ok(Heap {
+            inner: Arc::new(Inner {
+                tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
+                started: Instant::now(),
+                graph: Graph::new(capacity)?,
+                columns: Columns::new(capacity)?,
+                space: CellSpace::new(capacity),
+                slabs,
+                registry: Mutex::new(Registry::new()),
+                roots: Mutex::new(Roots::default()),
+                decisions: Mutex::new(Decisions::default()),
+                grace: AtomicU64::new(1),
+                usage,
+                totals: Totals::default(),
+                signal: Signal::default(),
+                config,
+            }),
+        })
+    }
+
+    /// A mutator for the calling thread, or for one that it is sent to.
+    #[must_use]
+    pub fn mutator(&self) -> Mutator {
+        Mutator::register(&self.inner)
+    }
+
+    /// The plane that strategies see.
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.inner.graph
+    }
+
+    /// What the heap was made with.
+    #[must_use]
+    pub fn config(&self) -> &HeapConfig {
+        &self.inner.config
+    }
+
+    /// Where the collector thread waits for work.
+    #[must_use]
+    pub fn signal(&self) -> &Signal {
+        &self.inner.signal
+    }
+
+    /// The decision records that are kept, oldest first.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<DecisionRecord> {
+        lock(&self.inner.decisions).all()
+    }
+
+    /// Sets the number of bytes in use at which the collector is woken.
+    pub fn set_goal_bytes(&self, bytes: u64) {
+        self.inner.usage.goal_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes in use, cells and payloads together, as the limit counts them. Up to 64 KiB per mutator may not be counted yet.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.inner.usage.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Names of the named roots with the handles of what they hold.
+    #[must_use]
+    pub fn named_roots(&self) -> Vec<(String, Handle)> {
+        let roots = lock(&self.inner.roots);
+        roots.names().map(|(name, cell)| (name.to_owned(), self.inner.handle(cell))).collect()
+    }
+
+    /// Lets the payload memory shrink when it has been idle. Call now and then; the collector thread of a node does.
+    pub fn tick(&self) {
+        self.inner.slabs.tick(self.inner.started.elapsed());
+    }
+}
+
+impl Inner {
+    pub(crate) fn capacity(&self) -> u32 {
+        self.graph.capacity()
+    }
+
+    pub(crate) fn handle(&self, cell: u32) -> Handle {
+        Handle {
+            node: self.config.node,
+            incarnation: self.config.incarnation,
+            cell,
+            generation: self.columns.generation[cell as usize].load(Ordering::Relaxed),
+        }
+    }
+
+    /// The cell of the live object that a handle names.
+    pub(crate) fn locate(&self, handle: Handle) -> Option<u32> {
+        let here = handle.node == self.config.node && handle.incarnation == self.config.incarnation;
+        let cell = handle.cell;
+        // The bit before the generation: whoever sees the bit of a later object in the same cell sees its generation too.
+        (here
+            && cell != 0
+            && cell < self.capacity()
+            && crate::graph::has(self.graph.allocated(), cell)
+            && self.columns.generation[cell as usize].load(Ordering::Acquire) == handle.generation
+            && !self.columns.is_extension(cell))
+        .then_some(cell)
+    }
+
+    /// Says that a handle leads nowhere, and why if that is known.
+    pub(crate) fn gone(&self, handle: Handle) -> Gone {
+        Gone { handle, decision: self.decision_on(handle) }
+    }
+
+    fn decision_on(&self, handle: Handle) -> Option<DecisionRecord> {
+        let here = handle.node == self.config.node && handle.incarnation == self.config.incarnation;
+        if !here || handle.cell == 0 || handle.cell >= self.capacity() {
+            return None;
+        }
+        let cell = handle.cell as usize;
+        let generation = self.columns.generation[cell].load(Ordering::Acquire);
+        let quarantined = crate::graph::has(&self.columns.quarantine, handle.cell);
+        let condemned_last = match generation.checked_sub(handle.generation)? {
+            0 => quarantined,
+            // Freed, and its successor not condemned yet: the number in the column is still the one of this generation.
+            1 => !quarantined,
+            _ => false,
+        };
+        let number = self.columns.decision[cell].load(Ordering::Relaxed);
+        condemned_last.then(|| lock(&self.decisions).find(number).cloned()).flatten()
+    }
+
+    pub(crate) fn full(&self, cycles: u64) -> HeapError {
+        HeapError::Full {
+            used_bytes: self.usage.bytes.load(Ordering::Relaxed),
+            limit_bytes: self.config.limit_bytes,
+            used_cells: self.usage.cells.load(Ordering::Relaxed),
+            capacity_cells: u64::from(self.capacity()),
+            cycles,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Every bound of this crate, with the arithmetic that ties them.
+
+/// References in one cell.
+pub const CELL_SLOTS: usize = 4;
+
+/// Bytes that one cell costs in all columns together: 16 of references, 15 in host-only columns, 6 bits in bitmaps, rounded up. The heap's
+/// limit counts cells at this price.
+pub const CELL_BYTES: u64 = 32;
+
+/// Cells that a mutator claims at a time: 64 words of a bitmap, 64 KiB of references.
+pub const BLOCK_CELLS: u32 = 4096;
+
+/// Largest capacity of a heap in cells: indices are 32 bits, and a capacity is a multiple of [`BLOCK_CELLS`].
+pub const CAPACITY_MAX: u32 = u32::MAX - (BLOCK_CELLS - 1);
+
+/// Smallest capacity of a heap in cells: one block.
+pub const CAPACITY_MIN: u32 = BLOCK_CELLS;
+
+/// Records in the log chunk of one mutator: 20 KiB, copied in one go when full, which is one to two microseconds.
+pub const LOG_CHUNK_RECORDS: usize = 1024;
+
+/// Cells per batch handed to a strategy in `roots`, `shade` and `retired`.
+pub const BATCH_CELLS: usize = 16 * 1024;
+
+/// Changes per batch handed to a strategy: 9 words each, 576 KiB.
+pub const BATCH_CHANGES: usize = 16 * 1024;
+
+/// Locals that the scopes of one mutator may hold at once.
+pub const LOCALS_MAX: usize = 64 << 20;
+
+/// Length of one payload in bytes: its length is kept in 32 bits.
+pub const PAYLOAD_MAX: usize = u32::MAX as usize - 16;
+
+/// Longest name of a root in bytes.
+pub const ROOT_NAME_MAX: usize = 4096;
+
+/// Decision records that are kept. A cell names its record in 16 bits, 0 means none.
+pub const DECISIONS_MAX: usize = u16::MAX as usize;
+
+/// Bytes of allocation after which a mutator adds its own counts to the heap's.
+pub const ACCOUNT_BYTES: u64 = 64 * 1024;
+
+/// Cells that the first step of a cycle is asked to visit; later steps are sized by their time.
+pub const FIRST_BUDGET: u32 = 4096;
+
+/// Most cells that one step is asked to visit.
+pub const BUDGET_MAX: u32 = 1 << 30;
+
+/// Cycles over which verdicts of a few cells may share one proof.
+pub const DEFERRED_CYCLES_MAX: u32 = 8;
+
+/// A verdict that condemns fewer than one in this many allocated cells may wait for the next one, to share its proof.
+pub const DEFER_BELOW_SHARE: u64 = 256;

@@ -1,0 +1,289 @@
+//! The inside of a mutator: operations, the barrier, allocation.
+//!
+//! Every operation is bracketed by an [`Operation`]: the state word says *busy* from its beginning to its end, and its first act is to answer a
+//! waiting handshake. [`crate::handshake`] builds on just that.
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::slab_stub::{Block, Cache};
+use gc_memory::fence;
+
+use super::Local;
+use super::shared::{BUSY, IDLE, Record, Shared, mode};
+use crate::cells::CellCache;
+use crate::columns::flag;
+use crate::error::HeapError;
+use crate::graph::bit;
+use crate::heap::Inner;
+use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, LOCALS_MAX};
+use crate::sync::{lock, point};
+
+pub(crate) struct Core {
+    pub(crate) heap: Arc<Inner>,
+    pub(crate) shared: Arc<Shared>,
+    locals: RefCell<Arc<[AtomicU32]>>,
+    cells: RefCell<CellCache>,
+    blocks: RefCell<Cache>,
+    /// Cells and bytes taken that the heap's counts do not hold yet.
+    uncounted: Cell<(u64, u64)>,
+}
+
+/// There was no cell or no block, or the limit is reached.
+pub(crate) struct NoRoom;
+
+/// An operation in progress. While it lives no handshake is carried out on this mutator's behalf.
+pub(crate) struct Operation<'a> {
+    shared: &'a Shared,
+    pub(crate) mode: u32,
+}
+
+impl Drop for Operation<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire load of the collector that finds the mutator idle and reads its log and locals.
+        self.shared.state.store(IDLE, Ordering::Release);
+        point();
+    }
+}
+
+impl Core {
+    pub(crate) fn register(heap: &Arc<Inner>) -> Core {
+        let shared = lock(&heap.registry).register();
+        Core {
+            locals: RefCell::new(shared.locals()),
+            cells: RefCell::default(),
+            blocks: RefCell::new(heap.slabs.cache()),
+            uncounted: Cell::default(),
+            heap: Arc::clone(heap),
+            shared,
+        }
+    }
+
+    /// Begins an operation and answers a waiting handshake.
+    #[inline]
+    pub(crate) fn operation(&self) -> Operation<'_> {
+        let shared = &*self.shared;
+        shared.state.store(BUSY, Ordering::Relaxed);
+        point();
+        // Pairs with the heavy fence in `handshake`: either the collector sees BUSY, or this load sees PENDING.
+        fence::light();
+        let mut mode = shared.mode.load(Ordering::Relaxed);
+        if mode & mode::PENDING != 0 {
+            mode = self.answer();
+        }
+        Operation { shared, mode }
+    }
+
+    #[cold]
+    fn answer(&self) -> u32 {
+        let begun = Instant::now();
+        let mut gate = lock(&self.shared.gate);
+        self.shared.carry_out(&mut gate);
+        gate.holdups.saturating_record(begun.elapsed().as_nanos() as u64);
+        self.shared.mode.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an operation that began at `begun` was held up.
+    pub(crate) fn held_up(&self, begun: Instant) {
+        lock(&self.shared.gate).holdups.saturating_record(begun.elapsed().as_nanos() as u64);
+    }
+
+    // Locals.
+
+    pub(crate) fn locals_len(&self) -> usize {
+        self.shared.locals_len.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn truncate_locals(&self, len: usize) {
+        self.shared.locals_len.store(len, Ordering::Relaxed);
+    }
+
+    /// Holds a cell. Inside an operation, so that a handshake sees it or comes before it.
+    #[inline]
+    pub(crate) fn hold<'s>(&self, cell: NonZeroU32) -> Local<'s> {
+        let len = self.locals_len();
+        let mut locals = self.locals.borrow_mut();
+        if len == locals.len() {
+            assert!(len < LOCALS_MAX, "a scope holds {len} objects: open an inner scope in the loop that loads them");
+            *locals = self.shared.grow_locals(len);
+        }
+        locals[len].store(cell.get(), Ordering::Relaxed);
+        self.shared.locals_len.store(len + 1, Ordering::Relaxed);
+        point();
+        Local { cell, heap: self.heap.tag, scope: PhantomData }
+    }
+
+    /// The cell of a local of this heap.
+    #[inline]
+    pub(crate) fn cell_of(&self, local: Local<'_>) -> u32 {
+        assert!(local.heap == self.heap.tag, "a local of another heap was used");
+        local.cell.get()
+    }
+
+    // The barrier.
+
+    /// Stores a reference into a cell, behind the barrier. `value` is 0 for null.
+    #[inline]
+    pub(crate) fn write(&self, operation: &Operation<'_>, cell: u32, slot: u32, value: u32) {
+        if operation.mode != 0 {
+            self.barrier(operation.mode, cell, value);
+        }
+        // Release: whoever loads the reference sees the object that it leads to, and whoever loads it sees the stamp before it.
+        self.heap.graph.slot(cell, slot).store(value, Ordering::Release);
+        point();
+    }
+
+    #[inline(never)]
+    fn barrier(&self, mode: u32, cell: u32, value: u32) {
+        if mode & mode::LOG != 0 {
+            let epoch = self.shared.epoch.load(Ordering::Relaxed);
+            // Acquire: pairs with the AcqRel exchange in `log_cell`; who finds the cell stamped may store after its old references were read.
+            let stamp = self.heap.columns.stamp[cell as usize].load(Ordering::Acquire);
+            point();
+            // The next epoch's stamp counts as well: another mutator has switched already, and its record is the later one.
+            if stamp != epoch && stamp != epoch.wrapping_add(1) {
+                self.log_cell(cell, stamp, epoch);
+            }
+        }
+        if mode & mode::SNOOP != 0 && value != 0 {
+            self.remember(value);
+        }
+    }
+
+    #[inline(never)]
+    fn log_cell(&self, cell: u32, stamp: u32, epoch: u32) {
+        let old = self.heap.graph.references(cell);
+        point();
+        // One record per cell and epoch. Whoever loses the exchange may store at once: the winner read the old references before it.
+        let column = &self.heap.columns.stamp[cell as usize];
+        if column.compare_exchange(stamp, epoch, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            point();
+            self.shared.log(Record { cell, old });
+        }
+    }
+
+    /// Makes a reference a root of the running cycle.
+    #[cold]
+    pub(crate) fn remember(&self, cell: u32) {
+        lock(&self.shared.gate).roots.push(cell);
+    }
+
+    // Allocation.
+
+    /// Takes a free cell and makes it an allocated one with these references.
+    #[inline]
+    pub(crate) fn new_cell(&self, operation: &Operation<'_>, refs: [u32; 4], flags: u8, locator: u32) -> Result<u32, NoRoom> {
+        let heap = &*self.heap;
+        let cell = self.cells.borrow_mut().take(&heap.space, &heap.graph, &heap.columns).ok_or(NoRoom)?;
+        for (slot, value) in refs.into_iter().enumerate() {
+            heap.graph.slot(cell, slot as u32).store(value, Ordering::Relaxed);
+        }
+        let index = cell as usize;
+        heap.columns.flags[index].store(flags, Ordering::Relaxed);
+        heap.columns.locator[index].store(locator, Ordering::Relaxed);
+        if operation.mode != 0 {
+            self.new_cell_in_cycle(operation.mode, cell, refs);
+        }
+        // Release: the columns above are seen by whoever sees the cell allocated.
+        heap.graph.allocated()[index / 64].fetch_or(bit(cell), Ordering::Release);
+        point();
+        Ok(cell)
+    }
+
+    fn new_cell_in_cycle(&self, mode: u32, cell: u32, refs: [u32; 4]) {
+        let heap = &*self.heap;
+        if mode & mode::LOG != 0 {
+            let epoch = self.shared.epoch.load(Ordering::Relaxed);
+            heap.columns.stamp[cell as usize].store(epoch, Ordering::Release);
+            if mode & mode::LOG_NEW != 0 {
+                self.shared.log(Record { cell, old: [0; 4] });
+            }
+        }
+        if mode & mode::CYCLE != 0 {
+            heap.graph.young()[cell as usize / 64].fetch_or(bit(cell), Ordering::Release);
+        }
+        if mode & mode::SNOOP != 0 {
+            refs.into_iter().filter(|&value| value != 0).for_each(|value| self.remember(value));
+        }
+    }
+
+    /// Takes a payload block of at least `bytes`.
+    pub(crate) fn new_block(&self, bytes: u64) -> Result<Block, NoRoom> {
+        self.blocks.borrow_mut().allocate(bytes).map_err(|_| NoRoom)
+    }
+
+    pub(crate) fn free_block(&self, block: Block) {
+        self.blocks.borrow_mut().free(block);
+    }
+
+    /// Counts `objects` new objects, `cells` new cells, and `block_bytes` of payload memory.
+    #[inline]
+    pub(crate) fn count(&self, objects: u64, cells: u64, block_bytes: u64) {
+        let add = |counter: &AtomicU64, by: u64| {
+            // Only this mutator writes its counters.
+            counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+        };
+        add(&self.shared.allocated_cells, cells);
+        add(&self.shared.allocated_objects, objects);
+        add(&self.shared.allocated_bytes, cells * CELL_BYTES + block_bytes);
+        let (old_cells, old_bytes) = self.uncounted.get();
+        let sum = (old_cells + cells, old_bytes + cells * CELL_BYTES + block_bytes);
+        self.uncounted.set(sum);
+        if sum.1 >= ACCOUNT_BYTES {
+            self.settle_count();
+        }
+    }
+
+    #[cold]
+    fn settle_count(&self) {
+        let (cells, bytes) = self.uncounted.take();
+        let usage = &self.heap.usage;
+        usage.cells.fetch_add(cells, Ordering::Relaxed);
+        let used = usage.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if used >= usage.goal_bytes.load(Ordering::Relaxed) {
+            self.heap.signal.goal();
+        }
+    }
+
+    /// Whether the limit leaves room for `bytes` more.
+    #[inline]
+    pub(crate) fn room_for(&self, bytes: u64) -> bool {
+        let used = self.heap.usage.bytes.load(Ordering::Relaxed) + self.uncounted.get().1;
+        used + bytes <= self.heap.config.limit_bytes
+    }
+
+    /// Waits for the collector to make room. Between operations.
+    #[cold]
+    pub(crate) fn wait_for_room(&self, bytes: u64) -> Result<(), HeapError> {
+        let begun = Instant::now();
+        self.settle_count();
+        // Cells in the cache may be few and scattered; what was freed is elsewhere.
+        self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
+        let room = || {
+            let usage = &self.heap.usage;
+            usage.bytes.load(Ordering::Relaxed) + bytes <= self.heap.config.limit_bytes
+                && usage.cells.load(Ordering::Relaxed) + 1 < u64::from(self.heap.capacity())
+        };
+        let waited = self.heap.signal.wait_for_room(self.heap.config.full_wait, room);
+        self.held_up(begun);
+        waited.map_err(|cycles| self.heap.full(cycles))
+    }
+
+    /// Height of the tree below the object whose first cell this is; 0 for an object of one cell.
+    pub(crate) fn height(&self, cell: u32) -> u32 {
+        u32::from(self.heap.columns.flags[cell as usize].load(Ordering::Relaxed) & flag::HEIGHT)
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.settle_count();
+        self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
+        lock(&self.heap.registry).leave(&self.shared);
+    }
+}

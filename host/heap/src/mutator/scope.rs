@@ -1,0 +1,382 @@
+//! Scopes: what a program does with the heap.
+//!
+//! # Objects of more than four references
+//!
+//! An object of up to four slots is one cell. A larger one has its slots 0 to 2 in its first cell; the fourth reference leads to a tree of
+//! extension cells, four wide and of equal depth, whose leaves hold the slots from 3 on:
+//!
+//! ```text
+//! first cell   [ 0 | 1 | 2 | ─┼──▶ [ ─ | ─ | · | · ]        height 2: up to 3 + 16 slots
+//!                                    │   └─▶ [ 7 | 8 | 9 | 10 ]
+//!                                    └─▶ [ 3 | 4 | 5 | 6 ]
+//! ```
+//!
+//! So the first slots of any object are reached without looking at anything else, any slot in a number of steps that is the logarithm of their
+//! count, and a collector needs no special case. The references inside the tree never change.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::slab_stub::Block;
+
+use super::core::{Core, NoRoom, Operation};
+use super::shared::mode;
+use super::{Local, Pin};
+use crate::columns::flag;
+use crate::error::{Gone, HeapError};
+use crate::graph::has;
+use crate::handle::Handle;
+use crate::limits::{CELL_BYTES, PAYLOAD_MAX, ROOT_NAME_MAX};
+use crate::payload;
+use crate::sync::{back_off, lock};
+
+/// Slots that are in the first cell of an object that has a tree.
+const DIRECT: u32 = 3;
+
+/// Holds objects while a program works with them. Made by [`Mutator::scope`](super::Mutator::scope).
+pub struct Scope<'s> {
+    core: &'s Core,
+    base: usize,
+}
+
+impl<'s> Scope<'s> {
+    pub(crate) fn open(core: &'s Core) -> Scope<'s> {
+        let base = core.locals_len();
+        if base == 0 {
+            let grace = core.heap.grace.load(Ordering::Relaxed);
+            core.shared.scope_grace.store(grace, Ordering::Relaxed);
+        }
+        Scope { core, base }
+    }
+
+    /// Opens a scope inside this one. What it holds is let go when `work` ends, which keeps a long loop from holding all that it has seen.
+    pub fn scope<R>(&mut self, work: impl for<'i> FnOnce(&mut Scope<'i>) -> R) -> R {
+        work(&mut Scope { core: self.core, base: self.core.locals_len() })
+    }
+
+    /// Allocates an object with these references and a payload of these bytes. A payload does not change after that.
+    ///
+    /// When the heap is full this waits for the collector, at most [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError::Full`] when there is no room, [`HeapError::PayloadTooLong`] and [`HeapError::TooManySlots`] for what no heap or not this
+    /// one can hold.
+    pub fn alloc(&self, slots: &[Option<Local<'_>>], payload: &[u8]) -> Result<Local<'s>, HeapError> {
+        if payload.len() > PAYLOAD_MAX {
+            return Err(HeapError::PayloadTooLong { bytes: payload.len(), max_bytes: PAYLOAD_MAX });
+        }
+        if slots.len() / 4 >= self.core.heap.capacity() as usize {
+            let capacity_cells = u64::from(self.core.heap.capacity());
+            return Err(HeapError::TooManySlots { slots: slots.len(), capacity_cells });
+        }
+        let bytes = CELL_BYTES * (slots.len() as u64 / 3 + 1) + payload::block_bytes(payload.len());
+        loop {
+            if self.core.room_for(bytes) {
+                let operation = self.core.operation();
+                if let Ok(local) = self.try_alloc(&operation, slots, payload) {
+                    return Ok(local);
+                }
+            }
+            self.core.wait_for_room(bytes)?;
+        }
+    }
+
+    fn try_alloc(
+        &self,
+        operation: &Operation<'_>,
+        slots: &[Option<Local<'_>>],
+        bytes: &[u8],
+    ) -> Result<Local<'s>, NoRoom> {
+        let core = self.core;
+        let block = if bytes.is_empty() { None } else { Some(core.new_block(payload::block_bytes(bytes.len()))?) };
+        match self.try_alloc_cells(operation, slots, block) {
+            Ok(cell) => {
+                let mut block_bytes = 0;
+                if let Some(block) = block {
+                    payload::write(core.heap.slabs.words(block), cell.get(), bytes);
+                    block_bytes = core.heap.slabs.block_bytes(block);
+                }
+                core.count(1, 0, block_bytes);
+                Ok(core.hold(cell))
+            }
+            Err(NoRoom) => {
+                if let Some(block) = block {
+                    core.free_block(block);
+                }
+                Err(NoRoom)
+            }
+        }
+    }
+
+    fn try_alloc_cells(
+        &self,
+        operation: &Operation<'_>,
+        slots: &[Option<Local<'_>>],
+        block: Option<Block>,
+    ) -> Result<NonZeroU32, NoRoom> {
+        let locator = block.map_or(0, |block| block.index());
+        let cell_of = |slot: &Option<Local<'_>>| slot.map_or(0, |local| self.core.cell_of(local));
+        let new = |refs: [u32; 4], flags, locator| -> Result<u32, NoRoom> {
+            let cell = self.core.new_cell(operation, refs, flags, locator)?;
+            self.core.count(0, 1, 0);
+            Ok(cell)
+        };
+        let mut refs = [0; 4];
+        let mut height = 0;
+        if slots.len() <= 4 {
+            for (reference, slot) in refs.iter_mut().zip(slots) {
+                *reference = cell_of(slot);
+            }
+        } else {
+            for (reference, slot) in refs.iter_mut().zip(&slots[..DIRECT as usize]) {
+                *reference = cell_of(slot);
+            }
+            // Cells made before room ran out are garbage like any other.
+            let mut level = Vec::with_capacity(slots.len() / 4 + 1);
+            for four in slots[DIRECT as usize..].chunks(4) {
+                let mut leaf = [0; 4];
+                four.iter().zip(&mut leaf).for_each(|(slot, reference)| *reference = cell_of(slot));
+                level.push(new(leaf, flag::EXTENSION, 0)?);
+            }
+            height = 1;
+            while level.len() > 1 {
+                height += 1;
+                for at in 0..level.len().div_ceil(4) {
+                    let four = &level[at * 4..level.len().min(at * 4 + 4)];
+                    let mut inner = [0; 4];
+                    inner[..four.len()].copy_from_slice(four);
+                    level[at] = new(inner, flag::EXTENSION, 0)?;
+                }
+                level.truncate(level.len().div_ceil(4));
+            }
+            refs[DIRECT as usize] = level[0];
+        }
+        let cell = new(refs, height, locator)?;
+        Ok(NonZeroU32::new(cell).expect("cell 0 is never free"))
+    }
+
+    /// What a slot refers to.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError::NoSuchSlot`].
+    #[inline]
+    pub fn load(&self, object: Local<'_>, slot: u32) -> Result<Option<Local<'s>>, HeapError> {
+        let operation = self.core.operation();
+        let (cell, slot) = self.find_slot(self.core.cell_of(object), slot)?;
+        // Acquire: pairs with the Release store of whoever put the reference there; the object behind it is complete.
+        let value = self.core.heap.graph.slot(cell, slot).load(Ordering::Acquire);
+        let local = NonZeroU32::new(value).map(|cell| self.core.hold(cell));
+        drop(operation);
+        Ok(local)
+    }
+
+    /// Makes a slot refer to `value`.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapError::NoSuchSlot`].
+    #[inline]
+    pub fn store(&self, object: Local<'_>, slot: u32, value: Option<Local<'_>>) -> Result<(), HeapError> {
+        let operation = self.core.operation();
+        let (cell, slot) = self.find_slot(self.core.cell_of(object), slot)?;
+        let value = value.map_or(0, |local| self.core.cell_of(local));
+        self.core.write(&operation, cell, slot, value);
+        Ok(())
+    }
+
+    /// How many slots an object has: what was asked for, rounded up to a whole cell.
+    #[must_use]
+    pub fn slot_count(&self, object: Local<'_>) -> u64 {
+        self.slots_below(self.core.cell_of(object))
+    }
+
+    fn slots_below(&self, object: u32) -> u64 {
+        let height = self.core.height(object);
+        if height == 0 {
+            return 4;
+        }
+        let graph = &self.core.heap.graph;
+        let mut cell = graph.references(object)[DIRECT as usize];
+        let mut last_leaf = 0;
+        for _ in 1..height {
+            let inner = graph.references(cell);
+            let last = inner.iter().rposition(|&child| child != 0).expect("an inner cell has a child");
+            last_leaf = last_leaf * 4 + last as u64;
+            cell = inner[last];
+        }
+        u64::from(DIRECT) + (last_leaf + 1) * 4
+    }
+
+    #[inline]
+    fn find_slot(&self, object: u32, slot: u32) -> Result<(u32, u32), HeapError> {
+        if slot < DIRECT {
+            return Ok((object, slot));
+        }
+        self.find_far_slot(object, slot)
+            .ok_or_else(|| HeapError::NoSuchSlot { slot, slot_count: self.slots_below(object) })
+    }
+
+    fn find_far_slot(&self, object: u32, slot: u32) -> Option<(u32, u32)> {
+        let height = self.core.height(object);
+        if height == 0 {
+            return (slot == DIRECT).then_some((object, slot));
+        }
+        let graph = &self.core.heap.graph;
+        let at = slot - DIRECT;
+        if u64::from(at) >> (2 * height) != 0 {
+            return None;
+        }
+        let mut cell = graph.slot(object, DIRECT).load(Ordering::Acquire);
+        for level in (1..height).rev() {
+            cell = graph.slot(cell, (at >> (2 * level)) & 3).load(Ordering::Acquire);
+            if cell == 0 {
+                return None;
+            }
+        }
+        Some((cell, at & 3))
+    }
+
+    /// Length of an object's payload in bytes.
+    #[must_use]
+    pub fn payload_len(&self, object: Local<'_>) -> usize {
+        self.block_of(object).map_or(0, |block| payload::len(self.core.heap.slabs.words(block)))
+    }
+
+    /// Appends an object's payload to `out`.
+    pub fn read(&self, object: Local<'_>, out: &mut Vec<u8>) {
+        if let Some(block) = self.block_of(object) {
+            payload::read(self.core.heap.slabs.words(block), out);
+        }
+    }
+
+    fn block_of(&self, object: Local<'_>) -> Option<Block> {
+        let cell = self.core.cell_of(object) as usize;
+        Block::from_index(self.core.heap.columns.locator[cell].load(Ordering::Relaxed))
+    }
+
+    /// Says that nothing refers to the object any more, so that a strategy need not find that out: it goes when no scope can hold it. An object
+    /// that something does refer to stays, and is counted as withheld. Retiring twice is retiring once.
+    pub fn retire(&self, object: Local<'_>) {
+        let operation = self.core.operation();
+        let cell = self.core.cell_of(object);
+        let flags = &self.core.heap.columns.flags[cell as usize];
+        if flags.fetch_or(flag::RETIRED, Ordering::Relaxed) & flag::RETIRED == 0 {
+            let grace = self.core.heap.grace.load(Ordering::Relaxed);
+            let mut gate = lock(&self.core.shared.gate);
+            gate.retired.push((cell, grace));
+            if self.core.height(cell) > 0 {
+                let top = self.core.heap.graph.references(cell)[DIRECT as usize];
+                retire_tree(self.core, top, self.core.height(cell), grace, &mut gate.retired);
+            }
+        }
+        drop(operation);
+    }
+
+    /// Sets or removes a named root. Names are at most 4096 bytes; longer ones are cut.
+    pub fn set_root(&self, name: &str, value: Option<Local<'_>>) {
+        let operation = self.core.operation();
+        let cell = value.map_or(0, |local| self.core.cell_of(local));
+        self.snoop(&operation, cell);
+        lock(&self.core.heap.roots).set(&name[..name.floor_char_boundary(ROOT_NAME_MAX)], cell);
+    }
+
+    /// What a named root holds.
+    #[must_use]
+    pub fn root(&self, name: &str) -> Option<Local<'s>> {
+        let operation = self.core.operation();
+        let cell = lock(&self.core.heap.roots).named(name);
+        let local = NonZeroU32::new(cell).map(|cell| self.core.hold(cell));
+        drop(operation);
+        local
+    }
+
+    /// A root that outlives the scope.
+    #[must_use]
+    pub fn pin(&self, object: Local<'_>) -> Pin {
+        let operation = self.core.operation();
+        let cell = self.core.cell_of(object);
+        self.snoop(&operation, cell);
+        let place = lock(&self.core.heap.roots).pin(cell);
+        drop(operation);
+        Pin { heap: Arc::clone(&self.core.heap), place, cell: object.cell }
+    }
+
+    /// The object that a pin keeps.
+    #[must_use]
+    pub fn pinned(&self, pin: &Pin) -> Local<'s> {
+        assert!(pin.heap.tag == self.core.heap.tag, "a pin of another heap was used");
+        let operation = self.core.operation();
+        let local = self.core.hold(pin.cell);
+        drop(operation);
+        local
+    }
+
+    fn snoop(&self, operation: &Operation<'_>, cell: u32) {
+        if operation.mode & mode::SNOOP != 0 && cell != 0 {
+            self.core.remember(cell);
+        }
+    }
+
+    /// The name of an object that outlives the scope and keeps nothing alive.
+    #[must_use]
+    pub fn handle(&self, object: Local<'_>) -> Handle {
+        self.core.heap.handle(self.core.cell_of(object))
+    }
+
+    /// The object that a handle names.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] with the decision that freed the object, while that is kept.
+    pub fn resolve(&self, handle: Handle) -> Result<Local<'s>, Gone> {
+        let heap = &self.core.heap;
+        let mut waiting: Option<(Instant, u32)> = None;
+        loop {
+            let operation = self.core.operation();
+            let Some(cell) = heap.locate(handle) else {
+                drop(operation);
+                waiting.inspect(|&(begun, _)| self.core.held_up(begun));
+                return Err(heap.gone(handle));
+            };
+            if operation.mode & mode::DECIDING != 0 && has(&heap.columns.condemned, cell) {
+                // Its fate is being decided; that takes microseconds. No handshake waits for us meanwhile.
+                drop(operation);
+                back_off(&mut waiting.get_or_insert_with(|| (Instant::now(), 0)).1);
+                continue;
+            }
+            if operation.mode & mode::CYCLE != 0 {
+                lock(&self.core.shared.gate).acquired.push(cell);
+            }
+            let local = self.core.hold(NonZeroU32::new(cell).expect("no handle names cell 0"));
+            drop(operation);
+            waiting.inspect(|&(begun, _)| self.core.held_up(begun));
+            return Ok(local);
+        }
+    }
+}
+
+fn retire_tree(core: &Core, cell: u32, height: u32, grace: u64, retired: &mut Vec<(u32, u64)>) {
+    if cell == 0 {
+        return;
+    }
+    core.heap.columns.flags[cell as usize].fetch_or(flag::RETIRED, Ordering::Relaxed);
+    retired.push((cell, grace));
+    if height > 1 {
+        for child in core.heap.graph.references(cell) {
+            retire_tree(core, child, height - 1, grace, retired);
+        }
+    }
+}
+
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        self.core.truncate_locals(self.base);
+        if self.base == 0 {
+            self.core.shared.scope_grace.store(u64::MAX, Ordering::Relaxed);
+        }
+    }
+}

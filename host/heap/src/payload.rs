@@ -1,0 +1,55 @@
+//! Payloads: one word of header (length, owner), then the bytes. Only ever touched as relaxed atomics, so that no mistake elsewhere can make a
+//! read undefined.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const HEADER_BYTES: u64 = 8;
+
+/// Bytes that the block of a payload must have.
+pub(crate) fn block_bytes(len: usize) -> u64 {
+    if len == 0 { 0 } else { HEADER_BYTES + (len as u64).next_multiple_of(8) }
+}
+
+pub(crate) fn write(words: &[AtomicU64], owner: u32, bytes: &[u8]) {
+    words[0].store(bytes.len() as u64 | u64::from(owner) << 32, Ordering::Relaxed);
+    let (whole, rest) = bytes.as_chunks::<8>();
+    for (word, eight) in words[1..].iter().zip(whole) {
+        word.store(u64::from_le_bytes(*eight), Ordering::Relaxed);
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        words[1 + whole.len()].store(u64::from_le_bytes(last), Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn len(words: &[AtomicU64]) -> usize {
+    (words[0].load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize
+}
+
+pub(crate) fn read(words: &[AtomicU64], out: &mut Vec<u8>) {
+    let len = len(words).min((words.len() - 1) * 8);
+    let end = out.len() + len;
+    out.reserve(len.next_multiple_of(8));
+    for word in &words[1..1 + len.div_ceil(8)] {
+        out.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    out.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        for len in [1, 7, 8, 9, 63, 64, 65, 1000] {
+            let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let words: Vec<AtomicU64> = (0..block_bytes(len) / 8).map(|_| AtomicU64::new(u64::MAX)).collect();
+            write(&words, 7, &bytes);
+            let mut out = b"before".to_vec();
+            read(&words, &mut out);
+            assert_eq!(out[6..], bytes);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a cycle reports, and the counts of a heap.
+
+use crate::handshake::Registry;
+use crate::heap::Heap;
+use crate::limits::CELL_BYTES;
+use crate::mutator::shared::new_holdups;
+use crate::proof::Violation;
+use crate::strategy::{Cause, Fault, StrategyIdentity};
+use crate::sync::lock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a cycle ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CycleEnd {
+    /// The verdict was proved and carried out.
+    Settled,
+    /// The verdict was proved, counted, and not carried out, as was asked.
+    DryRun,
+    /// The verdict is small and waits for later ones, to share their proof.
+    Deferred,
+    /// The pace callback gave the cycle up.
+    Abandoned,
+    /// The strategy failed.
+    Faulted(Fault),
+    /// The proof failed.
+    Refused(Violation),
+}
+
+impl CycleEnd {
+    /// The word used in log lines and metrics.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            CycleEnd::Settled => "settled",
+            CycleEnd::DryRun => "dry-run",
+            CycleEnd::Deferred => "deferred",
+            CycleEnd::Abandoned => "abandoned",
+            CycleEnd::Faulted(_) => "faulted",
+            CycleEnd::Refused(_) => "refused",
+        }
+    }
+}
+
+/// One cycle. Counts are of this cycle where they are not called live. Times are wall clock in nanoseconds.
+#[derive(Debug, Clone)]
+pub struct CycleReport {
+    /// Number of the cycle.
+    pub number: u64,
+    /// Why it was begun.
+    pub cause: Cause,
+    /// Who decided.
+    pub strategy: StrategyIdentity,
+    /// How it ended.
+    pub end: CycleEnd,
+    /// Objects condemned, or in a dry run those that would have been.
+    pub condemned_objects: u64,
+    /// Cells condemned.
+    pub condemned_cells: u64,
+    /// Bytes condemned, cells and payload blocks together.
+    pub condemned_bytes: u64,
+    /// Objects whose memory can be used again, mostly condemned in earlier cycles.
+    pub freed_objects: u64,
+    /// Bytes that can be used again.
+    pub freed_bytes: u64,
+    /// Cells that were proposed and kept because they were looked up, or retired and still referenced.
+    pub withheld_cells: u64,
+    /// Cells that were proposed and kept because they are roots.
+    pub rooted_cells: u64,
+    /// Objects that are neither condemned nor free, at the end.
+    pub live_objects: u64,
+    /// Their cells.
+    pub live_cells: u64,
+    /// Bytes in use, quarantine included, at the end.
+    pub live_bytes: u64,
+    /// Retired cells that have not gone.
+    pub retired_waiting: u64,
+    /// Roots that the strategy was told at the beginning, duplicates included.
+    pub roots: u64,
+    /// References shaded.
+    pub shaded: u64,
+    /// Changes told.
+    pub changes: u64,
+    /// Steps of the strategy.
+    pub steps: u32,
+    /// Flush handshakes until it stayed idle.
+    pub flushes: u32,
+    /// Time spent waiting for mutators to answer.
+    pub handshake_ns: u64,
+    /// Time inside the strategy.
+    pub mark_ns: u64,
+    /// Time of the scan.
+    pub proof_ns: u64,
+    /// Time of condemning and freeing.
+    pub reclaim_ns: u64,
+    /// From begin to end, pauses between slices included.
+    pub total_ns: u64,
+    /// What the shadow did, if there was one.
+    pub shadow: Option<ShadowReport>,
+}
+
+impl CycleReport {
+    pub(crate) fn new(number: u64, cause: Cause, strategy: StrategyIdentity) -> CycleReport {
+        CycleReport {
+            number,
+            cause,
+            strategy,
+            end: CycleEnd::Abandoned,
+            condemned_objects: 0,
+            condemned_cells: 0,
+            condemned_bytes: 0,
+            freed_objects: 0,
+            freed_bytes: 0,
+            withheld_cells: 0,
+            rooted_cells: 0,
+            live_objects: 0,
+            live_cells: 0,
+            live_bytes: 0,
+            retired_waiting: 0,
+            roots: 0,
+            shaded: 0,
+            changes: 0,
+            steps: 0,
+            flushes: 0,
+            handshake_ns: 0,
+            mark_ns: 0,
+            proof_ns: 0,
+            reclaim_ns: 0,
+            total_ns: 0,
+            shadow: None,
+        }
+    }
+}
+
+/// What a candidate would have done in a cycle.
+#[derive(Debug, Clone)]
+pub struct ShadowReport {
+    /// The candidate.
+    pub strategy: StrategyIdentity,
+    /// Cells that it proposed and that are neither roots nor young.
+    pub proposed_cells: u64,
+    /// Cells that both proposed.
+    pub agreed_cells: u64,
+    /// Cells that only the incumbent proposed.
+    pub only_incumbent_cells: u64,
+    /// Whether nothing that would have survived refers to anything that it proposed.
+    pub sound: bool,
+    /// Time inside the candidate, in nanoseconds.
+    pub mark_ns: u64,
+    /// How it failed, if it did.
+    pub fault: Option<Fault>,
+}
+
+impl ShadowReport {
+    pub(crate) fn new(strategy: StrategyIdentity) -> ShadowReport {
+        ShadowReport {
+            strategy,
+            proposed_cells: 0,
+            agreed_cells: 0,
+            only_incumbent_cells: 0,
+            sound: true,
+            mark_ns: 0,
+            fault: None,
+        }
+    }
+}
+
+/// How long operations of mutators were held up by the collector: answering a handshake, waiting for room, waiting for a decision. Nanoseconds.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+pub struct Holdups {
+    /// How often.
+    pub count: u64,
+    /// Median.
+    pub p50_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+    /// 99.9th percentile.
+    pub p999_ns: u64,
+    /// Longest.
+    pub max_ns: u64,
+    /// All together.
+    pub sum_ns: u64,
+}
+
+/// Counts of a heap at one moment. Taken without stopping anybody: counts of running mutators may be a little apart.
+#[derive(Debug, Clone, Default)]
+pub struct HeapStats {
+    /// Objects that are neither condemned nor free.
+    pub live_objects: u64,
+    /// Their cells.
+    pub live_cells: u64,
+    /// Cells that the heap can hold.
+    pub capacity_cells: u64,
+    /// Cells that wait in quarantine.
+    pub quarantined_cells: u64,
+    /// Bytes in use, as the limit counts them: 32 per cell, and payload blocks, quarantine included.
+    pub used_bytes: u64,
+    /// The limit.
+    pub limit_bytes: u64,
+    /// Bytes that the heap has taken from the system: columns and slabs.
+    pub committed_bytes: u64,
+    /// Bytes in payload blocks.
+    pub payload_bytes: u64,
+    /// Objects allocated since the start.
+    pub allocated_objects_total: u64,
+    /// Bytes allocated since the start.
+    pub allocated_bytes_total: u64,
+    /// Objects condemned since the start.
+    pub condemned_objects_total: u64,
+    /// Objects freed since the start.
+    pub freed_objects_total: u64,
+    /// Bytes freed since the start.
+    pub freed_bytes_total: u64,
+    /// Cycles since the start.
+    pub cycles_total: u64,
+    /// Verdicts refused since the start.
+    pub refused_total: u64,
+    /// Cells withheld since the start.
+    pub withheld_cells_total: u64,
+    /// Mutators at work.
+    pub mutators: u64,
+    /// Named roots and pins.
+    pub roots: u64,
+    /// How long mutators were held up.
+    pub holdups: Holdups,
+}
+
+impl Heap {
+    /// Counts of this heap.
+    #[must_use]
+    pub fn stats(&self) -> HeapStats {
+        let inner = &*self.inner;
+        let totals = &inner.totals;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Deaths before births: a death that is counted has its birth counted too.
+        let condemned_objects = read(&totals.condemned_objects);
+        let condemned_cells = read(&totals.condemned_cells);
+        let (allocated, holdups, mutators) = sum_mutators(&lock(&inner.registry));
+        let slabs = inner.slabs.stats();
+        HeapStats {
+            live_objects: allocated.objects.saturating_sub(condemned_objects),
+            live_cells: allocated.cells.saturating_sub(condemned_cells),
+            capacity_cells: u64::from(inner.capacity()),
+            quarantined_cells: read(&totals.quarantined_cells),
+            used_bytes: read(&inner.usage.bytes),
+            limit_bytes: inner.config.limit_bytes,
+            committed_bytes: inner.graph.resident_bytes() + inner.columns.resident_bytes() + slabs.committed_bytes,
+            payload_bytes: slabs.used_bytes,
+            allocated_objects_total: allocated.objects,
+            allocated_bytes_total: allocated.bytes,
+            condemned_objects_total: condemned_objects,
+            freed_objects_total: read(&totals.freed_objects),
+            freed_bytes_total: read(&totals.freed_bytes),
+            cycles_total: read(&totals.cycles),
+            refused_total: read(&totals.refused),
+            withheld_cells_total: read(&totals.withheld_cells),
+            mutators,
+            roots: lock(&inner.roots).cells().len() as u64,
+            holdups,
+        }
+    }
+}
+
+struct Allocated {
+    objects: u64,
+    cells: u64,
+    bytes: u64,
+}
+
+fn sum_mutators(registry: &Registry) -> (Allocated, Holdups, u64) {
+    let gone = &registry.gone;
+    let mut sum =
+        Allocated { objects: gone.allocated_objects, cells: gone.allocated_cells, bytes: gone.allocated_bytes };
+    let mut histogram = new_holdups();
+    histogram += &gone.holdups;
+    for shared in registry.mutators() {
+        sum.objects += shared.allocated_objects.load(Ordering::Relaxed);
+        sum.cells += shared.allocated_cells.load(Ordering::Relaxed);
+        sum.bytes += shared.allocated_bytes.load(Ordering::Relaxed);
+        histogram += &lock(&shared.gate).holdups;
+    }
+    let holdups = Holdups {
+        count: histogram.len(),
+        p50_ns: histogram.value_at_quantile(0.5),
+        p99_ns: histogram.value_at_quantile(0.99),
+        p999_ns: histogram.value_at_quantile(0.999),
+        max_ns: histogram.max(),
+        sum_ns: (histogram.mean() * histogram.len() as f64) as u64,
+    };
+    (sum, holdups, registry.mutators().len() as u64)
+}
+
+/// Bytes that cells cost, as the limit counts them.
+#[must_use]
+pub fn cell_bytes(cells: u64) -> u64 {
+    cells * CELL_BYTES
+}

@@ -1,0 +1,119 @@
+//! Where mutators wake the collector, and where they wait for it when the heap is full.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::strategy::Cause;
+use crate::sync::{Condvar, Mutex, lock};
+
+/// What woke the collector.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// Begin a cycle for this reason.
+    Cycle(Cause),
+    /// Somebody called [`Signal::ring`].
+    Bell,
+    /// Nothing happened for as long as was asked.
+    TimedOut,
+}
+
+#[derive(Default)]
+struct State {
+    goal: bool,
+    full: bool,
+    bell: bool,
+    /// Cycles that ended, and whether a collector serves this heap at all.
+    cycles: u64,
+    served: bool,
+}
+
+/// See the module. One collector thread waits here.
+#[derive(Default)]
+pub struct Signal {
+    state: Mutex<State>,
+    collector: Condvar,
+    mutators: Condvar,
+    /// `state.goal` was set and not taken yet: saves the lock.
+    goal_set: AtomicBool,
+}
+
+impl Signal {
+    /// Waits until a cycle is wanted, the bell rings, or `patience` is over. A full heap goes before the goal.
+    pub fn wait(&self, patience: Duration) -> Wake {
+        let until = Instant::now() + patience;
+        let mut state = lock(&self.state);
+        state.served = true;
+        loop {
+            if std::mem::take(&mut state.bell) {
+                return Wake::Bell;
+            }
+            if std::mem::take(&mut state.full) {
+                state.goal = false;
+                self.goal_set.store(false, Ordering::Relaxed);
+                return Wake::Cycle(Cause::Full);
+            }
+            if std::mem::take(&mut state.goal) {
+                self.goal_set.store(false, Ordering::Relaxed);
+                return Wake::Cycle(Cause::Goal);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Wake::TimedOut;
+            }
+            state = self.collector.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+
+    /// Wakes the collector for something other than a cycle.
+    pub fn ring(&self) {
+        lock(&self.state).bell = true;
+        self.collector.notify_one();
+    }
+
+    /// Whether a mutator waits for room at this moment, so that a cycle should not dawdle.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        lock(&self.state).full
+    }
+
+    /// Says that no collector serves this heap any more: nobody shall wait for it.
+    pub fn unserved(&self) {
+        lock(&self.state).served = false;
+        self.mutators.notify_all();
+    }
+
+    /// The pacer's goal is reached.
+    pub(crate) fn goal(&self) {
+        if !self.goal_set.swap(true, Ordering::Relaxed) {
+            lock(&self.state).goal = true;
+            self.collector.notify_one();
+        }
+    }
+
+    pub(crate) fn cycle_ended(&self) {
+        lock(&self.state).cycles += 1;
+        self.mutators.notify_all();
+    }
+
+    /// Asks for a cycle because the heap is full and waits until `room` says that there is some again. Answers the number of cycles waited for
+    /// when there is none after two whole cycles, or after `patience`.
+    pub(crate) fn wait_for_room(&self, patience: Duration, room: impl Fn() -> bool) -> Result<(), u64> {
+        let until = Instant::now() + patience;
+        let mut state = lock(&self.state);
+        let before = state.cycles;
+        loop {
+            let waited = state.cycles - before;
+            if waited > 0 && room() {
+                return Ok(());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            // The first cycle to end may have begun before the heap was full, and what it condemned may rest until the next proof.
+            if !state.served || waited >= 4 || left.is_zero() {
+                return Err(waited);
+            }
+            state.full = true;
+            self.collector.notify_one();
+            state = self.mutators.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+}

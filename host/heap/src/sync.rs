@@ -1,0 +1,40 @@
+//! The locks of this crate, and the places where another thread may run.
+//!
+//! Built with the feature `shuttle`, locks are shuttle's and [`point`] lets its scheduler switch threads, so that the real code is explored.
+//! The atomics are the standard ones in both builds: shuttle runs one thread at a time, and a switch can only be seen where `point` stands.
+
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+
+/// A place where another thread may run.
+#[inline(always)]
+pub(crate) fn point() {
+    #[cfg(feature = "shuttle")]
+    shuttle::thread::yield_now();
+}
+
+/// Waits a little for another thread, longer the more often it was called in a row.
+pub(crate) fn back_off(round: &mut u32) {
+    #[cfg(feature = "shuttle")]
+    {
+        let _ = round;
+        shuttle::thread::yield_now();
+    }
+    #[cfg(not(feature = "shuttle"))]
+    {
+        match *round {
+            0..16 => std::hint::spin_loop(),
+            16..32 => std::thread::yield_now(),
+            _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+        }
+        *round = round.saturating_add(1);
+    }
+}
+
+/// Locks, also when a thread panicked while it held the lock: what these locks guard is valid after every single assignment.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,124 @@
+//! Why is this alive, and why was that freed.
+
+use std::sync::atomic::Ordering;
+
+use crate::decision::DecisionRecord;
+use crate::graph::has;
+use crate::handle::Handle;
+use crate::heap::{Heap, Inner};
+use crate::sync::lock;
+
+/// What keeps an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootKind {
+    /// A named root.
+    Named(String),
+    /// A pin.
+    Pin,
+    /// A scope of a mutator.
+    Scope,
+}
+
+impl std::fmt::Display for RootKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RootKind::Named(name) => write!(f, "the root '{name}'"),
+            RootKind::Pin => write!(f, "a pin"),
+            RootKind::Scope => write!(f, "a scope of a running mutator"),
+        }
+    }
+}
+
+/// The answer to [`Heap::why`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The object is reachable: by this root, over these objects, of which the last is the object itself.
+    Alive {
+        /// Where the path begins.
+        root: RootKind,
+        /// The objects on it.
+        path: Vec<Handle>,
+    },
+    /// Nothing leads to the object; it has not been condemned yet.
+    Unreachable,
+    /// The object waits in quarantine, and this condemned it.
+    Quarantined(Option<DecisionRecord>),
+    /// The object is gone, and this freed it, as far as that is kept.
+    Gone(Option<DecisionRecord>),
+}
+
+impl Heap {
+    /// Why an object is alive, or why it is not. Searches the graph breadth first while mutators run: the path is one that was there, each
+    /// reference at its moment. Takes 4 bytes per cell in use while it works, and about as long as marking.
+    #[must_use]
+    pub fn why(&self, handle: Handle) -> Why {
+        let inner = &*self.inner;
+        let Some(target) = inner.locate(handle) else {
+            let decision = inner.gone(handle).decision;
+            let here = handle.node == inner.config.node && handle.incarnation == inner.config.incarnation;
+            let quarantined = here
+                && handle.cell < inner.capacity()
+                && has(&inner.columns.quarantine, handle.cell)
+                && inner.columns.generation[handle.cell as usize].load(Ordering::Relaxed) == handle.generation;
+            return if quarantined { Why::Quarantined(decision) } else { Why::Gone(decision) };
+        };
+        let roots = inner.present_roots();
+        match inner.path_to(target, &roots) {
+            Some((root, path)) => {
+                let objects = path.into_iter().filter(|&cell| !inner.columns.is_extension(cell));
+                Why::Alive { root, path: objects.map(|cell| inner.handle(cell)).collect() }
+            }
+            None => Why::Unreachable,
+        }
+    }
+}
+
+impl Inner {
+    fn present_roots(&self) -> Vec<(RootKind, u32)> {
+        let mut found = Vec::new();
+        {
+            let roots = lock(&self.roots);
+            found.extend(roots.names().map(|(name, cell)| (RootKind::Named(name.to_owned()), cell)));
+            found.extend(roots.pinned().map(|cell| (RootKind::Pin, cell)));
+        }
+        for shared in lock(&self.registry).mutators() {
+            let locals = shared.locals();
+            let len = shared.locals_len.load(Ordering::Relaxed).min(locals.len());
+            found.extend(locals[..len].iter().map(|cell| (RootKind::Scope, cell.load(Ordering::Relaxed))));
+        }
+        found
+    }
+
+    /// The shortest path from a root to a cell, extension cells included.
+    fn path_to(&self, target: u32, roots: &[(RootKind, u32)]) -> Option<(RootKind, Vec<u32>)> {
+        let in_use = self.space.words_in_use() * 64;
+        // The cell from which each was reached; itself for a root; 0 for not reached.
+        let mut from = vec![0u32; in_use];
+        let mut queue = std::collections::VecDeque::new();
+        for &(_, cell) in roots {
+            if cell != 0 && (cell as usize) < in_use && from[cell as usize] == 0 {
+                from[cell as usize] = cell;
+                queue.push_back(cell);
+            }
+        }
+        while from[target as usize] == 0 {
+            let cell = queue.pop_front()?;
+            for next in self.graph.references(cell) {
+                // Cells taken since the search began lie behind the end: they were not on any path then.
+                if next != 0 && (next as usize) < in_use && from[next as usize] == 0 {
+                    from[next as usize] = cell;
+                    queue.push_back(next);
+                }
+            }
+        }
+        let mut path = vec![target];
+        let mut cell = target;
+        while from[cell as usize] != cell {
+            cell = from[cell as usize];
+            path.push(cell);
+        }
+        path.reverse();
+        let root = roots.iter().find(|&&(_, root)| root == cell).map(|(kind, _)| kind.clone())?;
+        Some((root, path))
+    }
+}
