@@ -1,0 +1,10 @@
+//! Benchmarks that need more than one crate or somebody else's collector, and the table of goals they fill.
+//!
+//! Modules in reading order: a file imports only what stands above it.
+
+pub mod clock;
+pub mod graph;
+pub mod machine;
+pub mod stats;
+
+pub mod collection;
