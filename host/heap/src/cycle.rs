@@ -339,7 +339,7 @@ impl<'a> Cycle<'a> {
             number: self.report.number,
             cause: self.request.cause,
             rebuild: self.collector.rebuild,
-            allocated_cells: self.heap.usage.cells.load(Ordering::Relaxed).min(u64::from(u32::MAX)) as u32,
+            allocated_cells: self.heap.usage.cells().min(u64::from(u32::MAX)) as u32,
             goal_cells: self.request.goal_cells,
             safe_grace_epoch: self.heap.oldest_scope().min(self.heap.grace.load(Ordering::Relaxed)),
         };
@@ -601,7 +601,7 @@ impl<'a> Cycle<'a> {
     fn may_wait(&mut self, proposed: u64) -> bool {
         let heap = Arc::clone(&self.heap);
         let waiting: u64 = self.collector.pending.iter().map(|&(_, bits)| u64::from(bits.count_ones())).sum();
-        let allocated = heap.usage.cells.load(Ordering::Relaxed);
+        let allocated = heap.usage.cells();
         let wait = heap.config.share_proofs
             && heap.config.proof
             && self.request.execute

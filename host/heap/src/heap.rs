@@ -1,7 +1,7 @@
 //! The heap: the two planes, who works on them, and the counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::slab_stub::{SlabConfig, Slabs};
@@ -94,13 +94,36 @@ impl HeapConfig {
     }
 }
 
-/// Bytes in use as the pacer and the limit count them.
+/// What is in use as the pacer and the limit count it. Mutators add late and the collector subtracts at once, so the sums may be a little below
+/// zero for a moment.
 #[derive(Default)]
 pub(crate) struct Usage {
-    pub(crate) cells: AtomicU64,
-    pub(crate) bytes: AtomicU64,
+    cells: AtomicI64,
+    bytes: AtomicI64,
     /// The pacer's goal in bytes; reaching it wakes the collector.
     pub(crate) goal_bytes: AtomicU64,
+}
+
+impl Usage {
+    pub(crate) fn cells(&self) -> u64 {
+        self.cells.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// Answers the bytes in use after that.
+    pub(crate) fn add(&self, cells: u64, bytes: u64) -> u64 {
+        self.cells.fetch_add(cells as i64, Ordering::Relaxed);
+        let before = self.bytes.fetch_add(bytes as i64, Ordering::Relaxed);
+        (before + bytes as i64).max(0) as u64
+    }
+
+    pub(crate) fn subtract(&self, cells: u64, bytes: u64) {
+        self.cells.fetch_sub(cells as i64, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
+    }
 }
 
 /// Counts over the life of a heap, kept by reclaim.
@@ -211,7 +234,7 @@ impl Heap {
     /// Bytes in use, cells and payloads together, as the limit counts them. Up to 64 KiB per mutator may not be counted yet.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.inner.usage.bytes.load(Ordering::Relaxed)
+        self.inner.usage.bytes()
     }
 
     /// Names of the named roots with the handles of what they hold.
@@ -280,9 +303,9 @@ impl Inner {
 
     pub(crate) fn full(&self, cycles: u64) -> HeapError {
         HeapError::Full {
-            used_bytes: self.usage.bytes.load(Ordering::Relaxed),
+            used_bytes: self.usage.bytes(),
             limit_bytes: self.config.limit_bytes,
-            used_cells: self.usage.cells.load(Ordering::Relaxed),
+            used_cells: self.usage.cells(),
             capacity_cells: u64::from(self.capacity()),
             cycles,
         }

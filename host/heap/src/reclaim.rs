@@ -125,8 +125,7 @@ impl Reclaimer {
         }
         if sum.cells > 0 {
             let heap = &*self.heap;
-            heap.usage.cells.fetch_sub(sum.cells, Ordering::Relaxed);
-            heap.usage.bytes.fetch_sub(sum.bytes, Ordering::Relaxed);
+            heap.usage.subtract(sum.cells, sum.bytes);
             heap.totals.freed_objects.fetch_add(sum.objects, Ordering::Relaxed);
             heap.totals.freed_cells.fetch_add(sum.cells, Ordering::Relaxed);
             heap.totals.freed_bytes.fetch_add(sum.bytes, Ordering::Relaxed);

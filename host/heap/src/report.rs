@@ -241,7 +241,7 @@ impl Heap {
             live_cells: allocated.cells.saturating_sub(condemned_cells),
             capacity_cells: u64::from(inner.capacity()),
             quarantined_cells: read(&totals.quarantined_cells),
-            used_bytes: read(&inner.usage.bytes),
+            used_bytes: inner.usage.bytes(),
             limit_bytes: inner.config.limit_bytes,
             committed_bytes: inner.graph.resident_bytes() + inner.columns.resident_bytes() + slabs.committed_bytes,
             payload_bytes: slabs.used_bytes,

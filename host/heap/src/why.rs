@@ -73,6 +73,34 @@ impl Heap {
     }
 }
 
+impl Heap {
+    /// Walks everything that roots lead to and checks that it is allocated: what a reader of the graph would stumble over. Answers the number of
+    /// cells reached. Exact while no mutator is inside an operation and no verdict is carried out.
+    ///
+    /// # Errors
+    ///
+    /// The first reference that leads to a cell that is not allocated: the handle of its holder, and of what it refers to.
+    pub fn audit(&self) -> Result<u64, (Handle, Handle)> {
+        let inner = &*self.inner;
+        let mut seen = vec![0u64; inner.capacity() as usize / 64];
+        let mut work: Vec<(u32, u32)> = inner.present_roots().into_iter().map(|(_, cell)| (cell, cell)).collect();
+        let mut count = 0;
+        while let Some((holder, cell)) = work.pop() {
+            let word = &mut seen[cell as usize / 64];
+            if cell == 0 || *word >> (cell % 64) & 1 != 0 {
+                continue;
+            }
+            if !has(inner.graph.allocated(), cell) {
+                return Err((inner.handle(holder), inner.handle(cell)));
+            }
+            *word |= 1 << (cell % 64);
+            count += 1;
+            work.extend(inner.graph.references(cell).map(|next| (cell, next)));
+        }
+        Ok(count)
+    }
+}
+
 impl Inner {
     fn present_roots(&self) -> Vec<(RootKind, u32)> {
         let mut found = Vec::new();

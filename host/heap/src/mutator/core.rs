@@ -243,8 +243,7 @@ impl Core {
     fn settle_count(&self) {
         let (cells, bytes) = self.uncounted.take();
         let usage = &self.heap.usage;
-        usage.cells.fetch_add(cells, Ordering::Relaxed);
-        let used = usage.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let used = usage.add(cells, bytes);
         if used >= usage.goal_bytes.load(Ordering::Relaxed) {
             self.heap.signal.goal();
         }
@@ -253,7 +252,7 @@ impl Core {
     /// Whether the limit leaves room for `bytes` more.
     #[inline]
     pub(crate) fn room_for(&self, bytes: u64) -> bool {
-        let used = self.heap.usage.bytes.load(Ordering::Relaxed) + self.uncounted.get().1;
+        let used = self.heap.usage.bytes() + self.uncounted.get().1;
         used + bytes <= self.heap.config.limit_bytes
     }
 
@@ -266,8 +265,8 @@ impl Core {
         self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
         let room = || {
             let usage = &self.heap.usage;
-            usage.bytes.load(Ordering::Relaxed) + bytes <= self.heap.config.limit_bytes
-                && usage.cells.load(Ordering::Relaxed) + 1 < u64::from(self.heap.capacity())
+            usage.bytes() + bytes <= self.heap.config.limit_bytes
+                && usage.cells() + 1 < u64::from(self.heap.capacity())
         };
         let waited = self.heap.signal.wait_for_room(self.heap.config.full_wait, room);
         self.held_up(begun);

@@ -1,0 +1,104 @@
+//! The real heap under many schedules: two mutators and a collector, threads switched by shuttle at every shared access.
+//!
+//! `cargo test -p gc-heap --features shuttle --test schedules`
+
+#![cfg(feature = "shuttle")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{Counting, MarkSweep};
+use gc_heap::{Cause, Collector, CycleEnd, CycleRequest, Heap, HeapConfig, Local, Pace, Quarantine, Scope, Strategy};
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::thread;
+
+/// Schedules per test. A floor on what was explored is asserted too, so that a test that looks at nothing fails.
+const SCHEDULES: usize = 1500;
+
+fn heap() -> Heap {
+    Heap::new(HeapConfig { quarantine: Quarantine::Off, ..HeapConfig::with_limit(256 << 10) }).unwrap()
+}
+
+fn object<'s>(scope: &Scope<'s>, slots: &[Option<Local<'_>>]) -> Local<'s> {
+    scope.alloc(slots, b"alive").unwrap()
+}
+
+fn assert_alive(scope: &Scope<'_>, object: Local<'_>) {
+    let mut bytes = Vec::new();
+    scope.read(object, &mut bytes);
+    assert_eq!(bytes, b"alive", "an object that a scope holds was freed");
+    let handle = scope.handle(object);
+    assert!(scope.resolve(handle).is_ok(), "an object that a scope holds was condemned");
+}
+
+/// Moves objects about in ways that hide them from a collector without a barrier: out of one object, by way of a scope or another thread, into another.
+fn shuffle(heap: &Heap, steps: usize) {
+    let mut mutator = heap.mutator();
+    for _ in 0..steps {
+        mutator.scope(|scope| {
+            let (Some(left), Some(right)) = (scope.root("left"), scope.root("right")) else { return };
+            let (from, to) = if thread_rng().gen_bool(0.5) { (left, right) } else { (right, left) };
+            let (at, put) = (thread_rng().gen_range(0..2), thread_rng().gen_range(0..2));
+            let Some(found) = scope.load(from, at).unwrap() else {
+                let fresh = object(scope, &[]);
+                scope.store(from, at, Some(fresh)).unwrap();
+                return;
+            };
+            scope.store(from, at, None).unwrap();
+            if thread_rng().gen_bool(0.7) {
+                let wrapped = if thread_rng().gen_bool(0.5) { found } else { object(scope, &[Some(found)]) };
+                scope.store(to, put, Some(wrapped)).unwrap();
+            }
+            assert_alive(scope, found);
+        });
+    }
+}
+
+fn explore(strategy: fn(&Heap) -> Box<dyn Strategy>) {
+    let condemned = Arc::new(AtomicU64::new(0));
+    let schedules = Arc::new(AtomicU64::new(0));
+    let (sum, count) = (Arc::clone(&condemned), Arc::clone(&schedules));
+    shuttle::check_random(
+        move || {
+            let heap = heap();
+            heap.mutator().scope(|scope| {
+                for name in ["left", "right"] {
+                    let (one, two) = (object(scope, &[]), object(scope, &[]));
+                    let root = object(scope, &[Some(one), Some(two)]);
+                    scope.set_root(name, Some(root));
+                }
+            });
+            let mutators: Vec<_> = (0..2)
+                .map(|_| {
+                    let heap = heap.clone();
+                    thread::spawn(move || shuffle(&heap, 3))
+                })
+                .collect();
+            let mut collector = Collector::new(&heap);
+            let mut strategy = strategy(&heap);
+            for _ in 0..2 {
+                let report = collector.run(&CycleRequest::new(Cause::Request), &mut *strategy, None, &mut |_| Pace::Go);
+                assert!(matches!(report.end, CycleEnd::Settled), "a right strategy was refused: {:?}", report.end);
+                sum.fetch_add(report.condemned_objects, Ordering::Relaxed);
+            }
+            mutators.into_iter().for_each(|mutator| mutator.join().unwrap());
+            heap.audit().expect("everything reachable is allocated");
+            count.fetch_add(1, Ordering::Relaxed);
+        },
+        SCHEDULES,
+    );
+    assert_eq!(schedules.load(Ordering::Relaxed), SCHEDULES as u64);
+    assert!(condemned.load(Ordering::Relaxed) > SCHEDULES as u64 / 4, "hardly anything was ever condemned: the test does not look");
+}
+
+#[test]
+fn no_schedule_loses_an_object_while_marking() {
+    explore(|heap| Box::new(MarkSweep::new(heap)));
+}
+
+#[test]
+fn no_schedule_loses_an_object_or_a_count_while_counting() {
+    explore(|heap| Box::new(Counting::new(heap)));
+}
