@@ -108,6 +108,7 @@ impl Collector {
     /// The collector of a heap. A second one for the same heap is a mistake.
     #[must_use]
     pub fn new(heap: &Heap) -> Collector {
+        heap.inner.signal.set_served(true);
         Collector {
             reclaimer: Reclaimer::new(&heap.inner),
             heap: Arc::clone(&heap.inner),
@@ -193,6 +194,13 @@ impl Collector {
         self.heap.totals.withheld_cells.fetch_add(report.withheld_cells, Ordering::Relaxed);
         self.heap.signal.cycle_ended();
         report
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // Whoever waits for room would wait in vain.
+        self.heap.signal.set_served(false);
     }
 }
 

@@ -42,7 +42,6 @@ impl Signal {
     pub fn wait(&self, patience: Duration) -> Wake {
         let until = Instant::now() + patience;
         let mut state = lock(&self.state);
-        state.served = true;
         loop {
             if std::mem::take(&mut state.bell) {
                 return Wake::Bell;
@@ -76,9 +75,9 @@ impl Signal {
         lock(&self.state).full
     }
 
-    /// Says that no collector serves this heap any more: nobody shall wait for it.
-    pub fn unserved(&self) {
-        lock(&self.state).served = false;
+    /// Says whether a collector serves this heap: without one, nobody shall wait for it.
+    pub(crate) fn set_served(&self, served: bool) {
+        lock(&self.state).served = served;
         self.mutators.notify_all();
     }
 

@@ -102,3 +102,67 @@ fn no_schedule_loses_an_object_while_marking() {
 fn no_schedule_loses_an_object_or_a_count_while_counting() {
     explore(|heap| Box::new(Counting::new(heap)));
 }
+
+/// The case that snooping is for. One mutator has switched to the new log epoch and stamps an object; the other, which has not, moves a reference into that
+/// object, where no log will show it, and lets go of it; the first takes it out again, after its locals were copied.
+#[test]
+fn no_schedule_hides_an_object_behind_a_stamp() {
+    let met = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&met);
+    shuttle::check_random(
+        move || {
+            let heap = heap();
+            heap.mutator().scope(|scope| {
+                let hidden = object(scope, &[]);
+                let other = object(scope, &[]);
+                let left = object(scope, &[Some(other), None]);
+                let right = object(scope, &[Some(hidden)]);
+                scope.set_root("left", Some(left));
+                scope.set_root("right", Some(right));
+            });
+            let mover = {
+                let heap = heap.clone();
+                thread::spawn(move || {
+                    heap.mutator().scope(|scope| {
+                        let (left, right) = (scope.root("left").unwrap(), scope.root("right").unwrap());
+                        scope.scope(|inner| {
+                            let hidden = inner.load(right, 0).unwrap();
+                            inner.store(left, 1, hidden).unwrap();
+                            inner.store(right, 0, None).unwrap();
+                        });
+                    });
+                })
+            };
+            let taker = {
+                let (heap, met) = (heap.clone(), Arc::clone(&count));
+                thread::spawn(move || {
+                    heap.mutator().scope(|scope| {
+                        let left = scope.root("left").unwrap();
+                        scope.store(left, 0, None).unwrap();
+                        for _ in 0..8 {
+                            if let Some(hidden) = scope.load(left, 1).unwrap() {
+                                scope.store(left, 1, None).unwrap();
+                                met.fetch_add(1, Ordering::Relaxed);
+                                for _ in 0..40 {
+                                    thread::yield_now();
+                                }
+                                assert_alive(scope, hidden);
+                                return;
+                            }
+                            thread::yield_now();
+                        }
+                    });
+                })
+            };
+            let mut collector = Collector::new(&heap);
+            let mut strategy = MarkSweep::new(&heap);
+            let report = collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go);
+            assert!(matches!(report.end, CycleEnd::Settled), "a right strategy was refused: {:?}", report.end);
+            mover.join().unwrap();
+            taker.join().unwrap();
+            heap.audit().expect("everything reachable is allocated");
+        },
+        SCHEDULES * 10,
+    );
+    assert!(met.load(Ordering::Relaxed) > SCHEDULES as u64, "the object was hardly ever met");
+}
