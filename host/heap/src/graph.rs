@@ -95,6 +95,11 @@ impl Graph {
         &self.cells
     }
 
+    /// The references as a column of its own, for who uses it all the time.
+    pub(crate) fn cells_column(&self) -> Column<AtomicU32> {
+        self.cells.clone()
+    }
+
     /// Cells in use.
     #[must_use]
     pub fn allocated(&self) -> &[AtomicU64] {

@@ -103,8 +103,9 @@ fn no_schedule_loses_an_object_or_a_count_while_counting() {
     explore(|heap| Box::new(Counting::new(heap)));
 }
 
-/// The case that snooping is for. One mutator has switched to the new log epoch and stamps an object; the other, which has not, moves a reference into that
-/// object, where no log will show it, and lets go of it; the first takes it out again, after its locals were copied.
+/// The case that snooping is for. One mutator has switched to the new log epoch and stamps an object; the other is in the middle of an operation that it began
+/// before, and stores the only reference to another object there, where no log will show it, and lets go of it; the first takes it out again, after its
+/// locals were copied.
 #[test]
 fn no_schedule_hides_an_object_behind_a_stamp() {
     let met = Arc::new(AtomicU64::new(0));
@@ -127,8 +128,8 @@ fn no_schedule_hides_an_object_behind_a_stamp() {
                         let (left, right) = (scope.root("left").unwrap(), scope.root("right").unwrap());
                         scope.scope(|inner| {
                             let hidden = inner.load(right, 0).unwrap();
-                            inner.store(left, 1, hidden).unwrap();
                             inner.store(right, 0, None).unwrap();
+                            inner.store(left, 1, hidden).unwrap();
                         });
                     });
                 })
@@ -139,7 +140,7 @@ fn no_schedule_hides_an_object_behind_a_stamp() {
                     heap.mutator().scope(|scope| {
                         let left = scope.root("left").unwrap();
                         scope.store(left, 0, None).unwrap();
-                        for _ in 0..8 {
+                        for _ in 0..20 {
                             if let Some(hidden) = scope.load(left, 1).unwrap() {
                                 scope.store(left, 1, None).unwrap();
                                 met.fetch_add(1, Ordering::Relaxed);
@@ -156,13 +157,15 @@ fn no_schedule_hides_an_object_behind_a_stamp() {
             };
             let mut collector = Collector::new(&heap);
             let mut strategy = MarkSweep::new(&heap);
+            // Between the copying of locals and the marking: when the object can be taken out unseen.
+            strategy.at_begin = || (0..20).for_each(|_| thread::yield_now());
             let report = collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go);
             assert!(matches!(report.end, CycleEnd::Settled), "a right strategy was refused: {:?}", report.end);
             mover.join().unwrap();
             taker.join().unwrap();
             heap.audit().expect("everything reachable is allocated");
         },
-        SCHEDULES * 10,
+        SCHEDULES * 6,
     );
     assert!(met.load(Ordering::Relaxed) > SCHEDULES as u64, "the object was hardly ever met");
 }

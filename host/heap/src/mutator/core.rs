@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::slab_stub::{Block, Cache};
-use gc_memory::fence;
+use gc_memory::{Column, fence};
 
 use super::Local;
 use super::shared::{BUSY, IDLE, Record, Shared, mode};
@@ -20,12 +20,16 @@ use crate::columns::flag;
 use crate::error::HeapError;
 use crate::graph::bit;
 use crate::heap::Inner;
-use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, LOCALS_MAX};
+use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, CELL_SLOTS, LOCALS_MAX};
 use crate::sync::{lock, point};
 
 pub(crate) struct Core {
     pub(crate) heap: Arc<Inner>,
     pub(crate) shared: Arc<Shared>,
+    /// The heap's tag, its references and their stamps: what every store needs, one step away.
+    tag: u32,
+    references: Column<AtomicU32>,
+    stamps: Column<AtomicU32>,
     locals: RefCell<Arc<[AtomicU32]>>,
     cells: RefCell<CellCache>,
     blocks: RefCell<Cache>,
@@ -55,6 +59,9 @@ impl Core {
     pub(crate) fn register(heap: &Arc<Inner>) -> Core {
         let shared = lock(&heap.registry).register();
         Core {
+            tag: heap.tag,
+            references: heap.graph.cells_column(),
+            stamps: heap.columns.stamp.clone(),
             locals: RefCell::new(shared.locals()),
             cells: RefCell::default(),
             blocks: RefCell::new(heap.slabs.cache()),
@@ -115,13 +122,13 @@ impl Core {
         locals[len].store(cell.get(), Ordering::Relaxed);
         self.shared.locals_len.store(len + 1, Ordering::Relaxed);
         point();
-        Local { cell, heap: self.heap.tag, scope: PhantomData }
+        Local { cell, heap: self.tag, scope: PhantomData }
     }
 
     /// The cell of a local of this heap.
     #[inline]
     pub(crate) fn cell_of(&self, local: Local<'_>) -> u32 {
-        assert!(local.heap == self.heap.tag, "a local of another heap was used");
+        assert!(local.heap == self.tag, "a local of another heap was used");
         local.cell.get()
     }
 
@@ -134,16 +141,16 @@ impl Core {
             self.barrier(operation.mode, cell, value);
         }
         // Release: whoever loads the reference sees the object that it leads to, and whoever loads it sees the stamp before it.
-        self.heap.graph.slot(cell, slot).store(value, Ordering::Release);
+        self.references[cell as usize * CELL_SLOTS + slot as usize].store(value, Ordering::Release);
         point();
     }
 
-    #[inline(never)]
+    #[inline]
     fn barrier(&self, mode: u32, cell: u32, value: u32) {
         if mode & mode::LOG != 0 {
             let epoch = self.shared.epoch.load(Ordering::Relaxed);
             // Acquire: pairs with the AcqRel exchange in `log_cell`; who finds the cell stamped may store after its old references were read.
-            let stamp = self.heap.columns.stamp[cell as usize].load(Ordering::Acquire);
+            let stamp = self.stamps[cell as usize].load(Ordering::Acquire);
             point();
             // The next epoch's stamp counts as well: another mutator has switched already, and its record is the later one.
             if stamp != epoch && stamp != epoch.wrapping_add(1) {

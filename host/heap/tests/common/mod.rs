@@ -22,6 +22,8 @@ pub(crate) struct MarkSweep {
     work: Vec<u32>,
     /// Ignores what is shaded: a strategy that is wrong as soon as mutators run.
     pub(crate) deaf: bool,
+    /// Called when a cycle begins: a place where schedules can let others run.
+    pub(crate) at_begin: fn(),
 }
 
 impl MarkSweep {
@@ -32,6 +34,7 @@ impl MarkSweep {
             marks: Vec::new(),
             work: Vec::new(),
             deaf: false,
+            at_begin: || (),
         }
     }
 
@@ -54,6 +57,7 @@ impl Strategy for MarkSweep {
     fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
         self.marks = vec![0; self.graph.capacity() as usize / 64];
         self.work.clear();
+        (self.at_begin)();
         Ok(())
     }
     fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
