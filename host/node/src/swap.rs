@@ -319,11 +319,15 @@ impl Swap {
                 effects.push(Effect::Answer(id, Answer::Busy));
             }
 
-            (Loading { id, plan }, Event::Loaded { id: which }) if which == id => self.loaded(id, plan, effects),
+            (Loading { id, plan }, Event::Loaded { id: which }) if which == id => {
+                self.loaded(id, plan, effects)
+            }
             (Loading { id, .. }, Event::LoadFailed { id: which, reason }) if which == id => {
                 self.candidate_failed(id, Step::LoadFailed, reason, effects);
             }
-            (Rehearsing { id }, Event::RehearsalPassed { id: which }) if which == id => self.rehearsed(id, effects),
+            (Rehearsing { id }, Event::RehearsalPassed { id: which }) if which == id => {
+                self.rehearsed(id, effects)
+            }
             (Rehearsing { id }, Event::RehearsalFailed { id: which, reason }) if which == id => {
                 self.candidate_failed(id, Step::RehearsalFailed, reason, effects);
             }
@@ -348,10 +352,16 @@ impl Swap {
             (Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. }, Event::CyclePassed) => {
                 self.cycle_passed(effects);
             }
-            (Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. }, Event::CycleFailed { reason }) => {
+            (
+                Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. },
+                Event::CycleFailed { reason },
+            ) => {
                 self.serving_failed(reason, effects);
             }
-            (Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. }, Event::BudgetBroken { reason }) => {
+            (
+                Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. },
+                Event::BudgetBroken { reason },
+            ) => {
                 self.budget_broken(reason, effects);
             }
 
@@ -445,7 +455,8 @@ impl Swap {
             Phase::Quiet => None,
             Phase::Loading { id, .. } | Phase::Rehearsing { id } | Phase::Shadowing { id, .. } => Some(id),
         };
-        let known = id == self.serving || warm == Some(id) || candidate == Some(id) || self.sound.contains(&id);
+        let known =
+            id == self.serving || warm == Some(id) || candidate == Some(id) || self.sound.contains(&id);
         if !known {
             effects.push(Effect::Forget(id));
         }

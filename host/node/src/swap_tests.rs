@@ -15,7 +15,10 @@ fn step(swap: &mut Swap, event: Event) -> Vec<Effect> {
 }
 
 fn steps(effects: &[Effect]) -> Vec<Step> {
-    effects.iter().filter_map(|effect| if let Effect::Record(_, step, _) = effect { Some(*step) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|effect| if let Effect::Record(_, step, _) = effect { Some(*step) } else { None })
+        .collect()
 }
 
 fn serve(swap: &mut Swap, id: Id) -> Vec<Effect> {
@@ -195,7 +198,10 @@ impl Performer {
     fn check(&self, swap: &Swap) {
         assert_eq!(self.serving, Some(swap.serving()));
         let serving = swap.serving();
-        assert!(serving == Id::HOLD || self.attached.contains(&serving), "{serving} serves and is not attached");
+        assert!(
+            serving == Id::HOLD || self.attached.contains(&serving),
+            "{serving} serves and is not attached"
+        );
         assert!(!self.forgotten.contains(&serving));
         assert_eq!(serving == Id::HOLD, swap.tenure() == Tenure::Held);
         assert!(self.attached.len() <= 3, "attached: {:?}", self.attached);
@@ -207,12 +213,21 @@ impl Performer {
 
 #[derive(Debug, Clone)]
 enum Move {
-    Request { shadow: Option<u32> },
+    Request {
+        shadow: Option<u32>,
+    },
     /// The oldest thing that is due comes about, well or not.
-    Due { well: bool },
-    Cycle { well: bool },
+    Due {
+        well: bool,
+    },
+    Cycle {
+        well: bool,
+    },
     OverBudget,
-    Stray { id: u32, which: u8 },
+    Stray {
+        id: u32,
+        which: u8,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Move> {

@@ -1,0 +1,297 @@
+//! What the collector thread lets everybody know: status, metrics, journal, events.
+//!
+//! Written by the collector thread, between cycles and never while it calls a strategy; read by whoever asks. One lock, held for microseconds.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gc_heap::{Heap, StrategyIdentity};
+
+use crate::journal::{Journal, JournalRecord};
+use crate::limits::EVENTS_PENDING;
+use crate::metrics::Metrics;
+use crate::record::{Candidate, CycleRecord, Event, HeapRecord, Message, Status, StrategyRecord};
+use crate::swap::Step;
+use crate::sync::lock;
+
+/// Events of a node, in order. Dropping it ends the subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    events: Receiver<Event>,
+}
+
+impl Subscription {
+    /// The next event, after waiting for it. None when the node has shut down.
+    #[must_use]
+    pub fn next(&self) -> Option<Event> {
+        self.events.recv().ok()
+    }
+
+    /// The next event, if one comes within `patience`.
+    ///
+    /// # Errors
+    ///
+    /// Says whether the time is over or the node has shut down.
+    pub fn next_within(&self, patience: Duration) -> Result<Event, RecvTimeoutError> {
+        self.events.recv_timeout(patience)
+    }
+
+    /// The next event, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Says whether there is none yet or the node has shut down.
+    pub fn try_next(&self) -> Result<Event, TryRecvError> {
+        self.events.try_recv()
+    }
+}
+
+struct Subscriber {
+    events: SyncSender<Event>,
+    missed: u64,
+}
+
+impl Subscriber {
+    /// False when nobody listens any more.
+    fn tell(&mut self, event: &Event) -> bool {
+        if self.missed > 0 {
+            match self.events.try_send(Event::Missed { count: self.missed }) {
+                Ok(()) => self.missed = 0,
+                Err(TrySendError::Full(_)) => {
+                    self.missed += 1;
+                    return true;
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+        }
+        match self.events.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.missed += 1;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+struct Inside {
+    metrics: Metrics,
+    journal: Journal,
+    subscribers: Vec<Subscriber>,
+    serving: StrategyRecord,
+    tenure: &'static str,
+    probation_cycles_left: u32,
+    warm: Option<StrategyRecord>,
+    candidate: Option<Candidate>,
+    goal_bytes: u64,
+    last_cycle: Option<CycleRecord>,
+    last_mark_ns: u64,
+    last_proof_ns: u64,
+    faults: u64,
+    swaps: u64,
+    closed: bool,
+}
+
+/// See the module.
+pub(crate) struct Board {
+    started: Instant,
+    inside: Mutex<Inside>,
+}
+
+/// Who serves and who is tried, for the status.
+pub(crate) struct Standing {
+    pub(crate) serving: StrategyIdentity,
+    pub(crate) tenure: &'static str,
+    pub(crate) probation_cycles_left: u32,
+    pub(crate) warm: Option<StrategyRecord>,
+    pub(crate) candidate: Option<Candidate>,
+}
+
+impl Board {
+    pub(crate) fn new(journal: Journal) -> Board {
+        Board {
+            started: Instant::now(),
+            inside: Mutex::new(Inside {
+                metrics: Metrics::new(),
+                journal,
+                subscribers: Vec::new(),
+                serving: StrategyRecord::default(),
+                tenure: "sound",
+                probation_cycles_left: 0,
+                warm: None,
+                candidate: None,
+                goal_bytes: 0,
+                last_cycle: None,
+                last_mark_ns: 0,
+                last_proof_ns: 0,
+                faults: 0,
+                swaps: 0,
+                closed: false,
+            }),
+        }
+    }
+
+    pub(crate) fn elapsed_s(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        let (sender, events) = sync_channel(EVENTS_PENDING);
+        let mut inside = lock(&self.inside);
+        if !inside.closed {
+            inside.subscribers.push(Subscriber { events: sender, missed: 0 });
+        }
+        Subscription { events }
+    }
+
+    /// Ends all subscriptions.
+    pub(crate) fn close(&self) {
+        let mut inside = lock(&self.inside);
+        inside.closed = true;
+        inside.subscribers.clear();
+    }
+
+    pub(crate) fn with_metrics<R>(&self, with: impl FnOnce(&mut Metrics) -> R) -> R {
+        with(&mut lock(&self.inside).metrics)
+    }
+
+    pub(crate) fn cycle(&self, record: CycleRecord) {
+        let mut inside = lock(&self.inside);
+        inside.goal_bytes = record.goal_bytes;
+        inside.last_mark_ns = record.mark_ns;
+        inside.last_proof_ns = record.proof_ns;
+        inside.last_cycle = Some(record.clone());
+        inside.tell(&Event::Cycle(record));
+    }
+
+    pub(crate) fn standing(&self, standing: Standing) {
+        let mut inside = lock(&self.inside);
+        inside.metrics.serving(&standing.serving, standing.tenure);
+        inside.serving = StrategyRecord::from(&standing.serving);
+        inside.tenure = standing.tenure;
+        inside.probation_cycles_left = standing.probation_cycles_left;
+        inside.warm = standing.warm;
+        inside.candidate = standing.candidate;
+    }
+
+    pub(crate) fn step(&self, step: Step, strategy: StrategyRecord, reason: Option<String>) {
+        let mut record = JournalRecord {
+            sequence: 0,
+            at_s: self.elapsed_s(),
+            unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+            step: step.word().into(),
+            strategy: strategy.name,
+            version: strategy.version,
+            digest: strategy.digest,
+            reason,
+        };
+        let mut inside = lock(&self.inside);
+        inside.metrics.swap(step);
+        match step {
+            Step::Exchanged => inside.swaps += 1,
+            Step::Faulted | Step::ProbationFailed | Step::RehearsalFailed | Step::ShadowFailed => {
+                inside.faults += 1
+            }
+            Step::Requested
+            | Step::ShadowRequested
+            | Step::Busy
+            | Step::Loaded
+            | Step::LoadFailed
+            | Step::Rehearsed
+            | Step::Sound
+            | Step::RolledBack
+            | Step::Held
+            | Step::Returning
+            | Step::OverBudget
+            | Step::ShadowEnded
+            | Step::Withdrawn => {}
+        }
+        let trouble = inside.journal.add(&mut record);
+        inside.tell(&Event::Swap(record));
+        if let Some(trouble) = trouble {
+            inside.tell(&Event::Message(Message { level: "warn".into(), text: trouble.to_string() }));
+        }
+    }
+
+    pub(crate) fn say(&self, level: &str, text: String) {
+        lock(&self.inside).tell(&Event::Message(Message { level: level.into(), text }));
+    }
+
+    pub(crate) fn metrics_text(&self, heap: &Heap) -> String {
+        let stats = heap.stats();
+        lock(&self.inside).metrics.text(&stats)
+    }
+
+    pub(crate) fn status(&self, heap: &Heap, journal: usize) -> Status {
+        let stats = heap.stats();
+        let inside = lock(&self.inside);
+        Status {
+            pid: std::process::id(),
+            uptime_s: self.elapsed_s(),
+            strategy: inside.serving.clone(),
+            tenure: inside.tenure.into(),
+            probation_cycles_left: inside.probation_cycles_left,
+            warm: inside.warm.clone(),
+            candidate: inside.candidate.clone(),
+            heap: HeapRecord {
+                limit_bytes: stats.limit_bytes,
+                used_bytes: stats.used_bytes,
+                goal_bytes: inside.goal_bytes,
+                committed_bytes: stats.committed_bytes,
+                capacity_cells: stats.capacity_cells,
+                live_cells: stats.live_cells,
+                quarantined_cells: stats.quarantined_cells,
+                live_objects: stats.live_objects,
+                allocated_objects: stats.allocated_objects_total,
+                allocated_bytes: stats.allocated_bytes_total,
+                condemned_objects: stats.condemned_objects_total,
+                freed_objects: stats.freed_objects_total,
+                freed_bytes: stats.freed_bytes_total,
+                mutators: stats.mutators,
+                roots: stats.roots,
+                pauses: stats.holdups.count,
+                pause_ns_p50: stats.holdups.p50_ns,
+                pause_ns_p999: stats.holdups.p999_ns,
+                pause_ns_max: stats.holdups.max_ns,
+            },
+            cycles: stats.cycles_total,
+            refused: stats.refused_total,
+            faults: inside.faults,
+            swaps: inside.swaps,
+            mark_ns_last: inside.last_mark_ns,
+            proof_ns_last: inside.last_proof_ns,
+            last_cycle: inside.last_cycle.clone(),
+            journal: inside.journal.tail(journal),
+        }
+    }
+}
+
+impl Inside {
+    fn tell(&mut self, event: &Event) {
+        self.subscribers.retain_mut(|subscriber| subscriber.tell(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_subscriber_is_told_how_much_it_missed() {
+        let board = Board::new(Journal::open(None).unwrap());
+        let slow = board.subscribe();
+        for n in 0..EVENTS_PENDING + 10 {
+            board.say("info", n.to_string());
+        }
+        for _ in 0..EVENTS_PENDING {
+            assert!(matches!(slow.try_next(), Ok(Event::Message(_))));
+        }
+        board.say("info", "after".into());
+        assert_eq!(slow.try_next(), Ok(Event::Missed { count: 10 }));
+        assert!(matches!(slow.try_next(), Ok(Event::Message(message)) if message.text == "after"));
+        board.close();
+        assert_eq!(slow.next(), None);
+    }
+}

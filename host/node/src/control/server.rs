@@ -1,0 +1,244 @@
+//! The answering side of the control socket: one thread that accepts, one per connection.
+//!
+//! Threads and not tasks: a request may take as long as a shadow run, there are at most [`CONTROL_CONNECTIONS`], and a node without metrics needs
+//! no runtime for anything else.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, PipeReader, PipeWriter, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::control::place::{Place, PlaceError};
+use crate::control::protocol::{self, Answer, Failure, Request};
+use crate::error::NodeError;
+use crate::limits::{CONTROL_CONNECTIONS, CONTROL_LINE_BYTES, CONTROL_REQUEST_WAIT};
+use crate::sync::lock;
+
+/// What the server asks of whoever it serves.
+pub(crate) trait Controlled: Send + Sync + 'static {
+    fn control(&self, request: Request) -> Result<Answer, Failure>;
+}
+
+/// A control socket that is served until this is dropped.
+pub(crate) struct Server {
+    /// Closing it wakes the accepting thread.
+    stop: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn start(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, ServeError> {
+        let place = Place::take(path)?;
+        let io = |source| PlaceError::Io { path: path.to_owned(), source };
+        let (stopped, stop) = std::io::pipe().map_err(io)?;
+        place.listener.set_nonblocking(true).map_err(io)?;
+        let serve = move || serve(&place, &stopped, &controlled);
+        let thread =
+            std::thread::Builder::new().name("gc-control".into()).spawn(serve).map_err(NodeError::Thread)?;
+        Ok(Server { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A server that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
+/// Open connections, so that they can be closed when the server stops.
+#[derive(Default)]
+struct Connections {
+    next: u64,
+    open: BTreeMap<u64, UnixStream>,
+}
+
+fn serve(place: &Place, stopped: &PipeReader, controlled: &Arc<dyn Controlled>) {
+    let connections = Arc::new(Mutex::new(Connections::default()));
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    while wait(&place.listener, stopped) {
+        let Ok((stream, _)) = place.listener.accept() else { continue };
+        threads.retain(|thread| !thread.is_finished());
+        if let Some(thread) = admit(stream, &connections, controlled) {
+            threads.push(thread);
+        }
+    }
+    for stream in lock(&connections).open.values() {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+/// Waits for a connection. False when the server is to stop.
+fn wait(listener: &UnixListener, stopped: &PipeReader) -> bool {
+    loop {
+        let mut waited = [PollFd::new(stopped, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
+        match poll(&mut waited, None) {
+            Ok(_) if !waited[0].revents().is_empty() => return false,
+            Ok(_) => return true,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn admit(
+    stream: UnixStream,
+    connections: &Arc<Mutex<Connections>>,
+    controlled: &Arc<dyn Controlled>,
+) -> Option<JoinHandle<()>> {
+    stream.set_nonblocking(false).ok()?;
+    stream.set_read_timeout(Some(CONTROL_REQUEST_WAIT)).ok()?;
+    stream.set_write_timeout(Some(CONTROL_REQUEST_WAIT)).ok()?;
+    if let Err(failure) = may_enter(&stream, lock(connections).open.len()) {
+        send(&stream, Err(failure));
+        return None;
+    }
+    let number = {
+        let mut connections = lock(connections);
+        connections.next += 1;
+        let number = connections.next;
+        connections.open.insert(number, stream.try_clone().ok()?);
+        number
+    };
+    let (connections, controlled) = (Arc::clone(connections), Arc::clone(controlled));
+    let talk = move || {
+        talk(&stream, controlled.as_ref());
+        lock(&connections).open.remove(&number);
+    };
+    std::thread::Builder::new().name("gc-control-peer".into()).spawn(talk).ok()
+}
+
+fn may_enter(stream: &UnixStream, open: usize) -> Result<(), Failure> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|error| {
+        Failure::new("refused", format!("the kernel does not say who you are: {error}: try again"))
+    })?;
+    if peer.uid != rustix::process::getuid() {
+        return Err(Failure::new(
+            "refused",
+            "only the owner of the node may talk to it: ask as the user who started it",
+        ));
+    }
+    if open >= CONTROL_CONNECTIONS {
+        let message =
+            format!("the node already has {CONTROL_CONNECTIONS} connections: ask again when some are closed");
+        return Err(Failure::new("overloaded", message));
+    }
+    Ok(())
+}
+
+fn talk(stream: &UnixStream, controlled: &dyn Controlled) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let answer = match protocol::read_line(&mut reader, CONTROL_LINE_BYTES) {
+            Ok(None) => return,
+            Ok(Some(line)) => protocol::read_request(&line).and_then(|request| controlled.control(request)),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                send(stream, Err(Failure::new("syntax", format!("{error}: send one short line of JSON"))));
+                return;
+            }
+            Err(_) => return,
+        };
+        if !send(stream, answer) {
+            return;
+        }
+    }
+}
+
+fn send(mut stream: &UnixStream, answer: Result<Answer, Failure>) -> bool {
+    let mut line = protocol::answer(answer);
+    line.push('\n');
+    stream.write_all(line.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::client::{Client, ControlError};
+    use crate::control::protocol::WhyRecord;
+
+    struct Echo;
+
+    impl Controlled for Echo {
+        fn control(&self, request: Request) -> Result<Answer, Failure> {
+            match request {
+                Request::Why { handle } => {
+                    Ok(Answer::Why(WhyRecord { handle, alive: true, text: "because".into(), path: vec![] }))
+                }
+                _ => Err(Failure::new("refused", "only why")),
+            }
+        }
+    }
+
+    fn server() -> (tempfile::TempDir, std::path::PathBuf, Server) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let server = Server::start(&path, Arc::new(Echo)).unwrap();
+        (folder, path, server)
+    }
+
+    #[test]
+    fn requests_are_answered_in_order_on_one_connection() {
+        let (_folder, path, server) = server();
+        let mut client = Client::connect(&path).unwrap();
+        for n in 0..3 {
+            let answer = client.ask(&Request::Why { handle: n.to_string() }).unwrap();
+            assert!(matches!(answer, Answer::Why(why) if why.handle == n.to_string()));
+        }
+        let refused = client.ask(&Request::Collect { dry_run: false }).unwrap_err();
+        assert_eq!(refused.to_string(), "only why");
+        drop(server);
+        assert!(matches!(Client::connect(&path), Err(ControlError::NobodyRunning { .. })));
+    }
+
+    #[test]
+    fn stopping_does_not_wait_for_a_silent_peer() {
+        let (_folder, path, server) = server();
+        let _silent = UnixStream::connect(&path).unwrap();
+        let began = std::time::Instant::now();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        drop(server);
+        assert!(began.elapsed() < CONTROL_REQUEST_WAIT / 2);
+    }
+
+    #[test]
+    fn connections_are_bounded() {
+        let (_folder, path, _server) = server();
+        let mut open = Vec::new();
+        for _ in 0..CONTROL_CONNECTIONS {
+            let mut client = Client::connect(&path).unwrap();
+            client.ask(&Request::Why { handle: String::new() }).unwrap();
+            open.push(client);
+        }
+        let refused =
+            Client::connect(&path).unwrap().ask(&Request::Why { handle: String::new() }).unwrap_err();
+        assert!(refused.to_string().contains("connections"), "{refused}");
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused() {
+        let (_folder, path, _server) = server();
+        let stream = UnixStream::connect(&path).unwrap();
+        let _ = (&stream).write_all(&vec![b'x'; CONTROL_LINE_BYTES + 2]);
+        let answer = protocol::read_line(&mut BufReader::new(&stream), 1 << 20).unwrap().unwrap();
+        assert_eq!(protocol::read_answer(&answer).unwrap_err().kind, "syntax");
+    }
+}

@@ -1,0 +1,261 @@
+//! Every metric of a node, declared here and nowhere else.
+//!
+//! Names carry base units (seconds, bytes) and follow the conventions that `promtool check metrics` checks. Two kinds: what the collector thread
+//! counts as it happens (a registry), and what the heap counts anyway (read when somebody asks, the table `HEAP`).
+
+use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType, Quantile, Summary};
+use prometheus::{CounterVec, GaugeVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use gc_heap::{CycleEnd, CycleReport, Fault, HeapStats};
+
+use crate::source::Footprint;
+use crate::swap::Step;
+
+/// The content type of the text format.
+pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+const PROOF: &str = "proof";
+
+/// What the heap counts.
+const HEAP: &[(&str, &str, MetricType, fn(&HeapStats) -> u64)] = &[
+    ("gc_heap_live_bytes", "Bytes of cells and payloads in use.", MetricType::GAUGE, |heap| heap.used_bytes),
+    ("gc_heap_limit_bytes", "Bytes of cells and payloads that may be in use.", MetricType::GAUGE, |heap| {
+        heap.limit_bytes
+    }),
+    (
+        "gc_heap_committed_bytes",
+        "Bytes that the heap has taken from the system.",
+        MetricType::GAUGE,
+        |heap| heap.committed_bytes,
+    ),
+    ("gc_heap_live_objects", "Objects that are neither condemned nor free.", MetricType::GAUGE, |heap| {
+        heap.live_objects
+    }),
+    ("gc_heap_live_cells", "Cells that are neither condemned nor free.", MetricType::GAUGE, |heap| {
+        heap.live_cells
+    }),
+    ("gc_heap_capacity_cells", "Cells that the heap can hold.", MetricType::GAUGE, |heap| {
+        heap.capacity_cells
+    }),
+    ("gc_heap_quarantined_cells", "Cells condemned and not freed yet.", MetricType::GAUGE, |heap| {
+        heap.quarantined_cells
+    }),
+    ("gc_mutators", "Mutators at this moment.", MetricType::GAUGE, |heap| heap.mutators),
+    ("gc_roots", "Named roots and pins.", MetricType::GAUGE, |heap| heap.roots),
+    ("gc_allocated_bytes_total", "Bytes ever allocated.", MetricType::COUNTER, |heap| {
+        heap.allocated_bytes_total
+    }),
+    ("gc_allocated_objects_total", "Objects ever allocated.", MetricType::COUNTER, |heap| {
+        heap.allocated_objects_total
+    }),
+    ("gc_reclaimed_bytes_total", "Bytes ever freed.", MetricType::COUNTER, |heap| heap.freed_bytes_total),
+    ("gc_reclaimed_objects_total", "Objects ever freed.", MetricType::COUNTER, |heap| {
+        heap.freed_objects_total
+    }),
+    ("gc_withheld_cells_total", "Cells that were proposed and kept.", MetricType::COUNTER, |heap| {
+        heap.withheld_cells_total
+    }),
+];
+
+/// The counters that the collector thread keeps.
+pub(crate) struct Metrics {
+    registry: Registry,
+    cycles: IntCounterVec,
+    cpu: CounterVec,
+    goal: IntGauge,
+    memory: IntGauge,
+    crossings: IntCounterVec,
+    fuel: IntCounterVec,
+    traps: IntCounterVec,
+    swaps: IntCounterVec,
+    serving: GaugeVec,
+    /// Crossings and fuel of the serving instance when they were last added.
+    seen: Footprint,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let made =
+                IntCounterVec::new(Opts::new(name, help), labels).expect("declared below, checked by a test");
+            register(&registry, made)
+        };
+        let gauge = |name: &str, help: &str| {
+            register(&registry, IntGauge::new(name, help).expect("declared below, checked by a test"))
+        };
+        let metrics = Metrics {
+            cycles: counters(
+                "gc_cycles_total",
+                "Cycles that ended.",
+                &["strategy", "version", "cause", "outcome"],
+            ),
+            cpu: register(
+                &registry,
+                CounterVec::new(
+                    Opts::new(
+                        "gc_cpu_seconds_total",
+                        "Time that the collector worked, by part of the cycle.",
+                    ),
+                    &["part"],
+                )
+                .expect("declared here, checked by a test"),
+            ),
+            goal: gauge("gc_heap_goal_bytes", "Bytes in use at which the next cycle is due."),
+            memory: gauge("gc_strategy_memory_bytes", "Memory of the serving strategy's instance."),
+            crossings: counters("gc_crossings_total", "Calls between host and strategy.", &["strategy"]),
+            fuel: counters(
+                "gc_strategy_fuel_total",
+                "Fuel that strategies burned, where it is counted.",
+                &["strategy"],
+            ),
+            traps: counters("gc_strategy_traps_total", "Failures of strategies.", &["strategy", "kind"]),
+            swaps: counters("gc_strategy_swaps_total", "Steps of swaps.", &["result"]),
+            serving: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "gc_strategy_state",
+                        "1 for the strategy that serves, by how far it is trusted.",
+                    ),
+                    &["strategy", "version", "digest", "state"],
+                )
+                .expect("declared here, checked by a test"),
+            ),
+            seen: Footprint::default(),
+            registry,
+        };
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        metrics.registry.register(Box::new(process)).expect("the process metrics have names of their own");
+        for part in ["handshake", "mark", PROOF, "reclaim"] {
+            metrics.cpu.with_label_values(&[part]);
+        }
+        metrics
+    }
+
+    /// A cycle ended.
+    pub(crate) fn cycle(&mut self, report: &CycleReport, goal_bytes: u64, footprint: Footprint) {
+        let strategy = &report.strategy;
+        let labels = [&*strategy.name, &*strategy.version, report.cause.word(), report.end.word()];
+        self.cycles.with_label_values(&labels).inc();
+        for (part, ns) in [
+            ("handshake", report.handshake_ns),
+            ("mark", report.mark_ns),
+            (PROOF, report.proof_ns),
+            ("reclaim", report.reclaim_ns),
+        ] {
+            self.cpu.with_label_values(&[part]).inc_by(ns as f64 / 1e9);
+        }
+        match &report.end {
+            CycleEnd::Faulted(fault) => self.trap(&strategy.name, kind(fault)),
+            CycleEnd::Refused(_) => self.trap(&strategy.name, "refused"),
+            CycleEnd::Settled | CycleEnd::DryRun | CycleEnd::Deferred | CycleEnd::Abandoned => {}
+        }
+        self.goal.set(goal_bytes.try_into().unwrap_or(i64::MAX));
+        self.memory.set(footprint.memory_bytes.try_into().unwrap_or(i64::MAX));
+        // Another instance begins at 0.
+        let since = |now: u64, seen: u64| now.checked_sub(seen).unwrap_or(now);
+        let crossings = self.crossings.with_label_values(&[&strategy.name]);
+        crossings.inc_by(since(footprint.crossings, self.seen.crossings));
+        let fuel = self.fuel.with_label_values(&[&strategy.name]);
+        fuel.inc_by(since(footprint.fuel_used, self.seen.fuel_used));
+        self.seen = footprint;
+    }
+
+    fn trap(&self, strategy: &str, kind: &str) {
+        self.traps.with_label_values(&[strategy, kind]).inc();
+    }
+
+    /// A shadow or a rehearsal failed.
+    pub(crate) fn candidate_fault(&self, strategy: &str, fault: Option<&Fault>) {
+        self.trap(strategy, fault.map_or("refused", kind));
+    }
+
+    /// A swap went a step further.
+    pub(crate) fn swap(&self, step: Step) {
+        self.swaps.with_label_values(&[step.word()]).inc();
+    }
+
+    /// Who serves from here on.
+    pub(crate) fn serving(&mut self, strategy: &gc_heap::StrategyIdentity, state: &str) {
+        self.serving.reset();
+        self.serving
+            .with_label_values(&[&*strategy.name, &*strategy.version, &*strategy.digest, state])
+            .set(1.0);
+    }
+
+    /// Everything, in the text format.
+    pub(crate) fn text(&self, heap: &HeapStats) -> String {
+        let mut families = self.registry.gather();
+        families
+            .extend(HEAP.iter().map(|&(name, help, kind, read)| family(name, help, kind, read(heap) as f64)));
+        families.push(pauses(heap));
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap_or_else(|error| format!("# cannot encode: {error}\n"))
+    }
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    registry.register(Box::new(collector.clone())).expect("every name is declared once, checked by a test");
+    collector
+}
+
+fn kind(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Trap(_) => "trap",
+        Fault::Deadline(_) => "deadline",
+        Fault::OutOfMemory(_) => "memory",
+        Fault::Nonsense(_) => "nonsense",
+        Fault::Error(_) => "error",
+        Fault::WindowWritten(_) => "window-written",
+    }
+}
+
+fn family(name: &str, help: &str, kind: MetricType, value: f64) -> MetricFamily {
+    let mut metric = Metric::default();
+    match kind {
+        MetricType::COUNTER => {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        }
+        _ => {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+    }
+    wrap(name, help, kind, metric)
+}
+
+fn wrap(name: &str, help: &str, kind: MetricType, metric: Metric) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.into());
+    family.set_help(help.into());
+    family.set_field_type(kind);
+    family.set_metric(vec![metric]);
+    family
+}
+
+/// A summary and not a histogram: the heap keeps an HDR histogram, whose quantiles are finer than any buckets.
+fn pauses(heap: &HeapStats) -> MetricFamily {
+    let holdups = &heap.holdups;
+    let quantiles =
+        [(0.5, holdups.p50_ns), (0.99, holdups.p99_ns), (0.999, holdups.p999_ns), (1.0, holdups.max_ns)];
+    let quantiles = quantiles.map(|(at, ns)| {
+        let mut quantile = Quantile::default();
+        quantile.set_quantile(at);
+        quantile.set_value(ns as f64 / 1e9);
+        quantile
+    });
+    let mut summary = Summary::default();
+    summary.set_sample_count(holdups.count);
+    summary.set_sample_sum(holdups.sum_ns as f64 / 1e9);
+    summary.set_quantile(quantiles.to_vec());
+    let mut metric = Metric::default();
+    metric.set_summary(summary);
+    let help = "How long operations of mutators were held up by the collector.";
+    wrap("gc_pause_seconds", help, MetricType::SUMMARY, metric)
+}

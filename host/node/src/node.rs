@@ -1,0 +1,417 @@
+//! The running node, and what a program does with it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gc_heap::{Freed, Handle, Heap, HeapConfig, Mutator, Why};
+use gc_plugin::{Loader, LoaderConfig};
+
+use crate::board::{Board, Subscription};
+use crate::config::NodeConfig;
+use crate::control::{Answer, Controlled, Failure, Request, ServeError, Server, WhyRecord};
+use crate::crew::Workshop;
+use crate::error::NodeError;
+use crate::journal::Journal;
+use crate::limits::{REQUESTS_PENDING, SHADOW_CYCLES_MAX};
+use crate::record::{CycleRecord, Status, SwapReport};
+use crate::scrape::Scrape;
+use crate::source::StrategySource;
+use crate::swap::Plan;
+use crate::worker::{Ask, Links, Worker};
+
+/// What everybody who talks to the collector thread shares.
+struct Inner {
+    heap: Heap,
+    board: Arc<Board>,
+    sender: SyncSender<Ask>,
+}
+
+impl Inner {
+    fn ask(&self, ask: Ask) -> Result<(), NodeError> {
+        self.sender.try_send(ask).map_err(|refused| match refused {
+            TrySendError::Full(_) => NodeError::Overloaded,
+            TrySendError::Disconnected(_) => NodeError::Stopped,
+        })?;
+        self.heap.signal().ring();
+        Ok(())
+    }
+
+    fn collect(&self, dry_run: bool) -> Result<CycleRecord, NodeError> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Collect { dry_run, reply })?;
+        answer.recv().map_err(|_| NodeError::Stopped)
+    }
+
+    fn swap(
+        &self,
+        source: StrategySource,
+        settings: BTreeMap<String, String>,
+        plan: Plan,
+    ) -> Result<SwapReport, NodeError> {
+        if let Plan::Shadow { cycles } = plan
+            && !(1..=SHADOW_CYCLES_MAX).contains(&cycles)
+        {
+            return Err(NodeError::ShadowCycles);
+        }
+        let (reply, answer) = channel();
+        self.ask(Ask::Swap { source, settings, plan, reply })?;
+        answer.recv().map_err(|_| NodeError::Stopped)?
+    }
+}
+
+/// A running node: a heap, a strategy that collects it, and the thread between them.
+///
+/// ```
+/// use gc_node::Node;
+///
+/// # fn main() -> Result<(), gc_node::NodeError> {
+/// let node = Node::builder().strategy("tracing").heap_limit(16 << 20).start()?;
+/// let mut mutator = node.mutator();
+/// mutator.scope(|scope| {
+///     let leaf = scope.alloc(&[], b"leaf")?;
+///     let tree = scope.alloc(&[Some(leaf)], b"")?;
+///     scope.set_root("tree", Some(tree));
+///     Ok::<_, gc_heap::HeapError>(())
+/// })?;
+/// assert_eq!(node.collect()?.live_objects, 2);
+/// mutator.scope(|scope| scope.set_root("tree", None));
+/// assert_eq!(node.collect()?.condemned_objects, 2);
+/// drop(mutator);
+/// node.shutdown();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a node shuts it down.
+pub struct Node {
+    inner: Arc<Inner>,
+    abandon: Arc<AtomicBool>,
+    collector: Option<JoinHandle<()>>,
+    control: Option<Server>,
+    metrics: Option<Scrape>,
+}
+
+impl Node {
+    /// A node to be configured.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder { config: NodeConfig::default() }
+    }
+
+    /// Makes the heap, loads and attaches the strategy, starts the collector thread and, where asked for, the control socket and the metrics.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the strategy, the heap's size, the paths and addresses. Nothing is left behind then.
+    pub fn start(config: NodeConfig) -> Result<Node, NodeError> {
+        check(&config)?;
+        let journal = Journal::open(config.journal.as_deref())?;
+        let heap = Heap::new(config.heap.clone())?;
+        let loader = Arc::new(Loader::new(LoaderConfig {
+            cache_dir: config.cache_dir.clone(),
+            limits: config.limits.clone(),
+            ..LoaderConfig::default()
+        })?);
+        let board = Arc::new(Board::new(journal));
+        let (sender, inbox) = sync_channel(REQUESTS_PENDING);
+        let abandon = Arc::new(AtomicBool::new(false));
+        let links =
+            Links { board: Arc::clone(&board), inbox, sender: sender.clone(), abandon: Arc::clone(&abandon) };
+        let inner = Arc::new(Inner { heap: heap.clone(), board: Arc::clone(&board), sender });
+        // The socket first: a second node on it ends here, before it has cost anything.
+        let controlled = Arc::new(Desk(Arc::clone(&inner)));
+        let control = config.control.as_deref().map(|path| Server::start(path, controlled)).transpose();
+        let control = control.map_err(|error| match error {
+            ServeError::Place(place) => NodeError::Control(place),
+            ServeError::Node(error) => error,
+        })?;
+        let scraped = Arc::clone(&inner);
+        let text = move || scraped.board.metrics_text(&scraped.heap);
+        let metrics = config.metrics.map(|address| Scrape::start(address, Arc::new(text))).transpose()?;
+        let workshop = Workshop { loader, heap, access: config.access };
+        let worker = Worker::new(config, workshop, links)?;
+        // Everything that a strategy needs of the stack is in the plugin host's own bound; twice that is enough.
+        let collector = std::thread::Builder::new()
+            .name("gc-collector".into())
+            .stack_size(COLLECTOR_STACK_BYTES)
+            .spawn(move || worker.run())
+            .map_err(NodeError::Thread)?;
+        Ok(Node { inner, abandon, collector: Some(collector), control, metrics })
+    }
+
+    /// The heap.
+    #[must_use]
+    pub fn heap(&self) -> &Heap {
+        &self.inner.heap
+    }
+
+    /// A mutator for the calling thread, or for one that it is sent to.
+    #[must_use]
+    pub fn mutator(&self) -> Mutator {
+        self.inner.heap.mutator()
+    }
+
+    /// Runs a cycle at once and waits for its end. What it condemns is freed by the next one, unless the quarantine is configured otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Stopped`], [`NodeError::Overloaded`].
+    pub fn collect(&self) -> Result<CycleRecord, NodeError> {
+        self.inner.collect(false)
+    }
+
+    /// Runs a cycle at once that condemns nothing and says what it would.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::collect`].
+    pub fn collect_dry_run(&self) -> Result<CycleRecord, NodeError> {
+        self.inner.collect(true)
+    }
+
+    /// Frees everything in quarantine. It was proved when it was condemned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::collect`].
+    pub fn release_quarantine(&self) -> Result<Freed, NodeError> {
+        let (reply, answer) = channel();
+        self.inner.ask(Ask::ReleaseQuarantine { reply })?;
+        answer.recv().map_err(|_| NodeError::Stopped)
+    }
+
+    /// Replaces the strategy while mutators run: loads and compiles the new one aside, rehearses it, and exchanges the two between two cycles.
+    /// Comes back when the new one serves, on probation, or when it was refused and the old one goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::SwapFailed`] says why the candidate was not taken.
+    pub fn swap(&self, strategy: impl Into<StrategySource>) -> Result<SwapReport, NodeError> {
+        self.inner.swap(strategy.into(), BTreeMap::new(), Plan::Serve)
+    }
+
+    /// [`Node::swap`] with options for the new strategy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::swap`].
+    pub fn swap_with(
+        &self,
+        strategy: impl Into<StrategySource>,
+        options: BTreeMap<String, String>,
+    ) -> Result<SwapReport, NodeError> {
+        self.inner.swap(strategy.into(), options, Plan::Serve)
+    }
+
+    /// Runs a strategy beside the serving one for so many cycles, compares what both would free, and lets it go. Comes back at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::SwapFailed`] when the shadow failed.
+    pub fn shadow(&self, strategy: impl Into<StrategySource>, cycles: u32) -> Result<SwapReport, NodeError> {
+        self.inner.swap(strategy.into(), BTreeMap::new(), Plan::Shadow { cycles })
+    }
+
+    /// Why an object is alive, or which decision freed it.
+    #[must_use]
+    pub fn why(&self, handle: Handle) -> Why {
+        self.inner.heap.why(handle)
+    }
+
+    /// What the node is doing, with the newest `journal` records.
+    #[must_use]
+    pub fn status(&self, journal: usize) -> Status {
+        self.inner.board.status(&self.inner.heap, journal)
+    }
+
+    /// All metrics in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.inner.board.metrics_text(&self.inner.heap)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Scrape::address)
+    }
+
+    /// Everything that happens from here on.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.inner.board.subscribe()
+    }
+
+    /// Ends the running cycle, answers whoever waits, joins all threads. Memory goes with the last mutator and handle to the heap.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let Some(collector) = self.collector.take() else { return };
+        self.abandon.store(true, Ordering::Relaxed);
+        // The collector empties its inbox between cycles, so there will be room.
+        let _ = self.inner.sender.send(Ask::Stop);
+        self.inner.heap.signal().ring();
+        let _ = collector.join();
+        self.control = None;
+        self.metrics = None;
+        self.inner.board.close();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Stack of the collector thread: a strategy may use 512 KiB, native ones are ordinary code.
+const COLLECTOR_STACK_BYTES: usize = 4 << 20;
+
+fn check(config: &NodeConfig) -> Result<(), NodeError> {
+    let wrong = |what: String, remedy| Err(NodeError::Config { what, remedy });
+    if !(0.01..=1.0).contains(&config.cpu_share) {
+        return wrong(format!("a collector share of {}", config.cpu_share), "give a number from 0.01 to 1");
+    }
+    if !(1..=100_000).contains(&config.goal_percent) {
+        return wrong(format!("a heap goal of {} %", config.goal_percent), "give a number from 1 to 100000");
+    }
+    if config.slice_target.is_zero() {
+        return wrong("steps of no length".into(), "give at least a microsecond");
+    }
+    Ok(())
+}
+
+/// Answers the control socket.
+struct Desk(Arc<Inner>);
+
+impl Controlled for Desk {
+    fn control(&self, request: Request) -> Result<Answer, Failure> {
+        let refused = |error: NodeError| Failure::new(word(&error), error.to_string());
+        match request {
+            Request::Status { journal } => {
+                Ok(Answer::Status(Box::new(self.0.board.status(&self.0.heap, journal))))
+            }
+            Request::Collect { dry_run } => {
+                self.0.collect(dry_run).map(|record| Answer::Collect(Box::new(record))).map_err(refused)
+            }
+            Request::Swap { name, path, options, shadow } => {
+                let source = match (name, path) {
+                    (Some(name), None) => StrategySource::Named(name),
+                    (None, Some(path)) => StrategySource::File(path),
+                    _ => {
+                        return Err(Failure::new(
+                            "syntax",
+                            "a swap has either a name or a path: give one of them",
+                        ));
+                    }
+                };
+                let plan = shadow.map_or(Plan::Serve, |cycles| Plan::Shadow { cycles });
+                self.0.swap(source, options, plan).map(Answer::Swap).map_err(refused)
+            }
+            Request::Why { handle } => {
+                let handle: Handle = handle
+                    .parse()
+                    .map_err(|error: gc_heap::HandleSyntax| Failure::new("syntax", error.to_string()))?;
+                Ok(Answer::Why(WhyRecord::new(handle, &self.0.heap.why(handle))))
+            }
+        }
+    }
+}
+
+fn word(error: &NodeError) -> &'static str {
+    match error {
+        NodeError::SwapFailed { .. } => "swap-failed",
+        NodeError::SwapBusy => "busy",
+        NodeError::Overloaded => "overloaded",
+        NodeError::Stopped => "stopped",
+        _ => "refused",
+    }
+}
+
+/// Sets up a node. Everything that it does not name is in [`NodeConfig`]: see [`Builder::configure`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    config: NodeConfig,
+}
+
+impl Builder {
+    /// The first strategy: the name of a built-in one, a path, or a [`StrategySource`].
+    #[must_use]
+    pub fn strategy(mut self, strategy: impl Into<StrategySource>) -> Builder {
+        self.config.strategy = strategy.into();
+        self
+    }
+
+    /// Sets an option of the first strategy.
+    #[must_use]
+    pub fn option(mut self, name: &str, value: &str) -> Builder {
+        self.config.options.insert(name.into(), value.into());
+        self
+    }
+
+    /// Most bytes that cells and payloads may take together.
+    #[must_use]
+    pub fn heap_limit(mut self, bytes: u64) -> Builder {
+        self.config.heap.limit_bytes = bytes;
+        self
+    }
+
+    /// Everything else about the heap.
+    #[must_use]
+    pub fn heap(mut self, heap: HeapConfig) -> Builder {
+        self.config.heap = heap;
+        self
+    }
+
+    /// Where compiled code is kept between runs.
+    #[must_use]
+    pub fn cache_dir(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.config.cache_dir = Some(path.into());
+        self
+    }
+
+    /// Serve the control socket here, so that `host status` and the others can talk to the program.
+    #[must_use]
+    pub fn control(mut self, path: impl AsRef<Path>) -> Builder {
+        self.config.control = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Serve Prometheus metrics here.
+    #[must_use]
+    pub fn metrics(mut self, address: SocketAddr) -> Builder {
+        self.config.metrics = Some(address);
+        self
+    }
+
+    /// Begin a cycle when none did for this long.
+    #[must_use]
+    pub fn idle(mut self, idle: Option<Duration>) -> Builder {
+        self.config.idle = idle;
+        self
+    }
+
+    /// Changes anything.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut NodeConfig)) -> Builder {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub fn start(self) -> Result<Node, NodeError> {
+        Node::start(self.config)
+    }
+}

@@ -1,0 +1,361 @@
+//! What a node tells: one record per cycle, per swap step, per message, and its status.
+//!
+//! These are the shapes of `--json`, of the control protocol and of [`crate::Subscription`]. Field names carry their units. Fields are only ever
+//! added: scripts may rely on the names.
+
+use gc_heap::{CycleEnd, CycleReport, HeapStats, ShadowReport};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{JournalRecord, short};
+
+/// What happened on a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A cycle ended.
+    Cycle(CycleRecord),
+    /// A swap went a step further.
+    Swap(JournalRecord),
+    /// Something a person should read.
+    Message(Message),
+    /// The subscriber was too slow.
+    Missed {
+        /// Events that it did not get.
+        count: u64,
+    },
+}
+
+/// Something a person should read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// `info`, `warn` or `error`.
+    pub level: String,
+    /// One line.
+    pub text: String,
+}
+
+/// One cycle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CycleRecord {
+    /// Its number.
+    pub cycle: u64,
+    /// Seconds since the node started, at its end.
+    pub at_s: f64,
+    /// Name of the strategy.
+    pub strategy: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its bytes.
+    pub digest: String,
+    /// Why it was begun: `goal`, `full`, `request`, `idle`, `rehearsal`.
+    pub cause: String,
+    /// How it ended: `settled`, `dry-run`, `deferred`, `abandoned`, `faulted`, `refused`.
+    pub outcome: String,
+    /// What went wrong, if something did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Objects that live on.
+    pub live_objects: u64,
+    /// Cells that live on.
+    pub live_cells: u64,
+    /// Objects condemned in this cycle; in a dry run, those that would be.
+    pub condemned_objects: u64,
+    /// Bytes of cells and payloads condemned in this cycle.
+    pub condemned_bytes: u64,
+    /// Objects whose memory was given back in this cycle.
+    pub freed_objects: u64,
+    /// Bytes given back in this cycle.
+    pub freed_bytes: u64,
+    /// Cells that the strategy proposed and that are kept.
+    pub withheld_cells: u64,
+    /// Time for handshakes.
+    pub handshake_ns: u64,
+    /// Time in the strategy.
+    pub mark_ns: u64,
+    /// Time for the proof.
+    pub proof_ns: u64,
+    /// Time for condemning and freeing.
+    pub reclaim_ns: u64,
+    /// From begin to end, sleeping included.
+    pub total_ns: u64,
+    /// Steps of the strategy.
+    pub steps: u32,
+    /// References shaded while it ran.
+    pub shaded: u64,
+    /// Changes told to the strategy.
+    pub changes: u64,
+    /// Longest time that one operation of a mutator was held up, since the start.
+    pub pause_ns_max: u64,
+    /// Bytes of cells and payloads in use after it.
+    pub used_bytes: u64,
+    /// Where the next cycle is due, in used bytes.
+    pub goal_bytes: u64,
+    /// Bytes taken from the system.
+    pub committed_bytes: u64,
+    /// Bytes of the strategy's own memory.
+    pub strategy_memory_bytes: u64,
+    /// What a shadow would have done, where one ran along.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shadow: Option<ShadowRecord>,
+}
+
+/// What a shadow would have done in one cycle, against what was done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShadowRecord {
+    /// Name of the shadow.
+    pub strategy: String,
+    /// Digest of its bytes.
+    pub digest: String,
+    /// Whether its verdict would have passed the proof.
+    pub sound: bool,
+    /// What went wrong, if something did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Cells that it proposed, as far as they are neither roots nor young.
+    pub proposed_cells: u64,
+    /// Cells that it and the serving strategy both propose.
+    pub both_cells: u64,
+    /// Cells that only it proposes.
+    pub only_shadow_cells: u64,
+    /// Cells that only the serving strategy proposes.
+    pub only_serving_cells: u64,
+    /// Time in the shadow.
+    pub mark_ns: u64,
+}
+
+/// A shadow run from beginning to end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShadowSummary {
+    /// Cycles compared.
+    pub cycles: u32,
+    /// Cells that the shadow proposed. Like the next three a sum over cycles: what is proposed twice counts twice.
+    pub proposed_cells: u64,
+    /// Proposed by both.
+    pub both_cells: u64,
+    /// Proposed by the shadow alone.
+    pub only_shadow_cells: u64,
+    /// Proposed by the serving strategy alone.
+    pub only_serving_cells: u64,
+    /// Time in the shadow.
+    pub shadow_mark_ns: u64,
+    /// Time in the serving strategy.
+    pub serving_mark_ns: u64,
+}
+
+impl ShadowSummary {
+    pub(crate) fn add(&mut self, shadow: &ShadowRecord, serving_mark_ns: u64) {
+        self.cycles += 1;
+        self.proposed_cells += shadow.proposed_cells;
+        self.both_cells += shadow.both_cells;
+        self.only_shadow_cells += shadow.only_shadow_cells;
+        self.only_serving_cells += shadow.only_serving_cells;
+        self.shadow_mark_ns += shadow.mark_ns;
+        self.serving_mark_ns += serving_mark_ns;
+    }
+}
+
+/// A strategy, as far as others need to know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its bytes, or `native`.
+    pub digest: String,
+}
+
+impl std::fmt::Display for StrategyRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.digest.is_empty() {
+            true => f.write_str(&self.name),
+            false => write!(f, "{}@{}#{}", self.name, self.version, short(&self.digest)),
+        }
+    }
+}
+
+impl From<&gc_heap::StrategyIdentity> for StrategyRecord {
+    fn from(identity: &gc_heap::StrategyIdentity) -> StrategyRecord {
+        StrategyRecord {
+            name: identity.name.clone(),
+            version: identity.version.clone(),
+            digest: identity.digest.clone(),
+        }
+    }
+}
+
+/// How a request for a swap ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SwapReport {
+    /// Who was asked for.
+    pub candidate: StrategyRecord,
+    /// Who serves.
+    pub serving: StrategyRecord,
+    /// Cycles of probation before it is kept for good; 0 for a shadow run.
+    pub probation_cycles: u32,
+    /// The comparison, for a shadow run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shadow: Option<ShadowSummary>,
+}
+
+/// What a node is doing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+    /// Who serves.
+    pub strategy: StrategyRecord,
+    /// `sound`, `probation` or `held`.
+    pub tenure: String,
+    /// Cycles of probation to go.
+    pub probation_cycles_left: u32,
+    /// Who is kept warm for the way back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub warm: Option<StrategyRecord>,
+    /// Who is being tried: `loading`, `rehearsing` or `shadowing`, and what.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub candidate: Option<Candidate>,
+    /// The heap.
+    pub heap: HeapRecord,
+    /// Cycles carried out.
+    pub cycles: u64,
+    /// Verdicts that failed the proof.
+    pub refused: u64,
+    /// Strategies that faulted.
+    pub faults: u64,
+    /// Swaps that came to serve.
+    pub swaps: u64,
+    /// Time in the strategy in the last cycle.
+    pub mark_ns_last: u64,
+    /// Time for the proof in the last cycle.
+    pub proof_ns_last: u64,
+    /// The last cycle.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_cycle: Option<CycleRecord>,
+    /// The newest journal records, oldest first.
+    #[serde(default)]
+    pub journal: Vec<JournalRecord>,
+}
+
+/// A strategy that is being tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Which.
+    pub strategy: StrategyRecord,
+    /// `loading`, `rehearsing` or `shadowing`.
+    pub phase: String,
+}
+
+/// A heap in figures.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeapRecord {
+    /// Most bytes it may use.
+    pub limit_bytes: u64,
+    /// Bytes of cells and payloads in use.
+    pub used_bytes: u64,
+    /// Where the next cycle is due.
+    pub goal_bytes: u64,
+    /// Bytes taken from the system.
+    pub committed_bytes: u64,
+    /// Cells it can hold.
+    pub capacity_cells: u64,
+    /// Cells that are neither condemned nor free, garbage that was not found yet included.
+    pub live_cells: u64,
+    /// Cells condemned and not freed yet.
+    pub quarantined_cells: u64,
+    /// Objects that are neither condemned nor free.
+    pub live_objects: u64,
+    /// Objects ever allocated.
+    pub allocated_objects: u64,
+    /// Bytes ever allocated.
+    pub allocated_bytes: u64,
+    /// Objects ever condemned.
+    pub condemned_objects: u64,
+    /// Objects ever freed.
+    pub freed_objects: u64,
+    /// Bytes ever freed.
+    pub freed_bytes: u64,
+    /// Mutators at this moment.
+    pub mutators: u64,
+    /// Named roots and pins.
+    pub roots: u64,
+    /// Operations of mutators that were held up.
+    pub pauses: u64,
+    /// Median of how long.
+    pub pause_ns_p50: u64,
+    /// 99.9th percentile.
+    pub pause_ns_p999: u64,
+    /// The longest.
+    pub pause_ns_max: u64,
+}
+
+/// What a cycle record has beside the report of the heap.
+pub(crate) struct Surroundings {
+    pub(crate) at_s: f64,
+    pub(crate) stats: HeapStats,
+    pub(crate) goal_bytes: u64,
+    pub(crate) strategy_memory_bytes: u64,
+}
+
+impl CycleRecord {
+    pub(crate) fn new(report: &CycleReport, around: &Surroundings) -> CycleRecord {
+        CycleRecord {
+            cycle: report.number,
+            at_s: around.at_s,
+            strategy: report.strategy.name.clone(),
+            version: report.strategy.version.clone(),
+            digest: report.strategy.digest.clone(),
+            cause: report.cause.word().into(),
+            outcome: report.end.word().into(),
+            reason: reason(&report.end),
+            live_objects: report.live_objects,
+            live_cells: report.live_cells,
+            condemned_objects: report.condemned_objects,
+            condemned_bytes: report.condemned_bytes,
+            freed_objects: report.freed_objects,
+            freed_bytes: report.freed_bytes,
+            withheld_cells: report.withheld_cells,
+            handshake_ns: report.handshake_ns,
+            mark_ns: report.mark_ns,
+            proof_ns: report.proof_ns,
+            reclaim_ns: report.reclaim_ns,
+            total_ns: report.total_ns,
+            steps: report.steps,
+            shaded: report.shaded,
+            changes: report.changes,
+            pause_ns_max: around.stats.holdups.max_ns,
+            used_bytes: around.stats.used_bytes,
+            goal_bytes: around.goal_bytes,
+            committed_bytes: around.stats.committed_bytes,
+            strategy_memory_bytes: around.strategy_memory_bytes,
+            shadow: report.shadow.as_ref().map(ShadowRecord::from),
+        }
+    }
+}
+
+impl From<&ShadowReport> for ShadowRecord {
+    fn from(report: &ShadowReport) -> ShadowRecord {
+        ShadowRecord {
+            strategy: report.strategy.name.clone(),
+            digest: report.strategy.digest.clone(),
+            sound: report.sound,
+            reason: report.fault.as_ref().map(ToString::to_string),
+            proposed_cells: report.proposed_cells,
+            both_cells: report.agreed_cells,
+            only_shadow_cells: report.proposed_cells.saturating_sub(report.agreed_cells),
+            only_serving_cells: report.only_incumbent_cells,
+            mark_ns: report.mark_ns,
+        }
+    }
+}
+
+/// What went wrong in a cycle, if something did.
+pub(crate) fn reason(end: &CycleEnd) -> Option<String> {
+    match end {
+        CycleEnd::Settled | CycleEnd::DryRun | CycleEnd::Deferred | CycleEnd::Abandoned => None,
+        CycleEnd::Faulted(fault) => Some(fault.to_string()),
+        CycleEnd::Refused(violation) => Some(violation.to_string()),
+    }
+}

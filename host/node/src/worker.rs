@@ -1,0 +1,596 @@
+//! The collector thread: waits for a reason, runs a cycle, does what the swap machine says.
+//!
+//! ```text
+//!             ┌──────── requests: collect, swap, loaded, stop
+//!             ▼
+//!  signal ─▶ what is due? ─▶ cycle ─▶ what came of it ─▶ swap machine ─▶ effects ─▶ board
+//!             ▲                                                │
+//!             └────────────────────────────────────────────────┘ load (on a thread of its own), rehearse, shadow
+//! ```
+//!
+//! 1. Strategies are called from here and from nowhere else, one call at a time.
+//! 2. Decisions about swaps are made in [`crate::swap`]; this file performs them.
+//! 3. Between two cycles any strategy can be exchanged for any other: the heap's truth is not in them. The next one is told to rebuild.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use gc_heap::pacer::{CycleEnded, Pacer, PacerConfig};
+use gc_heap::{
+    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Freed, Heap, Pace, Slice, Strategy, Wake,
+};
+
+use crate::board::{Board, Standing};
+use crate::config::NodeConfig;
+use crate::crew::{Crew, Ready, Workshop};
+use crate::error::NodeError;
+use crate::limits::{COLLECTOR_NICE, WAITING_IDLE};
+use crate::record::{
+    Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings, SwapReport, reason,
+};
+use crate::source::{Attached, StrategySource};
+use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
+
+/// What is asked of the collector thread.
+pub(crate) enum Ask {
+    Collect {
+        dry_run: bool,
+        reply: Sender<CycleRecord>,
+    },
+    Swap {
+        source: StrategySource,
+        settings: BTreeMap<String, String>,
+        plan: Plan,
+        reply: Sender<Result<SwapReport, NodeError>>,
+    },
+    ReleaseQuarantine {
+        reply: Sender<Freed>,
+    },
+    Loaded {
+        id: Id,
+        made: Result<Box<Ready>, NodeError>,
+    },
+    Stop,
+}
+
+/// Longest wait without a look at the clock: payload memory that is idle shrinks at this pace.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Longest sleep of the pace callback without a look at whether somebody waits.
+const NAP: Duration = Duration::from_millis(1);
+
+struct Asked {
+    label: StrategyRecord,
+    reply: Sender<Result<SwapReport, NodeError>>,
+    shadow: ShadowSummary,
+}
+
+/// A cycle that somebody asked for.
+struct Wanted {
+    dry_run: bool,
+    reply: Sender<CycleRecord>,
+}
+
+/// See the module.
+pub(crate) struct Worker {
+    config: NodeConfig,
+    heap: Heap,
+    board: Arc<Board>,
+    workshop: Workshop,
+    inbox: Receiver<Ask>,
+    /// For the threads that load.
+    sender: SyncSender<Ask>,
+    loading: Vec<JoinHandle<()>>,
+    abandon: Arc<AtomicBool>,
+    collector: Collector,
+    pacer: Pacer,
+    swap: Swap,
+    crew: Crew,
+    asked: BTreeMap<Id, Asked>,
+    wanted: Vec<Wanted>,
+    rehearsal: Option<Id>,
+    shadow: Option<Id>,
+    quarantined_bytes: u64,
+    last_cycle: Instant,
+    pause_ns_max: u64,
+    stopping: bool,
+}
+
+/// The ends that the worker is made with.
+pub(crate) struct Links {
+    pub(crate) board: Arc<Board>,
+    pub(crate) inbox: Receiver<Ask>,
+    pub(crate) sender: SyncSender<Ask>,
+    pub(crate) abandon: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// A worker whose first strategy is loaded and attached by the calling thread, so that its errors come out at once.
+    pub(crate) fn new(config: NodeConfig, workshop: Workshop, links: Links) -> Result<Worker, NodeError> {
+        let heap = workshop.heap.clone();
+        let mut crew = Crew::new();
+        let initial = crew.give(config.strategy.clone(), config.options.clone());
+        let order = crew.order(initial).expect("it was given just now");
+        crew.arrive(initial, workshop.make(&order)?);
+        let pacer = Pacer::new(PacerConfig {
+            growth_percent: config.goal_percent,
+            share: config.cpu_share,
+            share_max: config.cpu_share.max(0.5),
+            ..PacerConfig::for_limit(heap.config().limit_bytes)
+        });
+        let worker = Worker {
+            collector: Collector::new(&heap),
+            swap: Swap::new(initial, config.probation_cycles),
+            board: links.board,
+            inbox: links.inbox,
+            sender: links.sender,
+            abandon: links.abandon,
+            config,
+            heap,
+            workshop,
+            loading: Vec::new(),
+            pacer,
+            crew,
+            asked: BTreeMap::new(),
+            wanted: Vec::new(),
+            rehearsal: None,
+            shadow: None,
+            quarantined_bytes: 0,
+            last_cycle: Instant::now(),
+            pause_ns_max: 0,
+            stopping: false,
+        };
+        worker.aim();
+        worker.tell_standing();
+        Ok(worker)
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) {
+        be_modest();
+        while !self.stopping {
+            self.take_requests();
+            if self.stopping {
+                break;
+            }
+            if let Some(id) = self.rehearsal.take() {
+                self.rehearse(id);
+            } else if !self.wanted.is_empty() {
+                self.grant();
+            } else {
+                self.wait();
+            }
+        }
+        self.shut_down();
+    }
+
+    fn take_requests(&mut self) {
+        while let Ok(ask) = self.inbox.try_recv() {
+            match ask {
+                Ask::Collect { dry_run, reply } => self.wanted.push(Wanted { dry_run, reply }),
+                Ask::Swap { source, settings, plan, reply } => {
+                    self.request_swap(source, settings, plan, reply)
+                }
+                Ask::ReleaseQuarantine { reply } => {
+                    let freed = self.collector.release_quarantine();
+                    self.quarantined_bytes = 0;
+                    self.aim();
+                    let _ = reply.send(freed);
+                }
+                Ask::Loaded { id, made } => self.take_in(id, made),
+                Ask::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn wait(&mut self) {
+        let idle = self.idle_after();
+        let patience = idle.map_or(TICK, |idle| idle.saturating_sub(self.last_cycle.elapsed()).min(TICK));
+        match self.heap.signal().wait(patience) {
+            Wake::Cycle(cause) => {
+                self.cycle(cause, true);
+            }
+            Wake::Bell => {}
+            Wake::TimedOut => {
+                self.heap.tick();
+                if idle.is_some_and(|idle| self.last_cycle.elapsed() >= idle) {
+                    self.cycle(Cause::Idle, true);
+                }
+            }
+        }
+    }
+
+    /// When nothing happens a probation and a shadow run would never end; then cycles are begun for their sake.
+    fn idle_after(&self) -> Option<Duration> {
+        let waiting = matches!(self.swap.tenure(), Tenure::Probation { .. }) || self.shadow.is_some();
+        match self.config.idle {
+            Some(idle) if waiting => Some(idle.min(WAITING_IDLE)),
+            None if waiting => Some(WAITING_IDLE),
+            idle => idle,
+        }
+    }
+
+    // Cycles.
+
+    /// All who wait for a cycle get the same one, if they want the same.
+    fn grant(&mut self) {
+        let dry_run = self.wanted.first().is_some_and(|wanted| wanted.dry_run);
+        let (now, later) =
+            std::mem::take(&mut self.wanted).into_iter().partition(|wanted| wanted.dry_run == dry_run);
+        self.wanted = later;
+        let now: Vec<Wanted> = now;
+        if let Some(record) = self.cycle(Cause::Request, !dry_run) {
+            for wanted in now {
+                let _ = wanted.reply.send(record.clone());
+            }
+        }
+    }
+
+    /// A cycle of the serving strategy. None when it was given up because the node stops.
+    fn cycle(&mut self, cause: Cause, execute: bool) -> Option<CycleRecord> {
+        let serving = self.swap.serving();
+        let mut attached = self.crew.take_out(serving);
+        let shadow_id = self.shadow;
+        let mut shadow = shadow_id.and_then(|id| self.crew.take_out(id));
+        let begun_bytes = self.heap.used_bytes();
+        let report = {
+            let strategy = match attached.as_mut() {
+                Some(attached) => attached.strategy(),
+                None => self.crew.hold(),
+            };
+            let watch = shadow.as_mut().map(Attached::strategy);
+            let request = request(&self.config, &self.pacer, cause, execute);
+            run_cycle(&mut self.collector, &self.heap, &self.pacer, &self.abandon, &request, strategy, watch)
+        };
+        if let Some(attached) = attached {
+            self.crew.put_back(serving, attached);
+        }
+        if let (Some(id), Some(shadow)) = (shadow_id, shadow) {
+            self.crew.put_back(id, shadow);
+        }
+        if report.end == CycleEnd::Abandoned {
+            return None;
+        }
+        self.learn(&report, begun_bytes);
+        let record = self.publish(&report, serving);
+        self.judge_serving(&report, &record);
+        if let (Some(id), Some(shadow)) = (shadow_id, record.shadow.as_ref()) {
+            self.judge_shadow(id, &report, shadow);
+        }
+        Some(record)
+    }
+
+    fn rehearse(&mut self, id: Id) {
+        let Some(mut attached) = self.crew.take_out(id) else { return };
+        // Neither the candidate nor, afterwards, whoever serves has seen what the other has seen.
+        self.collector.forget();
+        let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
+        let strategy = attached.strategy();
+        let report =
+            run_cycle(&mut self.collector, &self.heap, &self.pacer, &self.abandon, &request, strategy, None);
+        self.collector.forget();
+        self.crew.put_back(id, attached);
+        self.last_cycle = Instant::now();
+        let event = match (&report.end, reason(&report.end)) {
+            (CycleEnd::Abandoned, _) => return,
+            (_, Some(reason)) => Event::RehearsalFailed { id, reason },
+            (_, None) => match self.over_memory(id) {
+                Some(reason) => Event::RehearsalFailed { id, reason },
+                None => Event::RehearsalPassed { id },
+            },
+        };
+        self.publish(&report, id);
+        self.step(event);
+    }
+
+    /// Feeds the pacer.
+    fn learn(&mut self, report: &CycleReport, begun_bytes: u64) {
+        self.last_cycle = Instant::now();
+        self.quarantined_bytes =
+            (self.quarantined_bytes + executed(report)).saturating_sub(report.freed_bytes);
+        let busy = report.handshake_ns + report.mark_ns + report.proof_ns + report.reclaim_ns;
+        let used_bytes = self.heap.used_bytes();
+        self.pacer.cycle_ended(CycleEnded {
+            begun_bytes,
+            live_bytes: used_bytes.saturating_sub(self.quarantined_bytes),
+            allocated_bytes: (used_bytes + report.freed_bytes).saturating_sub(begun_bytes),
+            busy: Duration::from_nanos(busy),
+        });
+        self.aim();
+    }
+
+    /// Quarantine counts as used and goes with the next proof, so it does not bring that proof nearer.
+    fn goal_bytes(&self) -> u64 {
+        let limit_bytes = self.heap.config().limit_bytes;
+        self.pacer.trigger_bytes().saturating_add(self.quarantined_bytes).min(limit_bytes)
+    }
+
+    fn aim(&self) {
+        self.heap.set_goal_bytes(self.goal_bytes());
+    }
+
+    fn publish(&mut self, report: &CycleReport, id: Id) -> CycleRecord {
+        let footprint = self.crew.footprint(id);
+        let around = Surroundings {
+            at_s: self.board.elapsed_s(),
+            stats: self.heap.stats(),
+            goal_bytes: self.goal_bytes(),
+            strategy_memory_bytes: footprint.memory_bytes,
+        };
+        let record = CycleRecord::new(report, &around);
+        self.board.with_metrics(|metrics| metrics.cycle(report, around.goal_bytes, footprint));
+        self.board.cycle(record.clone());
+        record
+    }
+
+    fn judge_serving(&mut self, report: &CycleReport, record: &CycleRecord) {
+        let id = self.swap.serving();
+        if let Some(reason) = reason(&report.end) {
+            self.step(Event::CycleFailed { reason });
+            return;
+        }
+        if let Some(reason) = self.over_pause(record.pause_ns_max).or_else(|| self.over_memory(id)) {
+            self.step(Event::BudgetBroken { reason });
+            return;
+        }
+        self.step(Event::CyclePassed);
+    }
+
+    /// The heap knows the longest hold-up since the start; it is this cycle's if it has become longer.
+    fn over_pause(&mut self, pause_ns_max: u64) -> Option<String> {
+        let longer = pause_ns_max > self.pause_ns_max;
+        self.pause_ns_max = pause_ns_max;
+        let budget = self.config.pause_budget?;
+        let pause = Duration::from_nanos(pause_ns_max);
+        (longer && pause > budget)
+            .then(|| format!("a mutator was held up for {pause:?}, and {budget:?} is allowed"))
+    }
+
+    fn over_memory(&self, id: Id) -> Option<String> {
+        let budget = self.config.memory_budget?;
+        let bytes = self.crew.footprint(id).memory_bytes;
+        (bytes > budget).then(|| format!("it takes {bytes} bytes of memory, and {budget} are allowed"))
+    }
+
+    fn judge_shadow(&mut self, id: Id, report: &CycleReport, shadow: &ShadowRecord) {
+        let failed = match (&shadow.reason, shadow.sound) {
+            (Some(fault), _) => Some(fault.clone()),
+            (None, false) => Some(
+                "its verdict would have been refused: something that survives refers to what it proposed"
+                    .into(),
+            ),
+            (None, true) => None,
+        };
+        if let Some(reason) = failed {
+            let fault = report.shadow.as_ref().and_then(|shadow| shadow.fault.as_ref());
+            self.board.with_metrics(|metrics| metrics.candidate_fault(&shadow.strategy, fault));
+            self.step(Event::ShadowFailed { id, reason });
+        } else if reason(&report.end).is_none() {
+            if let Some(asked) = self.asked.get_mut(&id) {
+                asked.shadow.add(shadow, report.mark_ns);
+            }
+            self.step(Event::ShadowPassed { id });
+        }
+    }
+
+    // Swaps.
+
+    fn request_swap(
+        &mut self,
+        source: StrategySource,
+        settings: BTreeMap<String, String>,
+        plan: Plan,
+        reply: Sender<Result<SwapReport, NodeError>>,
+    ) {
+        let id = self.crew.give(source, settings);
+        let label = self.crew.record(id);
+        self.asked.insert(id, Asked { label, reply, shadow: ShadowSummary::default() });
+        self.step(Event::Requested { id, plan });
+    }
+
+    fn take_in(&mut self, id: Id, made: Result<Box<Ready>, NodeError>) {
+        self.loading.retain(|thread| !thread.is_finished());
+        match made {
+            Ok(ready) => {
+                self.crew.arrive(id, *ready);
+                if let Some(asked) = self.asked.get_mut(&id) {
+                    asked.label = self.crew.record(id);
+                }
+                self.step(Event::Loaded { id });
+            }
+            Err(error) => self.step(Event::LoadFailed { id, reason: error.to_string() }),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.swap.step(event, &mut effects);
+        // Whoever is answered finds the status as the answer says.
+        let (answers, others): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|effect| matches!(effect, Effect::Answer(..)));
+        for effect in others {
+            self.perform(effect);
+        }
+        self.tell_standing();
+        for answer in answers {
+            self.perform(answer);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Load(id) => self.load(id),
+            Effect::Rehearse(id) => self.rehearsal = Some(id),
+            Effect::Shadow(id) => {
+                self.collector.forget_shadow();
+                self.shadow = Some(id);
+            }
+            // The machine has changed who serves. The next cycle is the boundary.
+            Effect::Exchange(_) => self.collector.forget(),
+            Effect::Cool(id) => self.crew.cool(id),
+            Effect::Forget(id) => {
+                self.shadow = self.shadow.filter(|&shadow| shadow != id);
+                self.rehearsal = self.rehearsal.filter(|&rehearsal| rehearsal != id);
+                self.crew.forget(id);
+            }
+            Effect::Answer(id, answer) => self.answer(id, answer),
+            Effect::Record(id, step, reason) => self.note(id, step, reason),
+        }
+    }
+
+    fn load(&mut self, id: Id) {
+        let Some(order) = self.crew.order(id) else { return };
+        let (workshop, sender) = (self.workshop.clone(), self.sender.clone());
+        let load = move || {
+            let made = workshop.make(&order).map(Box::new);
+            // Nobody waits for it when the node has stopped.
+            let _ = sender.send(Ask::Loaded { id, made });
+            workshop.heap.signal().ring();
+        };
+        match std::thread::Builder::new().name("gc-load".into()).spawn(load) {
+            Ok(thread) => self.loading.push(thread),
+            Err(error) => self.step(Event::LoadFailed { id, reason: NodeError::Thread(error).to_string() }),
+        }
+    }
+
+    fn answer(&mut self, id: Id, answer: Answer) {
+        let Some(asked) = self.asked.remove(&id) else { return };
+        let serving = self.crew.record(self.swap.serving());
+        let report = |probation_cycles, shadow| SwapReport {
+            candidate: asked.label.clone(),
+            serving: serving.clone(),
+            probation_cycles,
+            shadow,
+        };
+        let _ = asked.reply.send(match answer {
+            Answer::Serving => Ok(report(self.config.probation_cycles, None)),
+            Answer::Shadowed => Ok(report(0, Some(asked.shadow.clone()))),
+            Answer::Failed(reason) => Err(NodeError::SwapFailed {
+                strategy: asked.label.to_string(),
+                serving: serving.to_string(),
+                reason,
+            }),
+            Answer::Busy => Err(NodeError::SwapBusy),
+            Answer::Stopped => Err(NodeError::Stopped),
+        });
+    }
+
+    /// Journals a step, and tells people of those that they should know of.
+    fn note(&mut self, id: Id, step: Step, why: Option<String>) {
+        let strategy = self.crew.record(id);
+        let because = why.as_deref().unwrap_or_default();
+        match step {
+            Step::Faulted | Step::ProbationFailed => {
+                self.board.say(
+                    "error",
+                    format!("strategy {strategy} {because}: it is taken out of service; nothing is lost"),
+                );
+            }
+            Step::Held => {
+                let text = "no sound strategy is left: 'hold' serves and frees nothing; swap in another one with `host swap`";
+                self.board.say("warn", text.into());
+            }
+            Step::RolledBack => self.board.say("warn", format!("strategy {strategy} serves again")),
+            Step::Returning => self.board.say("warn", format!("strategy {strategy} is loaded again")),
+            Step::OverBudget => self.board.say("warn", format!("strategy {strategy}: {because}")),
+            Step::Requested
+            | Step::ShadowRequested
+            | Step::Busy
+            | Step::Loaded
+            | Step::LoadFailed
+            | Step::Rehearsed
+            | Step::RehearsalFailed
+            | Step::Exchanged
+            | Step::Sound
+            | Step::ShadowEnded
+            | Step::ShadowFailed
+            | Step::Withdrawn => {}
+        }
+        self.board.step(step, strategy, why);
+    }
+
+    fn tell_standing(&self) {
+        let (tenure, probation_cycles_left, warm) = match self.swap.tenure() {
+            Tenure::Sound => ("sound", 0, None),
+            Tenure::Held => ("held", 0, None),
+            Tenure::Probation { warm, cycles_left } => ("probation", cycles_left, warm),
+        };
+        let candidate = match self.swap.phase() {
+            Phase::Quiet => None,
+            Phase::Loading { id, .. } => Some((id, "loading")),
+            Phase::Rehearsing { id } => Some((id, "rehearsing")),
+            Phase::Shadowing { id, .. } => Some((id, "shadowing")),
+        };
+        self.board.standing(Standing {
+            serving: self.crew.identity(self.swap.serving()),
+            tenure,
+            probation_cycles_left,
+            warm: warm.map(|id| self.crew.record(id)),
+            candidate: candidate
+                .map(|(id, phase)| Candidate { strategy: self.crew.record(id), phase: phase.into() }),
+        });
+    }
+
+    fn shut_down(mut self) {
+        self.step(Event::Stopped);
+        self.wanted.clear();
+        let loading = std::mem::take(&mut self.loading);
+        // The inbox goes first: a thread that has finished loading does not wait for room in it. The collector goes too, and tells mutators that
+        // nobody makes room any more.
+        drop(self);
+        for thread in loading {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Bytes that a cycle has put into quarantine or freed at once.
+fn executed(report: &CycleReport) -> u64 {
+    if report.end == CycleEnd::Settled { report.condemned_bytes } else { 0 }
+}
+
+fn request(config: &NodeConfig, pacer: &Pacer, cause: Cause, execute: bool) -> CycleRequest {
+    let goal_cells = u32::try_from(pacer.goal_bytes() / gc_heap::limits::CELL_BYTES).unwrap_or(u32::MAX);
+    CycleRequest { cause, execute, slice_target: config.slice_target, goal_cells }
+}
+
+fn run_cycle(
+    collector: &mut Collector,
+    heap: &Heap,
+    pacer: &Pacer,
+    abandon: &AtomicBool,
+    request: &CycleRequest,
+    strategy: &mut dyn Strategy,
+    shadow: Option<&mut dyn Strategy>,
+) -> CycleReport {
+    // Somebody waits for this cycle: it takes what it can get, which beside busy mutators is what its nice value gives it.
+    let hurried = matches!(request.cause, Cause::Request | Cause::Full);
+    let mut pace = |slice: Slice| {
+        if !hurried {
+            rest(pacer.rest(slice.busy, heap.used_bytes(), false), heap, abandon);
+        }
+        if abandon.load(Ordering::Relaxed) { Pace::Abandon } else { Pace::Go }
+    };
+    collector.run(request, strategy, shadow, &mut pace)
+}
+
+/// Sleeps to keep the collector's share, unless a mutator waits for room or the node stops.
+fn rest(rest: Duration, heap: &Heap, abandon: &AtomicBool) {
+    let until = Instant::now() + rest;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || heap.signal().is_full() || abandon.load(Ordering::Relaxed) {
+            return;
+        }
+        std::thread::sleep(left.min(NAP));
+    }
+}
+
+/// Lets mutators go first. On Linux this concerns the calling thread alone. Without the right to it nothing is lost but politeness.
+fn be_modest() {
+    let _ = rustix::process::setpriority_process(None, COLLECTOR_NICE);
+}

@@ -1,0 +1,187 @@
+//! Native strategies for tests: one that is right, and ways of being wrong.
+
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use gc_heap::{
+    Change, CycleInfo, Fault, Graph, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,
+};
+use gc_node::{Event, JournalRecord, Node, StrategySource, Subscription};
+
+/// What a [`Marker`] does wrong, and from which of its cycles on (counted from 1, rehearsals included).
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    Never,
+    Panic(u32),
+    Fault(u32),
+    /// Condemns everything.
+    Lie(u32),
+    /// Names a cell that the heap does not have.
+    Nonsense(u32),
+}
+
+impl Wrong {
+    fn is_due(self, cycle: u32) -> bool {
+        match self {
+            Wrong::Never => false,
+            Wrong::Panic(from) | Wrong::Fault(from) | Wrong::Lie(from) | Wrong::Nonsense(from) => {
+                cycle >= from
+            }
+        }
+    }
+}
+
+/// Marks what is reachable, depth first.
+pub struct Marker {
+    identity: StrategyIdentity,
+    graph: Arc<Graph>,
+    marked: Vec<u64>,
+    work: Vec<u32>,
+    wrong: Wrong,
+    cycle: u32,
+}
+
+impl Marker {
+    pub fn new(name: &str, graph: &Arc<Graph>, wrong: Wrong) -> Marker {
+        Marker {
+            identity: StrategyIdentity {
+                name: name.into(),
+                version: "1.2.3".into(),
+                digest: "native".into(),
+            },
+            graph: Arc::clone(graph),
+            marked: Vec::new(),
+            work: Vec::new(),
+            wrong,
+            cycle: 0,
+        }
+    }
+
+    fn mark(&mut self, cell: u32) {
+        let (word, bit) = (cell as usize / 64, 1 << (cell % 64));
+        if cell != 0 && self.marked[word] & bit == 0 {
+            self.marked[word] |= bit;
+            self.work.push(cell);
+        }
+    }
+}
+
+impl Strategy for Marker {
+    fn identity(&self) -> &StrategyIdentity {
+        &self.identity
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
+        self.cycle += 1;
+        self.marked = vec![0; self.graph.capacity() as usize / 64];
+        self.work.clear();
+        Ok(())
+    }
+
+    fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
+        cells.iter().for_each(|&cell| self.mark(cell));
+        Ok(())
+    }
+
+    fn changed(&mut self, _: &[Change]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault> {
+        cells.iter().for_each(|&cell| self.mark(cell));
+        Ok(())
+    }
+
+    fn step(&mut self, budget: u32) -> Result<Progress, Fault> {
+        if self.wrong.is_due(self.cycle) {
+            match self.wrong {
+                Wrong::Panic(_) => panic!("on purpose"),
+                Wrong::Fault(_) => return Err(Fault::Deadline(Duration::from_secs(1))),
+                Wrong::Never | Wrong::Lie(_) | Wrong::Nonsense(_) => {}
+            }
+        }
+        for _ in 0..budget {
+            let Some(cell) = self.work.pop() else { return Ok(Progress::Idle) };
+            for slot in 0..4 {
+                let next = self.graph.cells()[cell as usize * 4 + slot].load(Ordering::Relaxed);
+                self.mark(next);
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn finish(&mut self) -> Result<Verdict, Fault> {
+        Ok(match self.wrong {
+            Wrong::Lie(from) if self.cycle >= from => Verdict::Survivors(vec![0; self.marked.len()]),
+            Wrong::Nonsense(from) if self.cycle >= from => Verdict::Condemned(vec![u32::MAX]),
+            _ => Verdict::Survivors(self.marked.clone()),
+        })
+    }
+
+    fn settled(&mut self, _: &Outcome) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+pub fn marker(name: &'static str, wrong: Wrong) -> StrategySource {
+    StrategySource::native(name, move |graph| Marker::new(name, graph, wrong))
+}
+
+/// A tree of `depth` under the root `name`: `2^depth - 1` objects.
+pub fn plant(node: &Node, name: &str, depth: u32) {
+    let mut mutator = node.mutator();
+    mutator.scope(|scope| {
+        let mut level: Vec<_> = (0..1 << (depth - 1)).map(|_| scope.alloc(&[], b"leaf").unwrap()).collect();
+        while level.len() > 1 {
+            level = level
+                .chunks(2)
+                .map(|pair| scope.alloc(&[Some(pair[0]), Some(pair[1])], b"").unwrap())
+                .collect();
+        }
+        scope.set_root(name, Some(level[0]));
+    });
+}
+
+/// Objects of a tree, counted through a mutator.
+pub fn count(node: &Node, name: &str) -> usize {
+    let mut mutator = node.mutator();
+    mutator.scope(|scope| {
+        let mut work: Vec<_> = scope.root(name).into_iter().collect();
+        let mut count = 0;
+        while let Some(object) = work.pop() {
+            count += 1;
+            for slot in 0..scope.slot_count(object) as u32 {
+                work.extend(scope.load(object, slot).unwrap());
+            }
+        }
+        count
+    })
+}
+
+/// Waits until the journal has a record of this step, for at most ten seconds.
+pub fn await_step(events: &Subscription, step: &str) -> JournalRecord {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match events.next_within(left) {
+            Ok(Event::Swap(record)) if record.step == step => return record,
+            Ok(_) => {}
+            Err(error) => panic!("no step '{step}' came: {error}"),
+        }
+    }
+}
+
+pub fn steps(node: &Node) -> Vec<(String, String)> {
+    node.status(100).journal.into_iter().map(|record| (record.strategy, record.step)).collect()
+}

@@ -1,0 +1,220 @@
+//! Swaps on a running node, with native strategies that are wrong in every way.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{Wrong, await_step, count, marker, plant, steps};
+use gc_heap::Quarantine;
+use gc_node::{Event, Node, NodeError, StrategySource};
+
+fn node(strategy: StrategySource) -> Node {
+    Node::builder()
+        .strategy(strategy)
+        .heap_limit(8 << 20)
+        .configure(|config| config.heap.quarantine = Quarantine::Off)
+        .start()
+        .unwrap()
+}
+
+fn words(steps: &[(String, String)]) -> Vec<&str> {
+    steps.iter().map(|(_, step)| step.as_str()).collect()
+}
+
+#[test]
+fn a_swap_while_mutators_run_loses_nothing() {
+    let node = node(marker("first", Wrong::Never));
+    plant(&node, "kept", 10);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        for thread in 0..2 {
+            let (node, stop) = (&node, &stop);
+            threads.spawn(move || {
+                let name = format!("mine-{thread}");
+                while !stop.load(Ordering::Relaxed) {
+                    plant(node, &name, 6);
+                    assert_eq!(count(node, &name), 63);
+                }
+            });
+        }
+        for name in ["second", "third", "fourth"] {
+            let report = node.swap(marker(name, Wrong::Never)).unwrap();
+            assert_eq!(report.serving.name, name);
+            for _ in 0..4 {
+                node.collect().unwrap();
+            }
+            assert_eq!(node.status(0).tenure, "sound");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(count(&node, "kept"), 1023);
+    node.collect().unwrap();
+    assert_eq!(node.status(0).heap.live_objects, 1023 + 2 * 63);
+    assert_eq!(node.status(0).swaps, 3);
+}
+
+#[test]
+fn a_candidate_that_lies_is_refused_in_its_rehearsal() {
+    for wrong in [Wrong::Lie(1), Wrong::Panic(1), Wrong::Fault(1), Wrong::Nonsense(1)] {
+        let node = node(marker("good", Wrong::Never));
+        plant(&node, "kept", 8);
+        let refused = node.swap(marker("bad", wrong)).unwrap_err();
+        assert!(matches!(refused, NodeError::SwapFailed { .. }), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains("bad@1.2.3") && text.contains("good"), "{text}");
+        assert_eq!(node.status(0).strategy.name, "good");
+        assert_eq!(words(&steps(&node)), ["requested", "loaded", "rehearsal-failed"]);
+        assert_eq!(count(&node, "kept"), 255);
+        assert_eq!(node.collect().unwrap().outcome, "settled");
+    }
+}
+
+#[test]
+fn a_candidate_that_turns_bad_on_probation_is_rolled_back() {
+    // The rehearsal is its first cycle.
+    for wrong in [Wrong::Lie(2), Wrong::Panic(3), Wrong::Fault(3), Wrong::Nonsense(2)] {
+        let node = node(marker("good", Wrong::Never));
+        plant(&node, "kept", 8);
+        let events = node.subscribe();
+        assert_eq!(node.swap(marker("bad", wrong)).unwrap().serving.name, "bad");
+        assert_eq!(node.status(0).warm.unwrap().name, "good");
+        node.collect().unwrap();
+        node.collect().unwrap();
+        assert_eq!(await_step(&events, "probation-failed").strategy, "bad");
+        assert_eq!(await_step(&events, "rolled-back").strategy, "good");
+        assert_eq!(node.status(0).strategy.name, "good");
+        assert_eq!(count(&node, "kept"), 255);
+        assert_eq!(node.collect().unwrap().live_objects, 255);
+    }
+}
+
+#[test]
+fn a_sound_strategy_that_faults_gives_way_to_the_one_before_it() {
+    let node = node(marker("first", Wrong::Never));
+    plant(&node, "kept", 8);
+    let events = node.subscribe();
+    // Rehearsal, three cycles of probation, and it is sound.
+    node.swap(marker("second", Wrong::Fault(5))).unwrap();
+    for _ in 0..4 {
+        node.collect().unwrap();
+    }
+    let faulted = await_step(&events, "faulted");
+    assert_eq!(faulted.strategy, "second");
+    assert!(faulted.reason.unwrap().contains("interrupted"));
+    await_step(&events, "held");
+    assert_eq!(await_step(&events, "exchanged").strategy, "first");
+    assert_eq!(node.status(0).strategy.name, "first");
+    assert_eq!(count(&node, "kept"), 255);
+}
+
+#[test]
+fn when_nobody_sound_is_left_hold_serves_and_says_so() {
+    let node = node(marker("only", Wrong::Lie(2)));
+    plant(&node, "kept", 8);
+    let events = node.subscribe();
+    assert_eq!(node.collect().unwrap().outcome, "settled");
+    let refused = node.collect().unwrap();
+    assert_eq!(refused.outcome, "refused");
+    assert!(refused.reason.unwrap().contains("refers to"));
+    assert_eq!(await_step(&events, "held").strategy, "hold");
+    let status = node.status(0);
+    assert_eq!((status.strategy.name.as_str(), status.tenure.as_str()), ("hold", "held"));
+    assert_eq!((status.refused, status.faults), (1, 1));
+    // Mutators go on, nothing is freed, and a good strategy is welcome.
+    plant(&node, "kept", 4);
+    assert_eq!(node.collect().unwrap().condemned_objects, 0);
+    node.swap(marker("good", Wrong::Never)).unwrap();
+    assert_eq!(node.collect().unwrap().condemned_objects, 255);
+    assert_eq!(count(&node, "kept"), 15);
+}
+
+#[test]
+fn messages_name_the_strategy_that_failed() {
+    let node = node(marker("culprit", Wrong::Panic(1)));
+    let events = node.subscribe();
+    node.collect().unwrap();
+    let mut said = Vec::new();
+    while let Ok(event) = events.next_within(Duration::from_millis(200)) {
+        if let Event::Message(message) = event {
+            said.push(message.text);
+        }
+    }
+    assert!(
+        said.iter().any(|text| text.contains("culprit@1.2.3") && text.contains("on purpose")),
+        "{said:?}"
+    );
+    assert!(said.iter().any(|text| text.contains("host swap")), "{said:?}");
+}
+
+#[test]
+fn a_shadow_is_compared_and_changes_nothing() {
+    let node = node("hold".into());
+    plant(&node, "kept", 6);
+    plant(&node, "gone", 6);
+    node.mutator().scope(|scope| scope.set_root("gone", None));
+    let report = node.shadow(marker("candidate", Wrong::Never), 2).unwrap();
+    assert_eq!(report.serving.name, "hold");
+    let shadow = report.shadow.unwrap();
+    assert_eq!(shadow.cycles, 2);
+    assert_eq!(shadow.only_shadow_cells, 2 * 63, "63 objects in each of two cycles: {shadow:?}");
+    assert_eq!((shadow.both_cells, shadow.only_serving_cells), (0, 0));
+    assert_eq!(node.status(0).heap.live_objects, 126);
+    assert!(node.status(0).candidate.is_none());
+}
+
+#[test]
+fn a_shadow_that_lies_is_found_out() {
+    let node = node(marker("good", Wrong::Never));
+    plant(&node, "kept", 6);
+    for wrong in [Wrong::Lie(2), Wrong::Panic(1)] {
+        let refused = node.shadow(marker("bad", wrong), 3).unwrap_err();
+        assert!(refused.to_string().contains("bad"), "{refused}");
+        assert_eq!(node.status(0).strategy.name, "good");
+        assert_eq!(count(&node, "kept"), 63);
+    }
+    assert!(matches!(node.shadow("hold", 0), Err(NodeError::ShadowCycles)));
+}
+
+#[test]
+fn a_memory_budget_and_a_pause_budget_are_kept_on_probation() {
+    let node = Node::builder()
+        .strategy(marker("good", Wrong::Never))
+        .heap_limit(8 << 20)
+        .configure(|config| config.pause_budget = Some(Duration::from_nanos(1)))
+        .start()
+        .unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                plant(&node, "busy", 6);
+            }
+        });
+        let events = node.subscribe();
+        node.swap(marker("slow", Wrong::Never)).unwrap();
+        // Some operation is held up for longer than a nanosecond, and longer than any before, within a few hundred cycles.
+        let mut rolled_back = false;
+        for _ in 0..500 {
+            node.collect().unwrap();
+            rolled_back = std::iter::from_fn(|| events.try_next().ok())
+                .any(|event| matches!(event, Event::Swap(record) if record.step == "over-budget" || record.step == "rolled-back"));
+            if rolled_back {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(rolled_back, "no pause was ever over budget: {:?}", node.status(0).heap);
+    });
+}
+
+#[test]
+fn unknown_names_and_missing_files_change_nothing() {
+    let node = node(marker("good", Wrong::Never));
+    for (source, word) in [("no-such", "no-such"), ("/no/such.wasm", "/no/such.wasm")] {
+        let refused = node.swap(source).unwrap_err().to_string();
+        assert!(refused.contains(word), "{refused}");
+    }
+    assert_eq!(node.status(0).strategy.name, "good");
+    assert_eq!(node.status(0).swaps, 0);
+}
