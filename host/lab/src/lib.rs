@@ -1,1 +1,49 @@
 //! Workloads: git repositories, plain graphs and synthetic churn, driven through real mutators.
+//!
+//! A workload is asked for by a text, and does its work through the same [`Mutator`](gc_heap::Mutator)s as any program:
+//!
+//! | text | what it does | what it stresses |
+//! |---|---|---|
+//! | `git:PATH[?payload=true]` | imports every object of a repository, roots its refs, collects | one big acyclic graph, shared subtrees, exact result known from `git fsck` |
+//! | `git-history:PATH?keep=N` | replays a history commit by commit, cuts off what is older than the last N | a sliding window: sharing between generations, weak look-ups, unlinking |
+//! | `graph:FILE` | imports any graph from a text file, collects | any shape: cycles, hubs, long chains |
+//! | `churn[?key=value&...]` | allocates, links, reads, unlinks and drops for as long as asked | steady state: allocation rate, barrier, small cycles, several threads |
+//!
+//! ```text
+//!  text ──▶ WorkloadSpec ──run(heap, driver)──▶ mutators of the heap ──▶ WorkloadReport
+//!                               │
+//!                               └── Driver: "collect now", "shall I stop", "this far"
+//! ```
+//!
+//! Architecture invariants: a workload knows the heap's public interface and its [`Driver`], nothing of strategies, Wasm or the node; it holds what it
+//! needs by roots, as a program does, and everything else it remembers are weak handles.
+
+#![forbid(unsafe_code)]
+
+pub mod limits;
+
+mod driver;
+mod error;
+mod ids;
+mod report;
+mod spec;
+
+mod import;
+mod settle;
+
+mod graph;
+
+mod git;
+mod history;
+
+mod churn;
+
+#[doc(hidden)]
+pub mod testing;
+
+pub use churn::{ChurnSpec, Lifetime, Size};
+pub use driver::{CollectFailed, Driver, Phase, Progress};
+pub use error::{GitError, GraphError, GraphProblem, WorkloadError};
+pub use ids::Ids;
+pub use report::WorkloadReport;
+pub use spec::{GitSpec, GraphSpec, HistorySpec, SpecError, WorkloadSpec};

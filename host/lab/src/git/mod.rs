@@ -1,0 +1,123 @@
+//! `git:PATH`: every object of a repository, its refs as roots, one collection.
+//!
+//! Objects are commits, trees, blobs and tags, loose and packed, those of alternates included. References are those of git: a commit refers to its tree and its
+//! parents, a tree to its entries (a submodule's commit is no local object and no reference), a tag to its target. Roots are those of `git fsck --no-reflogs`
+//! (see [`roots`]), so what is reclaimed is what `git fsck --unreachable --no-reflogs` lists, object by object. Two differences are by intent:
+//! where a repository has no ref at all, `fsck` lists nothing, and here everything that the index does not hold is reclaimed; and in a partial clone `fsck`
+//! stops at objects that the other side has promised, while they are read on here as far as they are present.
+//!
+//! The result is a directed acyclic graph whose shape is known from practice: subtrees shared by thousands of commits, a spine of commits as deep as the history is
+//! long, many small objects. On it marking order, sharing and long chains show.
+
+mod index;
+mod objects;
+pub(crate) mod reader;
+mod roots;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gc_heap::Heap;
+
+use crate::driver::{Driver, Phase, Ticker};
+use crate::error::WorkloadError;
+use crate::ids::{Ids, Names};
+use crate::import::{self, InputGraph, Payloads};
+use crate::limits::STEPS_PER_LOOK;
+use crate::report::WorkloadReport;
+use crate::settle::settle;
+use crate::spec::GitSpec;
+use objects::{Objects, References};
+use reader::Reader;
+
+pub(crate) use objects::{ObjectTable, commit as commit_references, parents_in_place, tree as tree_references};
+pub(crate) use roots::head_commit;
+
+pub(crate) fn run(
+    spec: &GitSpec,
+    heap: &Heap,
+    driver: &dyn Driver,
+    begun: Instant,
+) -> Result<WorkloadReport, WorkloadError> {
+    let reader = Reader::open(&spec.path)?;
+    let Some((table, graph, missing_references)) = read(&reader, driver)? else {
+        return Ok(WorkloadReport { stopped: true, ..WorkloadReport::default() });
+    };
+    let mut report = WorkloadReport {
+        objects: graph.len() as u64,
+        references: graph.targets.len() as u64,
+        threads: 1,
+        missing_references,
+        read_time: begun.elapsed(),
+        ..WorkloadReport::default()
+    };
+    let begun = Instant::now();
+    let mut contents = Contents { wanted: spec.payload, reader: &reader, table: &table, buffer: Vec::new() };
+    let imported = import::import(heap, &graph, &mut contents, driver)?;
+    report.payload_bytes = imported.payload_bytes;
+    report.operations = imported.operations;
+    report.mutate_time = begun.elapsed();
+    drop(graph);
+    report.stopped = imported.stopped || settle(driver)?;
+    if !imported.stopped {
+        let names = Arc::new(Names::Git(table.into_ids()));
+        let (gone, live) = import::sort_out(&mut heap.mutator(), imported.handles());
+        report.reclaimed = Ids::new(&names, gone);
+        report.live = Ids::new(&names, live);
+    }
+    Ok(report)
+}
+
+/// The whole repository as a graph; none when the driver asked to stop.
+fn read(
+    reader: &Reader,
+    driver: &dyn Driver,
+) -> Result<Option<(ObjectTable, InputGraph, u64)>, WorkloadError> {
+    reader.check_packs()?;
+    let mut objects = Objects::list(reader)?;
+    let mut references = References::new(reader)?;
+    let mut graph = InputGraph { begins: vec![0], ..InputGraph::default() };
+    let mut ticker = Ticker::new(driver, Phase::Read, Some(objects.len() as u64));
+    for object in 0..objects.len() {
+        references.of(reader, &mut objects, object as u32, &mut graph.targets)?;
+        graph.begins.push(graph.targets.len() as u64);
+        if (object as u64).is_multiple_of(STEPS_PER_LOOK) && ticker.tick(object as u64) {
+            return Ok(None);
+        }
+    }
+    let mut missing = references.missing();
+    for (name, id) in roots::refs_and_heads(reader)? {
+        let Some(object) = objects.table().find(&id) else {
+            return Err(reader.damaged(format!("{name} points to {id}, which is not there")).into());
+        };
+        graph.roots.push((Some(name), object));
+    }
+    for id in index::held_by_indexes(reader)? {
+        match objects.table().find(&id) {
+            Some(object) => graph.roots.push((None, object)),
+            None => missing += 1,
+        }
+    }
+    graph.roots.sort_unstable();
+    graph.roots.dedup();
+    Ok(Some((objects.into_table(), graph, missing)))
+}
+
+/// Contents of objects as payloads, where they are wanted.
+struct Contents<'r> {
+    wanted: bool,
+    reader: &'r Reader,
+    table: &'r ObjectTable,
+    buffer: Vec<u8>,
+}
+
+impl Payloads for Contents<'_> {
+    fn payload(&mut self, object: u32) -> Result<&[u8], WorkloadError> {
+        if !self.wanted {
+            return Ok(&[]);
+        }
+        let id = self.table.id(object);
+        let found = self.reader.find(&id, &mut self.buffer)?;
+        Ok(found.ok_or_else(|| self.reader.vanished(&id))?.data)
+    }
+}

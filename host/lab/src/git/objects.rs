@@ -1,0 +1,214 @@
+//! The objects of a repository, numbered, and what they refer to.
+
+use std::collections::HashMap;
+
+use gix::objs::{CommitRefIter, Kind, TagRefIter, TreeRefIter};
+use gix::odb::store::iter::Ordering;
+use gix::{ObjectId, oid};
+use hashbrown::HashTable;
+
+use super::reader::{Reader, one_line};
+use crate::error::GitError;
+use crate::limits::OBJECTS_MAX;
+
+/// Numbers for object ids.
+#[derive(Default)]
+pub(crate) struct ObjectTable {
+    ids: Vec<ObjectId>,
+    table: HashTable<u32>,
+}
+
+/// Ids are hashes already.
+fn hash(id: &oid) -> u64 {
+    let bytes = id.as_bytes();
+    u64::from_le_bytes(bytes[..8].try_into().expect("object ids have 20 bytes or more"))
+}
+
+impl ObjectTable {
+    pub(crate) fn find(&self, id: &oid) -> Option<u32> {
+        self.table.find(hash(id), |&number| *self.ids[number as usize] == *id).copied()
+    }
+
+    /// The number of an id, and whether it is a new one.
+    pub(crate) fn number(&mut self, id: ObjectId) -> (u32, bool) {
+        if let Some(number) = self.find(&id) {
+            return (number, false);
+        }
+        let number = self.ids.len() as u32;
+        self.ids.push(id);
+        let ids = &self.ids;
+        self.table.insert_unique(hash(&id), number, |&number| hash(&ids[number as usize]));
+        (number, true)
+    }
+
+    pub(crate) fn id(&self, number: u32) -> ObjectId {
+        self.ids[number as usize]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn into_ids(self) -> Vec<ObjectId> {
+        self.ids
+    }
+}
+
+/// All objects of a repository, those in packs first.
+pub(crate) struct Objects {
+    table: ObjectTable,
+    /// Numbers below this are in packs.
+    packed: u32,
+    /// Objects that a tree names as a blob: they need not be looked at.
+    blobs: Vec<bool>,
+}
+
+impl Objects {
+    pub(crate) fn list(reader: &Reader) -> Result<Objects, GitError> {
+        // In the order of the pack, so that the base of a delta is at hand when it is needed.
+        let all = reader
+            .repository()
+            .objects
+            .iter()
+            .map_err(|error| reader.damaged(format!("the objects cannot be listed ({})", one_line(&error))))?
+            .with_ordering(Ordering::PackAscendingOffsetThenLooseLexicographical);
+        let in_packs = all.size_hint().0;
+        let mut table = ObjectTable::default();
+        let mut packed = 0;
+        for (at, id) in all.enumerate() {
+            let id = id.map_err(|error| reader.damaged(format!("the loose objects cannot be listed ({error})")))?;
+            table.number(id);
+            if at < in_packs {
+                packed = table.len();
+            }
+            if table.len() > OBJECTS_MAX {
+                return Err(GitError::TooManyObjects { path: reader.path().to_owned(), max: OBJECTS_MAX });
+            }
+        }
+        let blobs = vec![false; table.len()];
+        Ok(Objects { table, packed: packed as u32, blobs })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn table(&self) -> &ObjectTable {
+        &self.table
+    }
+
+    pub(crate) fn into_table(self) -> ObjectTable {
+        self.table
+    }
+}
+
+/// What objects refer to, with the parents of a commit as git sees them: cut at the edge of a shallow clone, replaced by grafts.
+pub(crate) struct References {
+    parents: HashMap<ObjectId, Vec<ObjectId>>,
+    buffer: Vec<u8>,
+    missing: u64,
+}
+
+impl References {
+    pub(crate) fn new(reader: &Reader) -> Result<References, GitError> {
+        Ok(References { parents: parents_in_place(reader)?, buffer: Vec::new(), missing: 0 })
+    }
+
+    /// References to objects that are not there, so far.
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Appends what an object refers to.
+    pub(crate) fn of(
+        &mut self,
+        reader: &Reader,
+        objects: &mut Objects,
+        object: u32,
+        targets: &mut Vec<u32>,
+    ) -> Result<(), GitError> {
+        let id = objects.table.id(object);
+        let loose = object >= objects.packed;
+        if !loose && (objects.blobs[object as usize] || is_blob(reader, &id)?) {
+            return Ok(());
+        }
+        let data = reader.find(&id, &mut self.buffer)?.ok_or_else(|| reader.vanished(&id))?;
+        if loose {
+            // Packs have a checksum of their own; this is the one of a loose object.
+            data.verify_checksum(&id).map_err(|error| reader.unreadable(&id, &error))?;
+        }
+        let (table, blobs, missing) = (&objects.table, &mut objects.blobs, &mut self.missing);
+        let mut refer_to = |target: &oid, is_blob: bool| match table.find(target) {
+            Some(number) => {
+                blobs[number as usize] |= is_blob;
+                targets.push(number);
+            }
+            None => *missing += 1,
+        };
+        let read = match data.kind {
+            Kind::Blob => Ok(()),
+            Kind::Commit => commit(data.data, &id, &self.parents, |target| refer_to(target, false)),
+            Kind::Tree => tree(data.data, &id, &mut refer_to),
+            Kind::Tag => TagRefIter::from_bytes(data.data, id.kind()).target_id().map(|target| refer_to(&target, false)),
+        };
+        read.map_err(|error| reader.unreadable(&id, &error))
+    }
+}
+
+fn is_blob(reader: &Reader, id: &oid) -> Result<bool, GitError> {
+    let header = reader.repository().find_header(id).map_err(|error| reader.unreadable(id, &error))?;
+    Ok(header.kind() == Kind::Blob)
+}
+
+/// Calls back for the tree and the parents of a commit.
+pub(crate) fn commit(
+    data: &[u8],
+    id: &oid,
+    parents_in_place: &HashMap<ObjectId, Vec<ObjectId>>,
+    mut refer_to: impl FnMut(&oid),
+) -> gix::Result<()> {
+    use gix::objs::commit::ref_iter::Token;
+    let in_place = parents_in_place.get(id);
+    for token in CommitRefIter::from_bytes(data, id.kind()) {
+        match token? {
+            Token::Tree { id } => refer_to(&id),
+            Token::Parent { id } if in_place.is_none() => refer_to(&id),
+            Token::Parent { .. } => {}
+            _ => break,
+        }
+    }
+    in_place.into_iter().flatten().for_each(|parent| refer_to(parent));
+    Ok(())
+}
+
+/// Calls back for the entries of a tree, with whether they are blobs. Submodules are left out: their commits are elsewhere.
+pub(crate) fn tree(data: &[u8], id: &oid, refer_to: &mut dyn FnMut(&oid, bool)) -> gix::Result<()> {
+    for entry in TreeRefIter::from_bytes(data, id.kind()) {
+        let entry = entry?;
+        if !entry.mode.is_commit() {
+            refer_to(entry.oid, !entry.mode.is_tree());
+        }
+    }
+    Ok(())
+}
+
+/// Commits whose parents are not those that they name: none at the edge of a shallow clone, others in `info/grafts`.
+pub(crate) fn parents_in_place(reader: &Reader) -> Result<HashMap<ObjectId, Vec<ObjectId>>, GitError> {
+    let mut parents = HashMap::new();
+    let grafts = reader.repository().common_dir().join("info/grafts");
+    for line in std::fs::read_to_string(&grafts).unwrap_or_default().lines() {
+        let ids: Result<Vec<ObjectId>, _> = line.split(' ').map(|word| ObjectId::from_hex(word.as_bytes())).collect();
+        // git ignores lines that are no grafts, comments among them.
+        if let Some((commit, others)) = ids.ok().as_deref().and_then(<[ObjectId]>::split_first) {
+            parents.insert(*commit, others.to_vec());
+        }
+    }
+    let shallow = reader
+        .repository()
+        .shallow_commits()
+        .map_err(|error| reader.damaged(format!("the list of shallow commits cannot be read ({})", one_line(&error))))?;
+    for commit in shallow.iter().flat_map(|commits| commits.iter()) {
+        parents.insert(*commit, Vec::new());
+    }
+    Ok(parents)
+}

@@ -1,0 +1,57 @@
+//! Bounds of this crate.
+
+use std::time::Duration;
+
+/// Objects of an input: their numbers are 32-bit, and a heap holds at most 2^32 cells.
+pub const OBJECTS_MAX: usize = u32::MAX as usize - 1;
+
+/// Longest line of a graph file in bytes.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that are read from a graph file at a time.
+pub const READ_BYTES: usize = 1 << 20;
+
+/// Largest payload that a graph file may ask for, in bytes: what it takes is filled from one buffer of that size.
+pub const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
+
+/// References that a scope holds at most while a graph is built. A handshake copies them: four bytes each, so one to two microseconds.
+pub const SCOPE_LOCALS_MAX: usize = 4096;
+
+/// Objects kept by one holder while a graph is built. With its link to the one before it, a holder has one slot more.
+pub const HOLDER_OBJECTS: usize = 1023;
+
+/// Roots that get a name of their own in the heap. Roots beyond that are kept by holders, [`HOLDER_OBJECTS`] each.
+pub const NAMED_ROOTS_MAX: usize = 4096;
+
+/// Cycles that a workload waits for at its end. A strategy may need more than one: a counting one finds cyclic garbage later than the rest.
+pub const FINAL_CYCLES_MAX: u32 = 32;
+
+/// A workload at its end takes the heap for settled when this many cycles in a row reclaimed nothing.
+pub const QUIET_CYCLES: u32 = 2;
+
+/// Time between two reports of progress.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Steps between two looks at the clock and at the driver's wish to stop.
+pub const STEPS_PER_LOOK: u64 = 256;
+
+/// Memory that decoded git objects may take as bases of others, in bytes.
+pub const DELTA_BASES_BYTES: usize = 96 << 20;
+
+/// Symbolic references that are followed one after the other.
+pub const SYMBOLIC_DEPTH_MAX: usize = 5;
+
+/// Threads of the churn workload.
+pub const CHURN_THREADS_MAX: u32 = 256;
+
+/// Objects that the churn workload keeps alive at most.
+pub const CHURN_LIVE_MAX: u64 = 1 << 31;
+
+/// Objects in one group of the churn workload.
+pub const CHURN_GROUP_MAX: u64 = 64;
+
+/// Longest payload of the churn workload in bytes.
+pub const CHURN_SIZE_MAX: u64 = 64 * 1024 * 1024;
+
+/// Places through which threads of the churn workload share objects.
+pub const CHURN_BOARD: usize = 64;

@@ -1,0 +1,141 @@
+//! What is reclaimed of a repository is what git itself says is unreachable, object by object.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use gc_lab::testing::{Repo, scenarios};
+use gc_lab::{GitError, WorkloadError};
+
+fn set(ids: &gc_lab::Ids) -> BTreeSet<String> {
+    ids.iter().collect()
+}
+
+#[test]
+fn what_is_reclaimed_is_what_fsck_calls_unreachable() {
+    for (name, make) in scenarios() {
+        for options in ["", "?payload=true"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = make(folder.path());
+            let repo = Repo::at(&path);
+            let unreachable = repo.unreachable();
+            let report = common::run(&format!("git:{}{options}", path.display())).unwrap();
+            assert_eq!(set(&report.reclaimed), unreachable, "{name}");
+            assert_eq!(&set(&report.live) | &unreachable, repo.all_objects(), "{name}");
+            assert!(!unreachable.is_empty() || ["empty", "a split index"].contains(&name), "{name} has no garbage");
+            assert_eq!(report.payload_bytes > 0, name != "empty" && !options.is_empty(), "{name}");
+        }
+    }
+}
+
+fn fails(path: &Path) -> String {
+    common::run(&format!("git:{}", path.display())).unwrap_err().to_string()
+}
+
+fn committed() -> (tempfile::TempDir, Repo) {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = Repo::init(folder.path(), &[]);
+    for text in 0..10 {
+        repo.commit("d/file", &format!("{}{text}", "a line of text\n".repeat(100)));
+    }
+    (folder, repo)
+}
+
+#[test]
+fn what_is_no_repository_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().to_owned(), folder.path().join("missing")] {
+        let message = fails(&path);
+        assert!(message.contains("is no git repository"), "{message}");
+        assert!(message.contains("give the folder that has .git in it"), "{message}");
+    }
+    let file = folder.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    assert!(fails(&file).contains("is no git repository"));
+}
+
+#[test]
+fn a_repository_without_commits_has_no_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = Repo::init(folder.path(), &[]);
+    let result = common::run(&format!("git-history:{}?keep=1", repo.path().display()));
+    assert!(matches!(result, Err(WorkloadError::Git(GitError::NoHead { .. }))), "{result:?}");
+}
+
+/// Changes a file in many ways, one after the other, and tells each message.
+fn damage(repo: &Repo, path: &Path, tell: &mut dyn FnMut(&str)) {
+    let whole = std::fs::read(path).unwrap();
+    let mut permissions = std::fs::metadata(path).unwrap().permissions();
+    #[allow(clippy::permissions_set_readonly_false, reason = "the test owns the file and deletes it afterwards")]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(path, permissions).unwrap();
+    let mut broken = vec![vec![], whole[..whole.len() / 2].to_vec(), whole[..whole.len() - 1].to_vec()];
+    for at in (0..whole.len()).step_by((whole.len() / 40).max(1)) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        broken.push(bytes);
+    }
+    for bytes in broken {
+        std::fs::write(path, bytes).unwrap();
+        tell(&fails(repo.path()));
+    }
+    std::fs::write(path, whole).unwrap();
+}
+
+#[test]
+fn damaged_packs_and_indexes_of_packs_are_named() {
+    let (_folder, repo) = committed();
+    repo.git(&["gc", "-q"]);
+    for entry in std::fs::read_dir(repo.path().join(".git/objects/pack")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "pack" || extension == "idx") {
+            damage(&repo, &path, &mut |message| {
+                assert!(message.contains("git fsck"), "{message}");
+            });
+        }
+    }
+    assert!(common::run(&format!("git:{}", repo.path().display())).is_ok());
+}
+
+#[test]
+fn damaged_loose_objects_are_named() {
+    let (_folder, repo) = committed();
+    for id in repo.all_objects().into_iter().step_by(4) {
+        let path = repo.path().join(".git/objects").join(&id[..2]).join(&id[2..]);
+        damage(&repo, &path, &mut |message| {
+            assert!(message.contains(&id) && message.contains("git fsck"), "{message}");
+        });
+    }
+}
+
+#[test]
+fn broken_refs_and_broken_indexes_are_named() {
+    let (_folder, repo) = committed();
+    let head = repo.path().join(".git/refs/heads/main");
+    let whole = std::fs::read(&head).unwrap();
+    std::fs::write(&head, "1234567890123456789012345678901234567890\n").unwrap();
+    let message = fails(repo.path());
+    assert!(message.contains("refs/heads/main points to 1234567890123456789012345678901234567890"), "{message}");
+    std::fs::write(&head, "not an id\n").unwrap();
+    assert!(fails(repo.path()).contains("ref"), "{}", fails(repo.path()));
+    std::fs::write(&head, whole).unwrap();
+    let index = repo.path().join(".git/index");
+    std::fs::write(&index, "DIRC and nothing that fits").unwrap();
+    assert!(fails(repo.path()).contains(".git/index cannot be read"), "{}", fails(repo.path()));
+}
+
+#[test]
+fn a_heap_that_is_too_small_says_so_and_stays_usable() {
+    let (_folder, repo) = committed();
+    let heap = gc_heap::Heap::new(gc_heap::HeapConfig {
+        full_wait: std::time::Duration::from_millis(20),
+        ..gc_heap::HeapConfig::with_limit(128 << 10)
+    })
+    .unwrap();
+    repo.write("large", &"x".repeat(1 << 20));
+    repo.git(&["add", "-A"]);
+    let result = common::run_in(&heap, &format!("git:{}?payload=true", repo.path().display()));
+    assert!(matches!(result.as_ref().err(), Some(WorkloadError::Heap(_))));
+    heap.mutator().scope(|scope| assert!(scope.alloc(&[], b"small").is_ok()));
+}
