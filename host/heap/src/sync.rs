@@ -13,7 +13,13 @@ pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 #[inline(always)]
 pub(crate) fn point() {
     #[cfg(feature = "shuttle")]
-    shuttle::thread::yield_now();
+    {
+        use shuttle::rand::Rng;
+        // Now and then a long stall: a thread that is put aside in the middle of an operation while the others get far is what goes wrong in
+        // practice, and what evenly random schedules hardly ever show.
+        let stall = if shuttle::rand::thread_rng().gen_bool(1.0 / 32.0) { 40 } else { 1 };
+        (0..stall).for_each(|_| shuttle::thread::yield_now());
+    }
 }
 
 /// Waits a little for another thread, longer the more often it was called in a row.

@@ -83,6 +83,7 @@ impl Core {
         if mode & mode::PENDING != 0 {
             mode = self.answer();
         }
+        point();
         Operation { shared, mode }
     }
 
