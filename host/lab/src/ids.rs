@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 /// A list of object ids in the words of the input: hexadecimal for git, the words of the file for graphs.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Ids {
     names: Arc<Names>,
     picked: Vec<u32>,
@@ -96,6 +96,12 @@ impl Ids {
             Names::Git(ids) => out.extend_from_slice(ids[at as usize].to_hex().to_string().as_bytes()),
             Names::Words(words) => out.extend_from_slice(words.word(at)),
         }
+    }
+}
+
+impl std::fmt::Debug for Ids {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ids", self.len())
     }
 }
 

@@ -88,6 +88,10 @@ impl Repo {
     }
 
     /// Commits one changed file, and gives the id of the commit.
+    ///
+    /// # Panics
+    ///
+    /// When git fails.
     pub fn commit(&self, name: &str, text: &str) -> String {
         self.write(name, text);
         self.git(&["add", "-A"]);
@@ -96,9 +100,17 @@ impl Repo {
     }
 
     /// What `git fsck --unreachable --no-reflogs` lists.
+    ///
+    /// # Panics
+    ///
+    /// When git cannot read the repository.
     #[must_use]
     pub fn unreachable(&self) -> BTreeSet<String> {
-        let listed = self.git(&["fsck", "--unreachable", "--no-reflogs", "--full", "--no-progress"]);
+        // Its exit status tells of refs that lead nowhere too; the list is complete all the same.
+        let output = self.try_git(&["fsck", "--unreachable", "--no-reflogs", "--full", "--no-progress"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!error.contains("fatal"), "git fsck in {}: {error}", self.path.display());
+        let listed = String::from_utf8_lossy(&output.stdout);
         let ids = listed.lines().filter_map(|line| line.strip_prefix("unreachable ")?.split(' ').nth(1));
         ids.map(str::to_owned).collect()
     }

@@ -83,24 +83,3 @@ impl Payloads for Zeroes {
         Ok(&self.zeroes[..len])
     }
 }
-
-/// Reads a graph file and says how many lines, objects and references it has, without a heap. For measuring.
-///
-/// # Errors
-///
-/// [`GraphError`].
-#[doc(hidden)]
-pub fn measure_parse(path: &std::path::Path) -> Result<(usize, usize), GraphError> {
-    struct Nobody;
-    impl Driver for Nobody {
-        fn collect(&self) -> Result<u64, crate::CollectFailed> {
-            Ok(0)
-        }
-        fn stop_requested(&self) -> bool {
-            false
-        }
-        fn progress(&self, _: crate::Progress) {}
-    }
-    let facts = parse::read(path, &Nobody)?;
-    Ok((facts.graph.len(), facts.graph.targets.len()))
-}
