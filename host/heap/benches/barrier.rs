@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use gc_heap::{
-    Cause, Change, Collector, CycleInfo, CycleRequest, Fault, Heap, HeapConfig, Local, Needs, Outcome, Pace, Progress, Scope,
-    Strategy, StrategyIdentity, Verdict,
+    Cause, Change, Collector, CycleInfo, CycleRequest, Fault, Heap, HeapConfig, Local, Needs, Outcome, Pace,
+    Progress, Scope, Strategy, StrategyIdentity, Verdict,
 };
 
 /// Objects that are stored to: 1 MiB of cells, so that the caches of any machine hold them and their stamps.
@@ -72,11 +72,13 @@ fn median(samples: &mut [f64]) -> f64 {
 fn main() {
     let heap = Heap::new(HeapConfig::with_limit(64 << 20)).expect("64 MiB can be had");
     let mut collector = Collector::new(&heap);
-    let mut hold = Hold(StrategyIdentity { name: "hold".into(), version: "1".into(), digest: "native".into() });
+    let mut hold =
+        Hold(StrategyIdentity { name: "hold".into(), version: "1".into(), digest: "native".into() });
     let (mut idle, mut first, mut later) = (Vec::new(), Vec::new(), Vec::new());
     heap.mutator().scope(|scope| {
         let objects: Vec<_> = (0..OBJECTS).map(|_| scope.alloc(&[], &[]).expect("there is room")).collect();
-        let cells: Vec<usize> = objects.iter().map(|&object| scope.handle(object).cell as usize * 4).collect();
+        let cells: Vec<usize> =
+            objects.iter().map(|&object| scope.handle(object).cell as usize * 4).collect();
         let slots = heap.graph().cells();
         let plain = || {
             per_store(|| {
@@ -101,7 +103,11 @@ fn main() {
         }
     });
     let json = std::env::args().any(|argument| argument == "--json");
-    let rows = [("no cycle", &mut idle, 1.5), ("first in a log epoch", &mut first, 15.0), ("later", &mut later, 2.5)];
+    let rows = [
+        ("no cycle", &mut idle, 1.5),
+        ("first in a log epoch", &mut first, 15.0),
+        ("later", &mut later, 2.5),
+    ];
     for (name, samples, goal) in rows {
         let value = median(samples);
         if json {

@@ -10,6 +10,8 @@
 
 use std::sync::atomic::Ordering;
 
+use gc_memory::MemoryError;
+
 use crate::columns::Columns;
 use crate::graph::Graph;
 use crate::limits::BLOCK_CELLS;
@@ -37,6 +39,8 @@ struct Blocks {
 struct BlockState {
     owned: bool,
     listed: bool,
+    /// Its memory was given back and it was not taken since.
+    released: bool,
     free: u32,
 }
 
@@ -61,7 +65,7 @@ impl CellSpace {
     fn take_block(&self) -> Option<u32> {
         let mut blocks = lock(&self.blocks);
         let block = blocks.listed.pop().or_else(|| blocks.take_fresh()).or_else(|| blocks.find_any())?;
-        blocks.state[block as usize] = BlockState { owned: true, listed: false, free: 0 };
+        blocks.state[block as usize] = BlockState { owned: true, ..BlockState::default() };
         Some(block)
     }
 
@@ -70,6 +74,36 @@ impl CellSpace {
         let mut blocks = lock(&self.blocks);
         blocks.state[block as usize].owned = false;
         blocks.add_free(block, left);
+    }
+
+    /// Gives the memory of blocks without a cell in use back to the system, as far as nothing in it must be kept. Answers how many blocks. Looks at
+    /// `count` blocks from `first` on under the lock, so that a mutator which needs a block is not kept waiting for long.
+    pub(crate) fn release_empty(
+        &self,
+        first: u32,
+        count: u32,
+        graph: &Graph,
+        columns: &Columns,
+    ) -> Result<u32, MemoryError> {
+        let mut blocks = lock(&self.blocks);
+        let mut released = 0;
+        for block in first..blocks.fresh.min(first.saturating_add(count)) {
+            let state = &mut blocks.state[block as usize];
+            let first_word = block as usize * BLOCK_WORDS;
+            let empty = |word: usize| free_in(word, graph, columns) == u64::MAX;
+            if state.owned || state.released || !(first_word..first_word + BLOCK_WORDS).all(empty) {
+                continue;
+            }
+            graph.release(block * BLOCK_CELLS, BLOCK_CELLS)?;
+            columns.release(block * BLOCK_CELLS, BLOCK_CELLS)?;
+            state.released = true;
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    pub(crate) fn blocks_in_use(&self) -> u32 {
+        lock(&self.blocks).fresh
     }
 
     /// Cells of these blocks were freed: pairs of block and count.

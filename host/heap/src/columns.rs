@@ -39,21 +39,45 @@ pub(crate) struct Columns {
     pub(crate) quarantine: Column<AtomicU64>,
 }
 
+/// Columns begin at multiples of this, so that the memory of a block of cells is whole pages in each of them.
+const COLUMN_ALIGN: u64 = 4096;
+
+/// Where the columns of `cells` cells lie, as byte offsets: generation, stamp, locator, decision, flags, condemned, quarantine, end.
+fn offsets(cells: u64) -> [u64; 8] {
+    let mut offsets = [0; 8];
+    for (at, bits_per_cell) in [32, 32, 32, 16, 8, 1, 1].into_iter().enumerate() {
+        offsets[at + 1] = (offsets[at] + cells * bits_per_cell / 8).next_multiple_of(COLUMN_ALIGN);
+    }
+    offsets
+}
+
 impl Columns {
     pub(crate) fn new(capacity: u32) -> Result<Columns, MemoryError> {
-        let cells = u64::from(capacity);
-        let region = Region::private(cells * 15 + 2 * (cells / 8))?;
+        let [generation, stamp, locator, decision, flags, condemned, quarantine, end] =
+            offsets(u64::from(capacity));
+        let region = Region::private(end)?;
         let len = capacity as usize;
         Ok(Columns {
-            generation: region.column(0, len)?,
-            stamp: region.column(cells * 4, len)?,
-            locator: region.column(cells * 8, len)?,
-            condemned: region.column(cells * 12, len / 64)?,
-            quarantine: region.column(cells * 12 + cells / 8, len / 64)?,
-            decision: region.column(cells * 12 + cells / 4, len)?,
-            flags: region.column(cells * 14 + cells / 4, len)?,
+            generation: region.column(generation, len)?,
+            stamp: region.column(stamp, len)?,
+            locator: region.column(locator, len)?,
+            decision: region.column(decision, len)?,
+            flags: region.column(flags, len)?,
+            condemned: region.column(condemned, len / 64)?,
+            quarantine: region.column(quarantine, len / 64)?,
             region,
         })
+    }
+
+    /// Gives the memory of free cells back to the system: stamps, locators and flags. Generations and decisions are for ever.
+    pub(crate) fn release(&self, first: u32, count: u32) -> Result<(), MemoryError> {
+        let [_, stamp, locator, _, flags, ..] = offsets(self.generation.len() as u64);
+        let (first, count) = (u64::from(first), u64::from(count));
+        for (base, bytes) in [(stamp, 4), (locator, 4), (flags, 1)] {
+            let from = base + first * bytes;
+            self.region.release(from..from + count * bytes)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn is_extension(&self, cell: u32) -> bool {

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use crate::decision::{DecisionRecord, Rule};
 use crate::graph::{bit, cells_of, has};
+use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
 use crate::limits::{
     BATCH_CELLS, BATCH_CHANGES, BUDGET_MAX, DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX, FIRST_BUDGET,
 };
-use crate::handle::Handle;
-use crate::mutator::shared::{Handshake, Record, mode};
 use crate::mutator::Pin;
+use crate::mutator::shared::{Handshake, Record, mode};
 use crate::proof::{Violation, Violations, scan, withhold};
 use crate::reclaim::{Freed, Reclaimer};
 use crate::report::{CycleEnd, CycleReport, ShadowReport};
@@ -48,7 +48,12 @@ impl CycleRequest {
     /// A cycle for this reason that executes its verdict, with steps of a millisecond.
     #[must_use]
     pub fn new(cause: Cause) -> CycleRequest {
-        CycleRequest { cause, execute: cause != Cause::Rehearsal, slice_target: Duration::from_millis(1), goal_cells: 0 }
+        CycleRequest {
+            cause,
+            execute: cause != Cause::Rehearsal,
+            slice_target: Duration::from_millis(1),
+            goal_cells: 0,
+        }
     }
 }
 
@@ -372,7 +377,8 @@ impl<'a> Cycle<'a> {
     fn tell_changes(&mut self) -> Result<(), Stop> {
         let main = self.needs.change_log;
         let beside = self.shadow.as_ref().is_some_and(|shadow| shadow.needs.change_log);
-        let (rebuild, shadow_rebuild) = (self.collector.rebuild && main, self.collector.shadow_rebuild && beside);
+        let (rebuild, shadow_rebuild) =
+            (self.collector.rebuild && main, self.collector.shadow_rebuild && beside);
         let closed = std::mem::take(&mut self.closed);
         let last = std::mem::take(&mut self.collector.last_changes);
         let deaths = std::mem::take(&mut self.collector.shadow_changes);
@@ -441,7 +447,8 @@ impl<'a> Cycle<'a> {
         }
         self.handshake(self.working, self.epoch, false);
         self.take();
-        let of_cell: HashMap<u32, [u32; 4]> = self.collector.open.iter().map(|record| (record.cell, record.old)).collect();
+        let of_cell: HashMap<u32, [u32; 4]> =
+            self.collector.open.iter().map(|record| (record.cell, record.old)).collect();
         for at in later {
             let [cell, old @ .., _, _, _, _] = changes[at];
             // Stamped without a record: an allocation before the log was switched on, in a cycle that rebuilds.
@@ -453,7 +460,9 @@ impl<'a> Cycle<'a> {
 
     fn tell_retired(&mut self) -> Result<(), Stop> {
         let heap = Arc::clone(&self.heap);
-        self.collector.retired.retain(|&(cell, _)| has(heap.graph.allocated(), cell) && heap.columns.is_retired(cell));
+        self.collector
+            .retired
+            .retain(|&(cell, _)| has(heap.graph.allocated(), cell) && heap.columns.is_retired(cell));
         let main = self.needs.retired;
         let beside = self.shadow.as_ref().is_some_and(|shadow| shadow.needs.retired);
         if !main && !beside {
@@ -585,7 +594,11 @@ impl<'a> Cycle<'a> {
         self.handshake(self.working | deciding, self.epoch, false);
         self.take_late();
         self.excuse(condemned, violations)?;
-        if self.request.execute { self.execute() } else { self.count_only(condemned) }
+        if self.request.execute {
+            self.execute()
+        } else {
+            self.count_only(condemned)
+        }
         Ok(())
     }
 
@@ -641,7 +654,8 @@ impl<'a> Cycle<'a> {
     fn take_late(&mut self) {
         let taken = self.heap.take();
         self.late_acquired = taken.acquired;
-        self.late_logged = taken.open.iter().flat_map(|record| record.old).filter(|&cell| cell != 0).collect();
+        self.late_logged =
+            taken.open.iter().flat_map(|record| record.old).filter(|&cell| cell != 0).collect();
         self.collector.open.extend(taken.open);
         self.collector.retired.extend(taken.retired);
         self.roots.extend(taken.roots);
@@ -657,13 +671,15 @@ impl<'a> Cycle<'a> {
         }
         let pending: HashMap<u32, u64> = self.collector.pending.iter().copied().collect();
         let excused = |cell: u32| {
-            heap.columns.is_retired(cell) || pending.get(&(cell / 64)).is_some_and(|bits| bits & bit(cell) != 0)
+            heap.columns.is_retired(cell)
+                || pending.get(&(cell / 64)).is_some_and(|bits| bits & bit(cell) != 0)
         };
         seeds.extend(violations.found.iter().map(|&(_, target)| target).filter(|&target| excused(target)));
         self.report.withheld_cells += withhold(&heap.graph, condemned, seeds);
         let left = violations.found.iter().copied().find(|&(_, target)| has(condemned, target));
         // A reference that was overwritten during the cycle is a root of it; its holder is not known any more.
-        let logged = self.late_logged.iter().copied().find(|&cell| has(condemned, cell)).map(|cell| (cell, cell));
+        let logged =
+            self.late_logged.iter().copied().find(|&cell| has(condemned, cell)).map(|cell| (cell, cell));
         match left.or(logged) {
             None if !violations.too_many => Ok(()),
             found => {
@@ -760,7 +776,8 @@ impl<'a> Cycle<'a> {
         scan(&heap.graph, &shadow.proposed, 0..words, &mut violations);
         shadow.report.sound = violations.found.iter().all(|&(_, target)| heap.columns.is_retired(target));
         for (candidate, incumbent) in shadow.proposed.iter().zip(condemned) {
-            let (candidate, incumbent) = (candidate.load(Ordering::Relaxed), incumbent.load(Ordering::Relaxed));
+            let (candidate, incumbent) =
+                (candidate.load(Ordering::Relaxed), incumbent.load(Ordering::Relaxed));
             shadow.report.proposed_cells += u64::from(candidate.count_ones());
             shadow.report.agreed_cells += u64::from((candidate & incumbent).count_ones());
             shadow.report.only_incumbent_cells += u64::from((incumbent & !candidate).count_ones());
@@ -823,7 +840,9 @@ impl<'a> Cycle<'a> {
                 self.collector.forget();
             }
         }
-        self.call_shadow(|strategy| strategy.settled(&Outcome { accepted: true, condemned_cells: 0, withheld_cells: 0 }));
+        self.call_shadow(|strategy| {
+            strategy.settled(&Outcome { accepted: true, condemned_cells: 0, withheld_cells: 0 })
+        });
         self.report.shadow = self.shadow.take().map(|shadow| shadow.report);
     }
 
@@ -854,7 +873,8 @@ fn set_proposed(heap: &Inner, verdict: &Verdict, bitmap: &[AtomicU64], words: us
         Verdict::Survivors(survivors) => {
             let wanted = graph.capacity() as usize / 64;
             if survivors.len() != wanted {
-                let what = format!("a survivor bitmap of {} words, and the heap has {wanted}", survivors.len());
+                let what =
+                    format!("a survivor bitmap of {} words, and the heap has {wanted}", survivors.len());
                 return Err(Stop::Faulted(Fault::Nonsense(what)));
             }
             for (index, survivors) in survivors.iter().enumerate().take(words) {
@@ -871,7 +891,9 @@ fn set_proposed(heap: &Inner, verdict: &Verdict, bitmap: &[AtomicU64], words: us
                 }
                 let index = cell as usize / 64;
                 let proposed = bit(cell) & may_go(index);
-                count += u64::from(bitmap[index].fetch_or(proposed, Ordering::Relaxed) & bit(cell) == 0 && proposed != 0);
+                count += u64::from(
+                    bitmap[index].fetch_or(proposed, Ordering::Relaxed) & bit(cell) == 0 && proposed != 0,
+                );
             }
         }
     }

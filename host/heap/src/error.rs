@@ -27,7 +27,9 @@ pub enum HeapError {
         cycles: u64,
     },
     /// The object has no such slot.
-    #[error("slot {slot} is out of range: the object has {slot_count}; ask for them all when it is allocated")]
+    #[error(
+        "slot {slot} is out of range: the object has {slot_count}; ask for them all when it is allocated"
+    )]
     NoSuchSlot {
         /// The slot that was asked for.
         slot: u32,

@@ -133,6 +133,12 @@ impl Graph {
         self.region.resident_bytes()
     }
 
+    /// Gives the memory of free cells back to the system.
+    pub(crate) fn release(&self, first: u32, count: u32) -> Result<(), MemoryError> {
+        let from = self.layout.cells + u64::from(first) * 16;
+        self.region.release(from..from + u64::from(count) * 16)
+    }
+
     /// The four references of a cell.
     #[inline]
     pub(crate) fn references(&self, cell: u32) -> [u32; 4] {

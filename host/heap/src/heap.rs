@@ -19,6 +19,11 @@ use crate::roots::Roots;
 use crate::signal::Signal;
 use crate::sync::{Mutex, lock};
 
+/// Blocks that are looked at, and given back, under one lock.
+const TRIM_BLOCKS: u32 = 16;
+/// What of a free cell can be given back: references, stamp, locator, flags.
+const RELEASED_CELL_BYTES: u64 = 25;
+
 /// What happens to condemned cells before their memory is used again.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Quarantine {
@@ -247,6 +252,20 @@ impl Heap {
     /// Lets the payload memory shrink when it has been idle. Call now and then; the collector thread of a node does.
     pub fn tick(&self) {
         self.inner.slabs.tick(self.inner.started.elapsed());
+    }
+
+    /// Gives the memory of cells back to the system where whole blocks of 4096 are free. Worth calling when a cycle has freed much.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not take memory back. Nothing is lost then.
+    pub fn trim(&self) -> Result<u64, HeapError> {
+        let inner = &*self.inner;
+        let mut released = 0;
+        for first in (0..inner.space.blocks_in_use()).step_by(TRIM_BLOCKS as usize) {
+            released += inner.space.release_empty(first, TRIM_BLOCKS, &inner.graph, &inner.columns)?;
+        }
+        Ok(u64::from(released) * u64::from(BLOCK_CELLS) * RELEASED_CELL_BYTES)
     }
 }
 

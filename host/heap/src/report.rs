@@ -243,7 +243,9 @@ impl Heap {
             quarantined_cells: read(&totals.quarantined_cells),
             used_bytes: inner.usage.bytes(),
             limit_bytes: inner.config.limit_bytes,
-            committed_bytes: inner.graph.resident_bytes() + inner.columns.resident_bytes() + slabs.committed_bytes,
+            committed_bytes: inner.graph.resident_bytes()
+                + inner.columns.resident_bytes()
+                + slabs.committed_bytes,
             payload_bytes: slabs.used_bytes,
             allocated_objects_total: allocated.objects,
             allocated_bytes_total: allocated.bytes,
@@ -268,8 +270,11 @@ struct Allocated {
 
 fn sum_mutators(registry: &Registry) -> (Allocated, Holdups, u64) {
     let gone = &registry.gone;
-    let mut sum =
-        Allocated { objects: gone.allocated_objects, cells: gone.allocated_cells, bytes: gone.allocated_bytes };
+    let mut sum = Allocated {
+        objects: gone.allocated_objects,
+        cells: gone.allocated_cells,
+        bytes: gone.allocated_bytes,
+    };
     let mut histogram = new_holdups();
     histogram += &gone.holdups;
     for shared in registry.mutators() {

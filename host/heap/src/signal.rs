@@ -59,7 +59,8 @@ impl Signal {
             if left.is_zero() {
                 return Wake::TimedOut;
             }
-            state = self.collector.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            state =
+                self.collector.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
     }
 
@@ -112,7 +113,8 @@ impl Signal {
             }
             state.full = true;
             self.collector.notify_one();
-            state = self.mutators.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            state =
+                self.mutators.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
     }
 }

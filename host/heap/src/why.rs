@@ -59,7 +59,8 @@ impl Heap {
             let quarantined = here
                 && handle.cell < inner.capacity()
                 && has(&inner.columns.quarantine, handle.cell)
-                && inner.columns.generation[handle.cell as usize].load(Ordering::Relaxed) == handle.generation;
+                && inner.columns.generation[handle.cell as usize].load(Ordering::Relaxed)
+                    == handle.generation;
             return if quarantined { Why::Quarantined(decision) } else { Why::Gone(decision) };
         };
         let roots = inner.present_roots();
@@ -83,7 +84,8 @@ impl Heap {
     pub fn audit(&self) -> Result<u64, (Handle, Handle)> {
         let inner = &*self.inner;
         let mut seen = vec![0u64; inner.capacity() as usize / 64];
-        let mut work: Vec<(u32, u32)> = inner.present_roots().into_iter().map(|(_, cell)| (cell, cell)).collect();
+        let mut work: Vec<(u32, u32)> =
+            inner.present_roots().into_iter().map(|(_, cell)| (cell, cell)).collect();
         let mut count = 0;
         while let Some((holder, cell)) = work.pop() {
             let word = &mut seen[cell as usize / 64];

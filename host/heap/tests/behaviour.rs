@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use common::{Fixed, MarkSweep, cycle, identity};
 use gc_heap::{
-    Cause, Collector, CycleEnd, CycleRequest, Heap, HeapConfig, HeapError, Pace, Quarantine, RootKind, Verdict, Wake, Why,
+    Cause, Collector, CycleEnd, CycleRequest, Heap, HeapConfig, HeapError, Pace, Quarantine, RootKind,
+    Verdict, Wake, Why,
 };
 
 fn heap(quarantine: Quarantine) -> Heap {
@@ -22,10 +23,14 @@ fn objects_of_any_number_of_slots_keep_what_is_stored_in_them() {
     let heap = Heap::new(HeapConfig::with_limit(64 << 20)).unwrap();
     heap.mutator().scope(|scope| {
         for count in [0, 1, 3, 4, 5, 7, 8, 19, 20, 67, 68, 1000, 5000] {
-            let leaves: Vec<_> = (0..count).map(|at: u32| scope.alloc(&[], &at.to_le_bytes()).unwrap()).collect();
+            let leaves: Vec<_> =
+                (0..count).map(|at: u32| scope.alloc(&[], &at.to_le_bytes()).unwrap()).collect();
             let wide = scope.alloc(&vec![None; count as usize], b"wide").unwrap();
             let slots = scope.slot_count(wide);
-            assert!(slots >= u64::from(count) && slots < u64::from(count) + 8, "{count} slots asked for, {slots} there");
+            assert!(
+                slots >= u64::from(count) && slots < u64::from(count) + 8,
+                "{count} slots asked for, {slots} there"
+            );
             for (slot, &leaf) in leaves.iter().enumerate() {
                 scope.store(wide, slot as u32, Some(leaf)).unwrap();
             }
@@ -36,7 +41,10 @@ fn objects_of_any_number_of_slots_keep_what_is_stored_in_them() {
                 }
             }
             let error = scope.load(wide, slots as u32).unwrap_err();
-            assert!(matches!(error, HeapError::NoSuchSlot { slot_count, .. } if slot_count == slots), "{error}");
+            assert!(
+                matches!(error, HeapError::NoSuchSlot { slot_count, .. } if slot_count == slots),
+                "{error}"
+            );
             assert!(scope.store(wide, u32::MAX, None).is_err());
         }
     });
@@ -84,7 +92,9 @@ fn without_the_proof_a_wrong_verdict_frees_what_is_reachable_but_never_a_root() 
 fn nonsense_is_a_fault_and_changes_nothing() {
     let heap = heap(Quarantine::Off);
     let mut collector = Collector::new(&heap);
-    heap.mutator().scope(|scope| { scope.alloc(&[], &[]).unwrap(); });
+    heap.mutator().scope(|scope| {
+        scope.alloc(&[], &[]).unwrap();
+    });
     let capacity = heap.graph().capacity();
     for verdict in [
         Verdict::Survivors(vec![]),
@@ -96,7 +106,10 @@ fn nonsense_is_a_fault_and_changes_nothing() {
         assert!(matches!(report.end, CycleEnd::Faulted(_)), "{:?}", report.end);
     }
     // Null, cells that are not allocated, and the same cell twice are not nonsense: they are left out.
-    let report = cycle(&mut collector, &mut Fixed(identity("odd"), Verdict::Condemned(vec![0, 7, 7, capacity - 1, 1, 1])));
+    let report = cycle(
+        &mut collector,
+        &mut Fixed(identity("odd"), Verdict::Condemned(vec![0, 7, 7, capacity - 1, 1, 1])),
+    );
     assert_eq!((report.end, report.condemned_cells), (CycleEnd::Settled, 1));
 }
 
@@ -122,7 +135,10 @@ fn a_stale_handle_answers_gone_with_the_decision_also_when_the_cell_is_used_agai
     mutator.scope(|scope| {
         let gone = scope.resolve(old).unwrap_err();
         let decision = gone.decision.expect("the decision is kept");
-        assert_eq!((decision.strategy.name.as_str(), decision.cycle, decision.objects), ("mark-sweep", 1, 200));
+        assert_eq!(
+            (decision.strategy.name.as_str(), decision.cycle, decision.objects),
+            ("mark-sweep", 1, 200)
+        );
     });
     for handle in [
         gc_heap::Handle { node: 9, ..old },
@@ -179,7 +195,10 @@ fn why_gives_the_path_from_a_root() {
         let pinned = scope.alloc(&[], &[]).unwrap();
         ([root, wide, leaf].map(|object| scope.handle(object)), scope.handle(pinned), scope.pin(pinned))
     });
-    assert_eq!(heap.why(handles[2]), Why::Alive { root: RootKind::Named("accounts".into()), path: handles.to_vec() });
+    assert_eq!(
+        heap.why(handles[2]),
+        Why::Alive { root: RootKind::Named("accounts".into()), path: handles.to_vec() }
+    );
     assert_eq!(heap.why(pinned), Why::Alive { root: RootKind::Pin, path: vec![pinned] });
     drop(pin);
     assert_eq!(heap.why(pinned), Why::Unreachable);
@@ -224,7 +243,8 @@ fn what_was_retired_and_is_still_referenced_is_withheld_and_the_strategy_stays()
 
 #[test]
 fn verdicts_of_a_few_cells_share_one_proof_and_what_was_looked_up_meanwhile_stays() {
-    let heap = Heap::new(HeapConfig { quarantine: Quarantine::Off, ..HeapConfig::with_limit(8 << 20) }).unwrap();
+    let heap =
+        Heap::new(HeapConfig { quarantine: Quarantine::Off, ..HeapConfig::with_limit(8 << 20) }).unwrap();
     let mut collector = Collector::new(&heap);
     let mut mutator = heap.mutator();
     let (few, looked_up) = mutator.scope(|scope| {
@@ -286,7 +306,8 @@ fn a_full_heap_says_so_and_goes_on_when_there_is_room() {
 
 #[test]
 fn threads_that_share_objects_lose_none() {
-    let heap = Heap::new(HeapConfig { quarantine: Quarantine::Off, ..HeapConfig::with_limit(32 << 20) }).unwrap();
+    let heap =
+        Heap::new(HeapConfig { quarantine: Quarantine::Off, ..HeapConfig::with_limit(32 << 20) }).unwrap();
     heap.mutator().scope(|scope| {
         let table = scope.alloc(&vec![None; 64], &[]).unwrap();
         scope.set_root("table", Some(table));
@@ -340,4 +361,45 @@ fn threads_that_share_objects_lose_none() {
         assert!(collector.join().unwrap() > 0 || cfg!(miri));
     });
     heap.audit().unwrap();
+}
+
+/// Resident memory of this process, as the kernel counts it, in bytes.
+#[cfg(not(miri))]
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = statm.lines().find(|line| line.starts_with("Rss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[cfg(not(miri))]
+#[test]
+fn memory_of_cells_goes_back_to_the_system_and_the_cells_are_good_as_new() {
+    let config = HeapConfig {
+        quarantine: Quarantine::Off,
+        cell_capacity: Some((4 << 20) - 4096),
+        ..HeapConfig::with_limit(256 << 20)
+    };
+    let heap = Heap::new(config).unwrap();
+    let mut collector = Collector::new(&heap);
+    let first = heap.mutator().scope(|scope| {
+        let first = scope.alloc(&[], &[]).unwrap();
+        for _ in 0..2 << 20 {
+            scope.scope(|inner| inner.alloc(&[Some(first)], &[]).map(|_| ())).unwrap();
+        }
+        scope.handle(first)
+    });
+    cycle(&mut collector, &mut MarkSweep::new(&heap));
+    let before = resident_bytes();
+    let released = heap.trim().unwrap();
+    let after = resident_bytes();
+    assert!(released >= 40 << 20, "{released} bytes released");
+    assert!(before - after > released / 2, "resident memory fell from {before} to {after}");
+    assert_eq!(heap.trim().unwrap(), 0, "there is nothing left to give back");
+    heap.mutator().scope(|scope| {
+        assert!(scope.resolve(first).is_err(), "generations are kept");
+        let leaf = scope.alloc(&[], b"leaf").unwrap();
+        let all: Vec<_> = (0..100_000).map(|_| Some(scope.alloc(&[Some(leaf)], b"x").unwrap())).collect();
+        assert!(all.iter().flatten().all(|&object| scope.load(object, 0).unwrap() == Some(leaf)));
+        assert!(all.iter().flatten().all(|&object| scope.load(object, 1).unwrap().is_none()));
+    });
 }

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Counting, MarkSweep};
 use gc_heap::{
-    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Handle, Heap, HeapConfig, Local, Mutator, Pace, Quarantine, Scope,
-    Strategy,
+    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Handle, Heap, HeapConfig, Local, Mutator, Pace,
+    Quarantine, Scope, Strategy,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,12 +58,21 @@ fn work(mutator: &mut Mutator, model: &mut Model, rng: &mut ChaCha8Rng, churn: b
     });
 }
 
-fn step<'s>(scope: &Scope<'s>, model: &mut Model, rng: &mut ChaCha8Rng, held: &mut Vec<(u64, Local<'s>)>, churn: bool) {
+fn step<'s>(
+    scope: &Scope<'s>,
+    model: &mut Model,
+    rng: &mut ChaCha8Rng,
+    held: &mut Vec<(u64, Local<'s>)>,
+    churn: bool,
+) {
     let name = NAMES[rng.random_range(0..NAMES.len())];
     match rng.random_range(0..if churn { 10 } else { 8 }) {
         0 | 1 => {
             let object = scope.root(name);
-            assert_eq!(object.map_or(0, |object| id(scope, object)), model.roots.get(name).copied().unwrap_or(0));
+            assert_eq!(
+                object.map_or(0, |object| id(scope, object)),
+                model.roots.get(name).copied().unwrap_or(0)
+            );
             held.extend(object.map(|object| (id(scope, object), object)));
         }
         2 | 3 => {
@@ -106,7 +115,8 @@ fn step<'s>(scope: &Scope<'s>, model: &mut Model, rng: &mut ChaCha8Rng, held: &m
             model.next += 1;
             let locals: Vec<_> = slots.iter().map(|slot| slot.map(|(_, local)| local)).collect();
             let object = scope.alloc(&locals, &number.to_le_bytes()).unwrap();
-            let mut numbers: Vec<u64> = slots.iter().map(|slot| slot.map_or(0, |(number, _)| number)).collect();
+            let mut numbers: Vec<u64> =
+                slots.iter().map(|slot| slot.map_or(0, |(number, _)| number)).collect();
             numbers.resize(numbers.len().max(4), 0);
             model.slots.insert(number, numbers);
             model.handles.insert(number, scope.handle(object));
@@ -122,7 +132,9 @@ fn pick<'a, T>(held: &'a [T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
 fn assert_all_there(mutator: &mut Mutator, model: &Model) {
     mutator.scope(|scope| {
         for number in model.reachable([]) {
-            let object = scope.resolve(model.handles[&number]).unwrap_or_else(|gone| panic!("object {number} is lost: {gone}"));
+            let object = scope
+                .resolve(model.handles[&number])
+                .unwrap_or_else(|gone| panic!("object {number} is lost: {gone}"));
             assert_eq!(id(scope, object), number);
         }
     });
@@ -142,7 +154,12 @@ impl Play {
         Play {
             mutators: [heap.mutator(), heap.mutator()],
             heap,
-            model: Model { slots: BTreeMap::new(), roots: BTreeMap::new(), handles: BTreeMap::new(), next: 1 },
+            model: Model {
+                slots: BTreeMap::new(),
+                roots: BTreeMap::new(),
+                handles: BTreeMap::new(),
+                next: 1,
+            },
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -152,9 +169,19 @@ impl Play {
         work(&mut self.mutators[who], &mut self.model, &mut self.rng, churn);
     }
 
-    fn cycle(&mut self, collector: &mut Collector, strategy: &mut dyn Strategy, execute: bool, busy: bool) -> CycleReport {
+    fn cycle(
+        &mut self,
+        collector: &mut Collector,
+        strategy: &mut dyn Strategy,
+        execute: bool,
+        busy: bool,
+    ) -> CycleReport {
         let cause = if self.rng.random_bool(0.5) { Cause::Goal } else { Cause::Request };
-        let request = CycleRequest { execute, slice_target: std::time::Duration::from_nanos(1), ..CycleRequest::new(cause) };
+        let request = CycleRequest {
+            execute,
+            slice_target: std::time::Duration::from_nanos(1),
+            ..CycleRequest::new(cause)
+        };
         collector.run(&request, strategy, None, &mut |_| {
             if busy {
                 self.mutate(true);
@@ -164,7 +191,12 @@ impl Play {
     }
 }
 
-fn play(seed: u64, quarantine: Quarantine, strategy: impl Fn(&Heap) -> Box<dyn Strategy>, leaves_cycles: bool) {
+fn play(
+    seed: u64,
+    quarantine: Quarantine,
+    strategy: impl Fn(&Heap) -> Box<dyn Strategy>,
+    leaves_cycles: bool,
+) {
     let mut play = Play::new(seed, quarantine);
     let mut strategy = strategy(&play.heap);
     let mut collector = Collector::new(&play.heap);
@@ -183,7 +215,11 @@ fn play(seed: u64, quarantine: Quarantine, strategy: impl Fn(&Heap) -> Box<dyn S
     }
     for _ in 0..10 {
         let report = play.cycle(&mut collector, &mut *strategy, true, false);
-        assert!(matches!(report.end, CycleEnd::Settled | CycleEnd::Deferred), "seed {seed}: {:?}", report.end);
+        assert!(
+            matches!(report.end, CycleEnd::Settled | CycleEnd::Deferred),
+            "seed {seed}: {:?}",
+            report.end
+        );
     }
     assert_all_there(&mut play.mutators[1], &play.model);
     let reachable = play.model.reachable([]).len() as u64;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{Counting, MarkSweep};
-use gc_heap::{Cause, Collector, CycleEnd, CycleRequest, Heap, HeapConfig, Local, Pace, Quarantine, Scope, Strategy};
+use gc_heap::{
+    Cause, Collector, CycleEnd, CycleRequest, Heap, HeapConfig, Local, Pace, Quarantine, Scope, Strategy,
+};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
@@ -79,8 +81,14 @@ fn explore(strategy: fn(&Heap) -> Box<dyn Strategy>) {
             let mut collector = Collector::new(&heap);
             let mut strategy = strategy(&heap);
             for _ in 0..2 {
-                let report = collector.run(&CycleRequest::new(Cause::Request), &mut *strategy, None, &mut |_| Pace::Go);
-                assert!(matches!(report.end, CycleEnd::Settled), "a right strategy was refused: {:?}", report.end);
+                let report =
+                    collector
+                        .run(&CycleRequest::new(Cause::Request), &mut *strategy, None, &mut |_| Pace::Go);
+                assert!(
+                    matches!(report.end, CycleEnd::Settled),
+                    "a right strategy was refused: {:?}",
+                    report.end
+                );
                 sum.fetch_add(report.condemned_objects, Ordering::Relaxed);
             }
             mutators.into_iter().for_each(|mutator| mutator.join().unwrap());
@@ -90,7 +98,10 @@ fn explore(strategy: fn(&Heap) -> Box<dyn Strategy>) {
         SCHEDULES,
     );
     assert_eq!(schedules.load(Ordering::Relaxed), SCHEDULES as u64);
-    assert!(condemned.load(Ordering::Relaxed) > SCHEDULES as u64 / 4, "hardly anything was ever condemned: the test does not look");
+    assert!(
+        condemned.load(Ordering::Relaxed) > SCHEDULES as u64 / 4,
+        "hardly anything was ever condemned: the test does not look"
+    );
 }
 
 #[test]
@@ -159,8 +170,13 @@ fn no_schedule_hides_an_object_behind_a_stamp() {
             let mut strategy = MarkSweep::new(&heap);
             // Between the copying of locals and the marking: when the object can be taken out unseen.
             strategy.at_begin = || (0..20).for_each(|_| thread::yield_now());
-            let report = collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go);
-            assert!(matches!(report.end, CycleEnd::Settled), "a right strategy was refused: {:?}", report.end);
+            let report =
+                collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go);
+            assert!(
+                matches!(report.end, CycleEnd::Settled),
+                "a right strategy was refused: {:?}",
+                report.end
+            );
             mover.join().unwrap();
             taker.join().unwrap();
             heap.audit().expect("everything reachable is allocated");

@@ -117,7 +117,10 @@ impl Core {
         let len = self.locals_len();
         let mut locals = self.locals.borrow_mut();
         if len == locals.len() {
-            assert!(len < LOCALS_MAX, "a scope holds {len} objects: open an inner scope in the loop that loads them");
+            assert!(
+                len < LOCALS_MAX,
+                "a scope holds {len} objects: open an inner scope in the loop that loads them"
+            );
             *locals = self.shared.grow_locals(len);
         }
         locals[len].store(cell.get(), Ordering::Relaxed);
@@ -185,7 +188,13 @@ impl Core {
 
     /// Takes a free cell and makes it an allocated one with these references.
     #[inline]
-    pub(crate) fn new_cell(&self, operation: &Operation<'_>, refs: [u32; 4], flags: u8, locator: u32) -> Result<u32, NoRoom> {
+    pub(crate) fn new_cell(
+        &self,
+        operation: &Operation<'_>,
+        refs: [u32; 4],
+        flags: u8,
+        locator: u32,
+    ) -> Result<u32, NoRoom> {
         let heap = &*self.heap;
         let cell = self.cells.borrow_mut().take(&heap.space, &heap.graph, &heap.columns).ok_or(NoRoom)?;
         for (slot, value) in refs.into_iter().enumerate() {

@@ -91,7 +91,8 @@ impl<'s> Scope<'s> {
         bytes: &[u8],
     ) -> Result<Local<'s>, NoRoom> {
         let core = self.core;
-        let block = if bytes.is_empty() { None } else { Some(core.new_block(payload::block_bytes(bytes.len()))?) };
+        let block =
+            if bytes.is_empty() { None } else { Some(core.new_block(payload::block_bytes(bytes.len()))?) };
         match self.try_alloc_cells(operation, slots, block) {
             Ok(cell) => {
                 let mut block_bytes = 0;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gc_heap::{
-    Change, Collector, CycleInfo, CycleReport, CycleRequest, Fault, Graph, Heap, Needs, Outcome, Pace, Progress,
-    Strategy, StrategyIdentity, Verdict,
+    Change, Collector, CycleInfo, CycleReport, CycleRequest, Fault, Graph, Heap, Needs, Outcome, Pace,
+    Progress, Strategy, StrategyIdentity, Verdict,
 };
 
 pub(crate) fn identity(name: &str) -> StrategyIdentity {
@@ -158,7 +158,11 @@ impl Strategy for Counting {
     fn changed(&mut self, changes: &[Change]) -> Result<(), Fault> {
         // All increments before any decrement: a count may pass through zero only at its end.
         for change in changes {
-            change[5..].iter().for_each(|&cell| if cell != 0 { self.counts[cell as usize] += 1 });
+            change[5..].iter().for_each(|&cell| {
+                if cell != 0 {
+                    self.counts[cell as usize] += 1
+                }
+            });
             self.candidates.insert(change[0]);
         }
         for change in changes {
