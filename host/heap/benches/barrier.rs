@@ -37,8 +37,8 @@ impl Strategy for Hold {
     fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
         Ok(())
     }
-    fn shade(&mut self, _: &[u32]) -> Result<(), Fault> {
-        Ok(())
+    fn shade(&mut self, _: &[u32]) -> Result<bool, Fault> {
+        Ok(false)
     }
     fn step(&mut self, _: u32) -> Result<Progress, Fault> {
         Ok(Progress::Idle)

@@ -486,9 +486,23 @@ impl<'a> Cycle<'a> {
     // Work: steps and flushes until nothing is left.
 
     fn work(&mut self) -> Result<(), Stop> {
+        self.shade()?;
+        loop {
+            self.step_until_idle()?;
+            self.handshake(self.working, self.epoch, false);
+            self.take();
+            self.report.flushes += 1;
+            // What was shaded and known already led to no reading of references, so every reference was read before this flush: what is
+            // overwritten from here on was seen. See `handshake`, the proof's scan; the same argument holds for the strategy's own reading.
+            if !self.shade()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn step_until_idle(&mut self) -> Result<(), Stop> {
         let mut idle = false;
         loop {
-            self.shade()?;
             let begun = Instant::now();
             if !idle {
                 idle = self.step()? == Progress::Idle;
@@ -496,25 +510,22 @@ impl<'a> Cycle<'a> {
             let beside_idle = self.step_shadow();
             self.slice(begun.elapsed())?;
             if idle && beside_idle {
-                self.handshake(self.working, self.epoch, false);
-                self.take();
-                self.report.flushes += 1;
-                if self.unshaded.is_empty() {
-                    return Ok(());
-                }
-                idle = false;
+                return Ok(());
             }
         }
     }
 
-    fn shade(&mut self) -> Result<(), Stop> {
+    /// Tells what mutators overwrote and looked up. Answers whether that brought new work.
+    fn shade(&mut self) -> Result<bool, Stop> {
         let unshaded = std::mem::take(&mut self.unshaded);
+        let mut learned = false;
         for batch in unshaded.chunks(BATCH_CELLS) {
-            self.both(|strategy| strategy.shade(batch))?;
+            learned |= self.call(|strategy| strategy.shade(batch))?;
+            learned |= self.call_shadow(|strategy| strategy.shade(batch)).unwrap_or(false);
         }
         self.report.shaded += unshaded.len() as u64;
         self.roots.extend(unshaded);
-        Ok(())
+        Ok(learned)
     }
 
     fn step(&mut self) -> Result<Progress, Stop> {

@@ -153,8 +153,8 @@ pub trait Strategy {
     fn changed(&mut self, changes: &[Change]) -> Result<(), Fault>;
     /// A batch of retired cells with their grace epochs.
     fn retired(&mut self, cells: &[u32], grace_epochs: &[u64]) -> Result<(), Fault>;
-    /// References overwritten or looked up since the cycle began: roots of this cycle.
-    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault>;
+    /// References overwritten or looked up since the cycle began: roots of this cycle. Answers whether any brought new work.
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault>;
     /// Works for about as long as visiting `budget` cells takes.
     fn step(&mut self, budget: u32) -> Result<Progress, Fault>;
     /// The verdict.

@@ -70,11 +70,12 @@ impl Strategy for MarkSweep {
     fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
         Err(Fault::Nonsense("nobody asked for what was retired".into()))
     }
-    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault> {
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
+        let before = self.work.len();
         if !self.deaf {
             cells.iter().for_each(|&cell| self.mark(cell));
         }
-        Ok(())
+        Ok(self.work.len() > before)
     }
     fn step(&mut self, budget: u32) -> Result<Progress, Fault> {
         for _ in 0..budget {
@@ -173,9 +174,9 @@ impl Strategy for Counting {
     fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
         Ok(())
     }
-    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault> {
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
         cells.iter().for_each(|&cell| self.rooted[cell as usize] = true);
-        Ok(())
+        Ok(false)
     }
     fn step(&mut self, _: u32) -> Result<Progress, Fault> {
         Ok(Progress::Idle)
@@ -232,8 +233,8 @@ impl Strategy for Fixed {
     fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
         Ok(())
     }
-    fn shade(&mut self, _: &[u32]) -> Result<(), Fault> {
-        Ok(())
+    fn shade(&mut self, _: &[u32]) -> Result<bool, Fault> {
+        Ok(false)
     }
     fn step(&mut self, _: u32) -> Result<Progress, Fault> {
         Ok(Progress::Idle)
