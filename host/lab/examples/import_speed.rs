@@ -39,7 +39,11 @@ fn print(what: &str, report: &WorkloadReport, lines: u64) {
     );
     if lines > 0 {
         let million = lines as f64 / 1e6;
-        println!("  {:.2} M lines/s read, {:.2} M lines/s read and built", million / read, million / (read + build));
+        println!(
+            "  {:.2} M lines/s read, {:.2} M lines/s read and built",
+            million / read,
+            million / (read + build)
+        );
     }
     let million = report.objects as f64 / 1e6;
     println!("  {:.2} M objects/s read, {:.2} M objects/s built", million / read, million / build);
@@ -53,7 +57,11 @@ fn graph_file(path: &std::path::Path, local: bool) -> std::io::Result<u64> {
     writeln!(out, "root 0")?;
     for _ in 0..edges {
         let from = random.random_range(0..objects);
-        let to = if local { (from + random.random_range(0..64)) % objects } else { random.random_range(0..objects) };
+        let to = if local {
+            (from + random.random_range(0..64)) % objects
+        } else {
+            random.random_range(0..objects)
+        };
         writeln!(out, "edge {from} {to}")?;
     }
     out.flush()?;

@@ -22,7 +22,7 @@ pub enum WorkloadError {
     Heap(#[from] HeapError),
     /// An object that the workload keeps was reclaimed: the proof is off and the strategy condemned something that was in use.
     #[error("{0}, but it was reachable: switch the proof on, or choose another strategy")]
-    Lost(#[from] Gone),
+    Lost(Box<Gone>),
     /// The final cycle could not be run.
     #[error(transparent)]
     Collect(#[from] CollectFailed),
@@ -38,8 +38,16 @@ pub enum WorkloadError {
         object: String,
     },
     /// A mutator thread of the workload panicked.
-    #[error("a mutator thread of the workload panicked: this is a bug of the workload; please report it with the message above")]
+    #[error(
+        "a mutator thread of the workload panicked: this is a bug of the workload; please report it with the message above"
+    )]
     Panicked,
+}
+
+impl From<Gone> for WorkloadError {
+    fn from(gone: Gone) -> WorkloadError {
+        WorkloadError::Lost(Box::new(gone))
+    }
 }
 
 /// A repository that cannot be used.

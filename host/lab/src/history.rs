@@ -154,7 +154,7 @@ fn read_commit(
     let tree = tree.ok_or_else(|| reader.damaged(format!("commit {id} has no tree")))?;
     let mut present = Vec::new();
     for parent in parents {
-        if !reader.repository().has_object(&parent) {
+        if !reader.repository().has_object(parent) {
             return Err(reader.damaged(format!("commit {parent}, a parent of {id}, is missing")));
         }
         present.push(table.number(parent).0);

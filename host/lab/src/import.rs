@@ -11,7 +11,7 @@
 //! 2. A scope holds at most some thousands of references at a time ([`SCOPE_LOCALS_MAX`]).
 //! 3. When the import returns, its holder root is gone: the roots of the input are all that keeps the objects.
 
-use gc_heap::{Gone, Handle, Heap, Local, Mutator, Scope};
+use gc_heap::{Handle, Heap, Local, Mutator, Scope};
 
 use crate::driver::{Driver, Phase, Ticker};
 use crate::error::WorkloadError;
@@ -223,7 +223,7 @@ impl Builder<'_> {
         scope: &Scope<'s>,
         object: u32,
         slots: &mut Vec<Option<Local<'s>>>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), WorkloadError> {
         for (slot, &target) in self.graph.targets_of(object).iter().enumerate() {
             match self.handles.of(target) {
                 Some(handle) => slots.push(Some(kept(scope, handle)?)),
@@ -279,7 +279,7 @@ impl Builder<'_> {
         for (name, object) in named.clone().take(NAMED_ROOTS_MAX) {
             mutator.scope(|scope| {
                 scope.set_root(name, Some(kept(scope, self.handle_of_built(object))?));
-                Ok::<(), Gone>(())
+                Ok::<(), WorkloadError>(())
             })?;
         }
         let unnamed = self.graph.roots.iter().filter(|(name, _)| name.is_none()).map(|&(_, object)| object);
@@ -302,8 +302,8 @@ impl Builder<'_> {
 /// # Errors
 ///
 /// When it was reclaimed all the same, which takes a wrong strategy and a heap whose proof is off.
-fn kept<'s>(scope: &Scope<'s>, handle: Handle) -> Result<Local<'s>, Gone> {
-    scope.resolve(handle)
+fn kept<'s>(scope: &Scope<'s>, handle: Handle) -> Result<Local<'s>, WorkloadError> {
+    Ok(scope.resolve(handle)?)
 }
 
 /// Splits objects into those that are gone and those that are there.

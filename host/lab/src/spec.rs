@@ -59,7 +59,9 @@ pub struct GraphSpec {
 #[non_exhaustive]
 pub enum SpecError {
     /// The name is not known.
-    #[error("'{0}' is no workload: write git:PATH, git-history:PATH?keep=N, graph:FILE or churn[?key=value&...]")]
+    #[error(
+        "'{0}' is no workload: write git:PATH, git-history:PATH?keep=N, graph:FILE or churn[?key=value&...]"
+    )]
     UnknownWorkload(String),
     /// The workload needs a path and has none.
     #[error("{workload} needs a path: write {example}")]

@@ -118,7 +118,8 @@ impl Repo {
     /// All objects, alternates included.
     #[must_use]
     pub fn all_objects(&self) -> BTreeSet<String> {
-        let listed = self.git(&["cat-file", "--batch-check=%(objectname)", "--batch-all-objects", "--unordered"]);
+        let listed =
+            self.git(&["cat-file", "--batch-check=%(objectname)", "--batch-all-objects", "--unordered"]);
         listed.lines().map(str::to_owned).collect()
     }
 }
@@ -212,7 +213,9 @@ fn tags_of_tags(at: &Path) -> PathBuf {
     repo.commit("a", "1");
     repo.git(&["checkout", "-q", "-b", "side"]);
     repo.commit("a", "2");
-    for (name, target) in [("inner", "side"), ("middle", "inner"), ("outer", "middle"), ("tree", "side^{tree}")] {
+    for (name, target) in
+        [("inner", "side"), ("middle", "inner"), ("outer", "middle"), ("tree", "side^{tree}")]
+    {
         repo.git(&["tag", "-a", "-m", name, name, target]);
     }
     repo.git(&["tag", "blob", "side:a"]);
@@ -275,12 +278,20 @@ fn packed_and_loose(at: &Path) -> PathBuf {
     repo.commit("loose", "1");
     // The same objects once more, loose.
     let pack = std::fs::read_dir(repo.path.join(".git/objects/pack")).expect("a pack was made");
-    let pack = pack.map(|entry| entry.expect("it can be listed").path()).find(|path| path.extension() == Some("pack".as_ref()));
+    let pack = pack
+        .map(|entry| entry.expect("it can be listed").path())
+        .find(|path| path.extension() == Some("pack".as_ref()));
     let bytes = std::fs::read(pack.expect("a pack was made")).expect("it can be read");
     let both = Repo::init(&at.join("both"), &[]);
     std::fs::write(both.path.join("in.pack"), bytes).expect("it can be written");
-    let unpacked = Command::new("sh").args(["-c", "git unpack-objects -q < in.pack && git index-pack in.pack && \
-        mv in.pack .git/objects/pack/pack-x.pack && mv in.idx .git/objects/pack/pack-x.idx"]).current_dir(&both.path).output();
+    let unpacked = Command::new("sh")
+        .args([
+            "-c",
+            "git unpack-objects -q < in.pack && git index-pack in.pack && \
+        mv in.pack .git/objects/pack/pack-x.pack && mv in.idx .git/objects/pack/pack-x.idx",
+        ])
+        .current_dir(&both.path)
+        .output();
     assert!(unpacked.expect("there is a shell").status.success());
     both.commit("a", "1");
     repo.git(&["gc", "-q", "--prune=never", "--no-cruft"]);
@@ -327,7 +338,11 @@ fn worktrees(at: &Path) -> PathBuf {
     linked.commit("linked", "1");
     linked.write("staged", "only in the index of the linked worktree");
     linked.git(&["add", "staged"]);
-    linked.git(&["update-ref", "refs/bisect/mine", &linked.git(&["commit-tree", "-m", "bisect", "HEAD^{tree}"])]);
+    linked.git(&[
+        "update-ref",
+        "refs/bisect/mine",
+        &linked.git(&["commit-tree", "-m", "bisect", "HEAD^{tree}"]),
+    ]);
     let gone = Repo::at(&at.join("gone"));
     gone.commit("gone", "1");
     std::fs::remove_dir_all(gone.path).expect("it can be removed");
@@ -436,7 +451,8 @@ fn shallow(at: &Path) -> PathBuf {
     let clone = Repo::at(&at.join("clone"));
     // Deeper history that is present, but beyond the edge.
     clone.git(&["fetch", "-q", "--unshallow"]);
-    std::fs::write(clone.path.join(".git/shallow"), clone.git(&["rev-parse", "HEAD~1"]) + "\n").expect("it can be written");
+    std::fs::write(clone.path.join(".git/shallow"), clone.git(&["rev-parse", "HEAD~1"]) + "\n")
+        .expect("it can be written");
     clone.path
 }
 
@@ -450,7 +466,8 @@ fn grafts(at: &Path) -> PathBuf {
     repo.commit("a", "3");
     repo.git(&["branch", "-q", "-D", "other"]);
     std::fs::create_dir_all(repo.path.join(".git/info")).expect("it can be made");
-    std::fs::write(repo.path.join(".git/info/grafts"), format!("# comment\n{middle} {other}\n")).expect("it can be written");
+    std::fs::write(repo.path.join(".git/info/grafts"), format!("# comment\n{middle} {other}\n"))
+        .expect("it can be written");
     repo.path
 }
 
@@ -470,7 +487,9 @@ fn replaced(at: &Path) -> PathBuf {
 fn odd_refs(at: &Path) -> PathBuf {
     let repo = Repo::init(at, &[]);
     repo.commit("a", "1");
-    for (name, text) in [("refs/notes/x", "2"), ("refs/remotes/o/main", "3"), ("refs/odd/deep/name", "4"), ("ORIG_HEAD", "5")] {
+    for (name, text) in
+        [("refs/notes/x", "2"), ("refs/remotes/o/main", "3"), ("refs/odd/deep/name", "4"), ("ORIG_HEAD", "5")]
+    {
         let commit = repo.commit("a", text);
         repo.git(&["update-ref", name, &commit]);
     }

@@ -23,7 +23,10 @@ fn what_is_reclaimed_is_what_fsck_calls_unreachable() {
             let report = common::run(&format!("git:{}{options}", path.display())).unwrap();
             assert_eq!(set(&report.reclaimed), unreachable, "{name}");
             assert_eq!(&set(&report.live) | &unreachable, repo.all_objects(), "{name}");
-            assert!(!unreachable.is_empty() || ["empty", "a split index"].contains(&name), "{name} has no garbage");
+            assert!(
+                !unreachable.is_empty() || ["empty", "a split index"].contains(&name),
+                "{name} has no garbage"
+            );
             assert_eq!(report.payload_bytes > 0, name != "empty" && !options.is_empty(), "{name}");
         }
     }
@@ -67,7 +70,10 @@ fn a_repository_without_commits_has_no_history() {
 fn damage(repo: &Repo, path: &Path, tell: &mut dyn FnMut(Result<WorkloadReport, WorkloadError>)) {
     let whole = std::fs::read(path).unwrap();
     let mut permissions = std::fs::metadata(path).unwrap().permissions();
-    #[allow(clippy::permissions_set_readonly_false, reason = "the test owns the file and deletes it afterwards")]
+    #[allow(
+        clippy::permissions_set_readonly_false,
+        reason = "the test owns the file and deletes it afterwards"
+    )]
     permissions.set_readonly(false);
     std::fs::set_permissions(path, permissions).unwrap();
     let mut broken = vec![vec![], whole[..whole.len() / 2].to_vec(), whole[..whole.len() - 1].to_vec()];
@@ -125,7 +131,10 @@ fn broken_refs_and_broken_indexes_are_named() {
     let whole = std::fs::read(&head).unwrap();
     std::fs::write(&head, "1234567890123456789012345678901234567890\n").unwrap();
     let message = fails(repo.path());
-    assert!(message.contains("refs/heads/main points to 1234567890123456789012345678901234567890"), "{message}");
+    assert!(
+        message.contains("refs/heads/main points to 1234567890123456789012345678901234567890"),
+        "{message}"
+    );
     std::fs::write(&head, "not an id\n").unwrap();
     assert!(fails(repo.path()).contains("ref"), "{}", fails(repo.path()));
     std::fs::write(&head, whole).unwrap();

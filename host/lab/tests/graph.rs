@@ -33,16 +33,20 @@ fn set(ids: &gc_lab::Ids) -> BTreeSet<String> {
 /// What a search from the roots does not reach, from the text alone.
 fn unreachable(text: &str) -> BTreeSet<String> {
     let facts: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let ids = |of: fn(&[&str]) -> Vec<String>| facts.iter().flat_map(|fact| of(fact)).collect::<BTreeSet<_>>();
+    let ids =
+        |of: fn(&[&str]) -> Vec<String>| facts.iter().flat_map(|fact| of(fact)).collect::<BTreeSet<_>>();
     let mut rest = ids(|fact| match fact {
         ["edge", from, to] => vec![(*from).to_owned(), (*to).to_owned()],
         ["root", id] | ["size", id, _] => vec![(*id).to_owned()],
         _ => vec![],
     });
-    let mut reached: Vec<String> = ids(|fact| if fact[0] == "root" { vec![fact[1].to_owned()] } else { vec![] }).into_iter().collect();
+    let mut reached: Vec<String> =
+        ids(|fact| if fact[0] == "root" { vec![fact[1].to_owned()] } else { vec![] }).into_iter().collect();
     while let Some(id) = reached.pop() {
         if rest.remove(&id) {
-            reached.extend(facts.iter().filter(|fact| fact[0] == "edge" && fact[1] == id).map(|fact| fact[2].to_owned()));
+            reached.extend(
+                facts.iter().filter(|fact| fact[0] == "edge" && fact[1] == id).map(|fact| fact[2].to_owned()),
+            );
         }
     }
     rest

@@ -39,7 +39,11 @@ struct Shared<'d> {
     begun: Instant,
 }
 
-pub(crate) fn run(spec: &ChurnSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
+pub(crate) fn run(
+    spec: &ChurnSpec,
+    heap: &Heap,
+    driver: &dyn Driver,
+) -> Result<WorkloadReport, WorkloadError> {
     let shared = Shared { driver, over: AtomicBool::new(false), begun: Instant::now() };
     let counters: Vec<AtomicU64> = (0..spec.threads).map(|_| AtomicU64::new(0)).collect();
     let counts = std::thread::scope(|threads| {

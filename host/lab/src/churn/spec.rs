@@ -110,7 +110,8 @@ impl ChurnSpec {
     pub(crate) fn parse(options: &mut Options<'_>) -> Result<ChurnSpec, SpecError> {
         let default = ChurnSpec::default();
         let threads = options.number("threads", 1, CHURN_THREADS_MAX.into(), "1 to 256")?;
-        let live = options.number("live", 1, CHURN_LIVE_MAX, "a number of objects from 1, for example 100k")?;
+        let live =
+            options.number("live", 1, CHURN_LIVE_MAX, "a number of objects from 1, for example 100k")?;
         let group = options.take("group", "a mean from 1 to 32", |text| mean(text, 32.0))?;
         let fanout = options.take("fanout", "a mean from 1 to 4", |text| mean(text, 4.0))?;
         let links = options.number("links", 0, 16, "0 to 16")?;
@@ -119,8 +120,11 @@ impl ChurnSpec {
             "fixed:BYTES, uniform:MIN:MAX or lognormal:MEDIAN:SIGMA, at most 64 MiB and a sigma of 4",
             Size::parse,
         )?;
-        let lifetime =
-            options.take("lifetime", "random, fifo or young:SHARE, for example young:0.9", Lifetime::parse)?;
+        let lifetime = options.take(
+            "lifetime",
+            "random, fifo or young:SHARE, for example young:0.9",
+            Lifetime::parse,
+        )?;
         let reads = options.share("reads")?;
         let shared = options.share("shared")?;
         let rate = options.number("rate", 0, u64::MAX, "operations per second, 0 for no bound")?;
@@ -231,7 +235,8 @@ mod tests {
 
     #[test]
     fn distributions_have_the_means_that_they_say() {
-        let near = |found: f64, wanted: f64| assert!((found / wanted - 1.0).abs() < 0.03, "{found} for {wanted}");
+        let near =
+            |found: f64, wanted: f64| assert!((found / wanted - 1.0).abs() < 0.03, "{found} for {wanted}");
         near(mean_of(|random| geometric(4.0, u64::MAX, random) as f64), 4.0);
         near(mean_of(|random| geometric(1.0, 8, random) as f64), 1.0);
         near(mean_of(|random| Size::Uniform(10, 20).sample(random) as f64), 15.0);

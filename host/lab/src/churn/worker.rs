@@ -154,7 +154,8 @@ impl<'w> Worker<'w> {
         }
         let share = self.spec.rate as f64 / f64::from(self.spec.threads);
         let due = Duration::try_from_secs_f64(self.counts.operations as f64 / share).unwrap_or(Duration::MAX);
-        while let Some(ahead) = due.checked_sub(self.shared.begun.elapsed()).filter(|ahead| !ahead.is_zero()) {
+        while let Some(ahead) = due.checked_sub(self.shared.begun.elapsed()).filter(|ahead| !ahead.is_zero())
+        {
             if self.is_over() {
                 return;
             }
@@ -303,7 +304,9 @@ impl<'w> Worker<'w> {
         let mut member = self.next(scope, head, members)?;
         scope.retire(head);
         for left in (1..members).rev() {
-            let Some(object) = member else { return Err(corrupted("a reference is missing", scope.handle(head))) };
+            let Some(object) = member else {
+                return Err(corrupted("a reference is missing", scope.handle(head)));
+            };
             member = self.next(scope, object, left)?;
             scope.retire(object);
         }
@@ -364,7 +367,12 @@ impl<'w> Worker<'w> {
     }
 
     /// A payload must repeat one number, and the right one where it is known which.
-    fn check(&mut self, scope: &Scope<'_>, object: Local<'_>, stamp: Option<u64>) -> Result<(), WorkloadError> {
+    fn check(
+        &mut self,
+        scope: &Scope<'_>,
+        object: Local<'_>,
+        stamp: Option<u64>,
+    ) -> Result<(), WorkloadError> {
         self.counts.operations += 1;
         self.buffer.clear();
         scope.read(object, &mut self.buffer);
@@ -383,7 +391,8 @@ impl<'w> Worker<'w> {
     /// Passes a group on through a named root, and keeps one that was passed on.
     fn share(&mut self, scope: &Scope<'_>, table: Local<'_>, place: u32) -> Result<(), WorkloadError> {
         let board = |place: usize| format!("churn board {place}");
-        let (give, take) = (self.random.random_range(0..CHURN_BOARD), self.random.random_range(0..CHURN_BOARD));
+        let (give, take) =
+            (self.random.random_range(0..CHURN_BOARD), self.random.random_range(0..CHURN_BOARD));
         let keep = self.random.random_range(0..BORROWED);
         if self.groups[place as usize].members > 0 {
             let head = self.head(scope, table, place)?;

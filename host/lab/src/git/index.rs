@@ -19,8 +19,9 @@ pub(super) fn held_by_indexes(reader: &Reader) -> Result<Vec<ObjectId>, GitError
             Err(error) => return Err(broken(error.to_string())),
             Ok(_) => {}
         }
-        let index = gix::index::File::at(&path, reader.hash_kind(), false, gix::index::decode::Options::default())
-            .map_err(|error| broken(one_line(&error)))?;
+        let index =
+            gix::index::File::at(&path, reader.hash_kind(), false, gix::index::decode::Options::default())
+                .map_err(|error| broken(one_line(&error)))?;
         held.extend(index.entries().iter().filter(|entry| entry.mode != Mode::COMMIT).map(|entry| entry.id));
         let mut trees: Vec<_> = index.tree().into_iter().collect();
         while let Some(tree) = trees.pop() {
@@ -120,7 +121,8 @@ mod tests {
         assert!(!repo.try_git(&["merge", "-q", "side"]).status.success());
         repo.write("some/longer/path", "resolved");
         repo.git(&["add", "-A"]);
-        let sides = ["side~1", "main", "side"].map(|side| repo.git(&["rev-parse", &format!("{side}:some/longer/path")]));
+        let sides = ["side~1", "main", "side"]
+            .map(|side| repo.git(&["rev-parse", &format!("{side}:some/longer/path")]));
         (std::fs::read(folder.path().join(".git/index")).unwrap(), sides.to_vec())
     }
 

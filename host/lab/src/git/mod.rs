@@ -30,7 +30,9 @@ use crate::spec::GitSpec;
 use objects::{Objects, References};
 use reader::Reader;
 
-pub(crate) use objects::{ObjectTable, commit as commit_references, parents_in_place, tree as tree_references};
+pub(crate) use objects::{
+    ObjectTable, commit as commit_references, parents_in_place, tree as tree_references,
+};
 pub(crate) use roots::head_commit;
 
 pub(crate) fn run(

@@ -76,7 +76,8 @@ impl Objects {
         let mut table = ObjectTable::default();
         let mut packed = 0;
         for (at, id) in all.enumerate() {
-            let id = id.map_err(|error| reader.damaged(format!("the loose objects cannot be listed ({error})")))?;
+            let id =
+                id.map_err(|error| reader.damaged(format!("the loose objects cannot be listed ({error})")))?;
             table.number(id);
             if at < in_packs {
                 packed = table.len();
@@ -149,7 +150,9 @@ impl References {
             Kind::Blob => Ok(()),
             Kind::Commit => commit(data.data, &id, &self.parents, |target| refer_to(target, false)),
             Kind::Tree => tree(data.data, &id, &mut refer_to),
-            Kind::Tag => TagRefIter::from_bytes(data.data, id.kind()).target_id().map(|target| refer_to(&target, false)),
+            Kind::Tag => TagRefIter::from_bytes(data.data, id.kind())
+                .target_id()
+                .map(|target| refer_to(&target, false)),
         };
         read.map_err(|error| reader.unreadable(&id, &error))
     }
@@ -197,16 +200,16 @@ pub(crate) fn parents_in_place(reader: &Reader) -> Result<HashMap<ObjectId, Vec<
     let mut parents = HashMap::new();
     let grafts = reader.repository().common_dir().join("info/grafts");
     for line in std::fs::read_to_string(&grafts).unwrap_or_default().lines() {
-        let ids: Result<Vec<ObjectId>, _> = line.split(' ').map(|word| ObjectId::from_hex(word.as_bytes())).collect();
+        let ids: Result<Vec<ObjectId>, _> =
+            line.split(' ').map(|word| ObjectId::from_hex(word.as_bytes())).collect();
         // git ignores lines that are no grafts, comments among them.
         if let Some((commit, others)) = ids.ok().as_deref().and_then(<[ObjectId]>::split_first) {
             parents.insert(*commit, others.to_vec());
         }
     }
-    let shallow = reader
-        .repository()
-        .shallow_commits()
-        .map_err(|error| reader.damaged(format!("the list of shallow commits cannot be read ({})", one_line(&error))))?;
+    let shallow = reader.repository().shallow_commits().map_err(|error| {
+        reader.damaged(format!("the list of shallow commits cannot be read ({})", one_line(&error)))
+    })?;
     for commit in shallow.iter().flat_map(|commits| commits.iter()) {
         parents.insert(*commit, Vec::new());
     }

@@ -25,7 +25,8 @@ impl Reader {
         }
         // git fsck ignores replacements too.
         let options = gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false"]);
-        let mut repository = options.open(path).map_err(|error| no_repository(one_line(&error)))?.to_thread_local();
+        let mut repository =
+            options.open(path).map_err(|error| no_repository(one_line(&error)))?.to_thread_local();
         let storage = repository.config_snapshot().string("extensions.refStorage");
         if let Some(storage) = storage.filter(|storage| &***storage != b"files") {
             return Err(GitError::Unsupported {
@@ -93,14 +94,19 @@ impl Reader {
 
     fn check_multi_index(&self, path: &Path) -> Result<(), GitError> {
         self.check_file(path)?;
-        let index = gix::odb::pack::multi_index::File::at(path, None)
-            .map_err(|error| self.damaged(format!("{} cannot be read ({})", path.display(), one_line(&error))))?;
-        index.index_names().iter().try_for_each(|name| self.check_file(&path.with_file_name(name).with_extension("pack")))
+        let index = gix::odb::pack::multi_index::File::at(path, None).map_err(|error| {
+            self.damaged(format!("{} cannot be read ({})", path.display(), one_line(&error)))
+        })?;
+        index
+            .index_names()
+            .iter()
+            .try_for_each(|name| self.check_file(&path.with_file_name(name).with_extension("pack")))
     }
 
     /// Packs, their indexes and the index of several packs all end with the checksum of what stands before it.
     fn check_file(&self, path: &Path) -> Result<(), GitError> {
-        let failed = |why: &dyn std::fmt::Display| self.damaged(format!("{} cannot be read ({why})", path.display()));
+        let failed =
+            |why: &dyn std::fmt::Display| self.damaged(format!("{} cannot be read ({why})", path.display()));
         let checksum_len = self.hash_kind().len_in_bytes() as u64;
         let mut file = File::open(path).map_err(|error| failed(&error))?;
         let len = file.metadata().map_err(|error| failed(&error))?.len();
@@ -122,7 +128,10 @@ impl Reader {
             Ok(())
         } else {
             let stated = ObjectId::from_bytes_or_panic(&stated);
-            Err(self.damaged(format!("{} is corrupt: its checksum says {stated}, its contents {found}", path.display())))
+            Err(self.damaged(format!(
+                "{} is corrupt: its checksum says {stated}, its contents {found}",
+                path.display()
+            )))
         }
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn refs_and_heads(reader: &Reader) -> Result<Vec<(String, ObjectId)>,
     }
     for (name, worktree) in worktrees(reader)? {
         let head = worktree.refs.try_find("HEAD").map_err(broken)?;
-        if let Some(id) = head.map(|head| follow(&worktree, head.target)).transpose().map_err(broken)?.flatten() {
+        if let Some(id) =
+            head.map(|head| follow(&worktree, head.target)).transpose().map_err(broken)?.flatten()
+        {
             roots.push((name, id));
         }
     }
@@ -33,7 +35,8 @@ pub(super) fn refs_and_heads(reader: &Reader) -> Result<Vec<(String, ObjectId)>,
 
 /// The main worktree, or the bare repository, and all linked ones, with the name of their HEAD.
 pub(super) fn worktrees(reader: &Reader) -> Result<Vec<(String, gix::Repository)>, GitError> {
-    let broken = |error: gix::Error| reader.damaged(format!("a worktree cannot be opened ({})", one_line(&error)));
+    let broken =
+        |error: gix::Error| reader.damaged(format!("a worktree cannot be opened ({})", one_line(&error)));
     let main = reader.repository().main_repo().map_err(broken)?;
     let mut worktrees = vec![("HEAD".to_owned(), main)];
     for proxy in reader.repository().worktrees().map_err(broken)? {

@@ -92,7 +92,9 @@ mod tests {
         let mut interner = Interner::default();
         let long = "x".repeat(40);
         let words: Vec<Vec<u8>> = (0..5000_u32)
-            .flat_map(|i| [format!("{i}"), format!("{i}\0"), format!("{long}{i}"), "y".repeat(i as usize % 20)])
+            .flat_map(|i| {
+                [format!("{i}"), format!("{i}\0"), format!("{long}{i}"), "y".repeat(i as usize % 20)]
+            })
             .map(String::into_bytes)
             .collect();
         let numbers: Vec<u32> = words.iter().map(|word| interner.number(word, usize::MAX).unwrap()).collect();

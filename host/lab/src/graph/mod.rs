@@ -20,7 +20,7 @@ use std::time::Instant;
 use gc_heap::Heap;
 
 use crate::driver::Driver;
-use crate::error::{GraphError, WorkloadError};
+use crate::error::WorkloadError;
 use crate::ids::{Ids, Names};
 use crate::import::{self, Payloads};
 use crate::report::WorkloadReport;

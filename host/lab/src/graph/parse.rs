@@ -37,12 +37,10 @@ pub(super) fn read(path: &Path, driver: &dyn Driver) -> Result<Facts, GraphError
             Err(error) => return Err(unreadable(error)),
         };
         let filled = kept + read;
-        let used = if read == 0 { parser.last_line(&buffer[..filled]) } else { parser.lines(&buffer[..filled]) };
-        let used = used.map_err(|problem| GraphError::Line {
-            path: path.to_owned(),
-            line: parser.line,
-            problem,
-        })?;
+        let used =
+            if read == 0 { parser.last_line(&buffer[..filled]) } else { parser.lines(&buffer[..filled]) };
+        let used =
+            used.map_err(|problem| GraphError::Line { path: path.to_owned(), line: parser.line, problem })?;
         stopped |= ticker.tick(parser.line);
         if read == 0 || stopped {
             break;
@@ -130,7 +128,8 @@ impl Parser {
     }
 
     fn size(&mut self, id: &[u8], text: &[u8]) -> Result<(), GraphProblem> {
-        let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let digits =
+            std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let bytes = digits.and_then(|text| text.parse().ok());
         let bytes: u64 = bytes.ok_or_else(|| GraphProblem::NoSize(printable(text)))?;
         if bytes > PAYLOAD_BYTES_MAX {
@@ -254,7 +253,11 @@ mod tests {
     #[test]
     fn a_wrong_line_is_named_with_its_number_and_what_is_wrong() {
         for (text, line, says) in [
-            (&b"root a\n\nedge a\n"[..], 3, "'edge' takes two words, but 1 words follow it: write 'edge FROM TO'"),
+            (
+                &b"root a\n\nedge a\n"[..],
+                3,
+                "'edge' takes two words, but 1 words follow it: write 'edge FROM TO'",
+            ),
             (b"root a b", 1, "'root' takes one word, but 2 words follow it"),
             (b"size a", 1, "write 'size ID BYTES'"),
             (b"size a -1", 1, "'-1' is no size"),

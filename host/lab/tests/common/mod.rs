@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gc_heap::{
-    Cause, Change, Collector, CycleEnd, CycleInfo, CycleRequest, Fault, Graph, Heap, HeapConfig, Needs, Outcome,
-    Pace, Strategy, StrategyIdentity, Verdict,
+    Cause, Change, Collector, CycleEnd, CycleInfo, CycleRequest, Fault, Graph, Heap, HeapConfig, Needs,
+    Outcome, Pace, Strategy, StrategyIdentity, Verdict,
 };
 use gc_lab::{CollectFailed, Driver, Progress, WorkloadError, WorkloadReport, WorkloadSpec};
 
@@ -58,9 +58,10 @@ impl Strategy for MarkSweep {
     fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
         Ok(())
     }
-    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault> {
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
+        let before = self.work.len();
         cells.iter().for_each(|&cell| self.mark(cell));
-        Ok(())
+        Ok(self.work.len() > before)
     }
     fn step(&mut self, budget: u32) -> Result<gc_heap::Progress, Fault> {
         for _ in 0..budget {
