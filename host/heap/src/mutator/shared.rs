@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
@@ -144,10 +145,12 @@ impl Shared {
 
     #[cold]
     fn turn_over(&self) -> usize {
+        let begun = Instant::now();
         let mut gate = lock(&self.gate);
         self.drain_log(&mut gate);
         gate.drained = 0;
         self.log_len.store(0, Ordering::Relaxed);
+        gate.holdups.saturating_record(begun.elapsed().as_nanos() as u64);
         0
     }
 
