@@ -100,8 +100,12 @@ impl Guest for Hostile {
         });
     }
 
-    fn shade(cells: Vec<Cell>) {
-        STATE.with_borrow_mut(|state| state.mark(&cells));
+    fn shade(cells: Vec<Cell>) -> bool {
+        STATE.with_borrow_mut(|state| {
+            let before = state.work.len();
+            state.mark(&cells);
+            state.work.len() > before
+        })
     }
 
     fn step(budget: u32) -> Result<Progress, Error> {
