@@ -38,6 +38,12 @@ pub const STEPS_PER_LOOK: u64 = 256;
 /// Memory that decoded git objects may take as bases of others, in bytes.
 pub const DELTA_BASES_BYTES: usize = 96 << 20;
 
+/// Threads that read a repository.
+pub const READ_THREADS_MAX: usize = 8;
+
+/// Objects of a repository that a thread reads at a time.
+pub const READ_OBJECTS: usize = 2048;
+
 /// Symbolic references that are followed one after the other.
 pub const SYMBOLIC_DEPTH_MAX: usize = 5;
 

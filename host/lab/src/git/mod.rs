@@ -11,6 +11,7 @@
 
 mod index;
 mod objects;
+mod parallel;
 pub(crate) mod reader;
 mod roots;
 
@@ -19,15 +20,14 @@ use std::time::Instant;
 
 use gc_heap::Heap;
 
-use crate::driver::{Driver, Phase, Ticker};
+use crate::driver::Driver;
 use crate::error::WorkloadError;
 use crate::ids::{Ids, Names};
 use crate::import::{self, InputGraph, Payloads};
-use crate::limits::STEPS_PER_LOOK;
 use crate::report::WorkloadReport;
 use crate::settle::settle;
 use crate::spec::GitSpec;
-use objects::{Objects, References};
+use objects::Objects;
 use reader::Reader;
 
 pub(crate) use objects::{
@@ -76,18 +76,10 @@ fn read(
     driver: &dyn Driver,
 ) -> Result<Option<(ObjectTable, InputGraph, u64)>, WorkloadError> {
     reader.check_packs()?;
-    let mut objects = Objects::list(reader)?;
-    let mut references = References::new(reader)?;
-    let mut graph = InputGraph { begins: vec![0], ..InputGraph::default() };
-    let mut ticker = Ticker::new(driver, Phase::Read, Some(objects.len() as u64));
-    for object in 0..objects.len() {
-        references.of(reader, &mut objects, object as u32, &mut graph.targets)?;
-        graph.begins.push(graph.targets.len() as u64);
-        if (object as u64).is_multiple_of(STEPS_PER_LOOK) && ticker.tick(object as u64) {
-            return Ok(None);
-        }
-    }
-    let mut missing = references.missing();
+    let objects = Objects::list(reader)?;
+    let Some((mut graph, mut missing)) = parallel::read_all(reader, &objects, driver)? else {
+        return Ok(None);
+    };
     for (name, id) in roots::refs_and_heads(reader)? {
         let Some(object) = objects.table().find(&id) else {
             return Err(reader.damaged(format!("{name} points to {id}, which is not there")).into());

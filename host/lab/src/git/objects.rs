@@ -1,6 +1,7 @@
 //! The objects of a repository, numbered, and what they refer to.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use gix::objs::{CommitRefIter, Kind, TagRefIter, TreeRefIter};
 use gix::odb::store::iter::Ordering;
@@ -60,7 +61,7 @@ pub(crate) struct Objects {
     /// Numbers below this are in packs.
     packed: u32,
     /// Objects that a tree names as a blob: they need not be looked at.
-    blobs: Vec<bool>,
+    blobs: Vec<AtomicBool>,
 }
 
 impl Objects {
@@ -86,7 +87,7 @@ impl Objects {
                 return Err(GitError::TooManyObjects { path: reader.path().to_owned(), max: OBJECTS_MAX });
             }
         }
-        let blobs = vec![false; table.len()];
+        let blobs = std::iter::repeat_with(|| AtomicBool::new(false)).take(table.len()).collect();
         Ok(Objects { table, packed: packed as u32, blobs })
     }
 
@@ -104,15 +105,15 @@ impl Objects {
 }
 
 /// What objects refer to, with the parents of a commit as git sees them: cut at the edge of a shallow clone, replaced by grafts.
-pub(crate) struct References {
-    parents: HashMap<ObjectId, Vec<ObjectId>>,
+pub(crate) struct References<'p> {
+    parents: &'p HashMap<ObjectId, Vec<ObjectId>>,
     buffer: Vec<u8>,
     missing: u64,
 }
 
-impl References {
-    pub(crate) fn new(reader: &Reader) -> Result<References, GitError> {
-        Ok(References { parents: parents_in_place(reader)?, buffer: Vec::new(), missing: 0 })
+impl<'p> References<'p> {
+    pub(crate) fn new(parents: &'p HashMap<ObjectId, Vec<ObjectId>>) -> References<'p> {
+        References { parents, buffer: Vec::new(), missing: 0 }
     }
 
     /// References to objects that are not there, so far.
@@ -124,13 +125,13 @@ impl References {
     pub(crate) fn of(
         &mut self,
         reader: &Reader,
-        objects: &mut Objects,
+        objects: &Objects,
         object: u32,
         targets: &mut Vec<u32>,
     ) -> Result<(), GitError> {
         let id = objects.table.id(object);
         let loose = object >= objects.packed;
-        if !loose && (objects.blobs[object as usize] || is_blob(reader, &id)?) {
+        if !loose && (objects.blobs[object as usize].load(Relaxed) || is_blob(reader, &id)?) {
             return Ok(());
         }
         let data = reader.find(&id, &mut self.buffer)?.ok_or_else(|| reader.vanished(&id))?;
@@ -138,17 +139,20 @@ impl References {
             // Packs have a checksum of their own; this is the one of a loose object.
             data.verify_checksum(&id).map_err(|error| reader.unreadable(&id, &error))?;
         }
-        let (table, blobs, missing) = (&objects.table, &mut objects.blobs, &mut self.missing);
+        let (table, blobs, missing) = (&objects.table, &objects.blobs, &mut self.missing);
         let mut refer_to = |target: &oid, is_blob: bool| match table.find(target) {
             Some(number) => {
-                blobs[number as usize] |= is_blob;
+                // Relaxed: whoever does not see it yet asks the pack.
+                if is_blob && !blobs[number as usize].load(Relaxed) {
+                    blobs[number as usize].store(true, Relaxed);
+                }
                 targets.push(number);
             }
             None => *missing += 1,
         };
         let read = match data.kind {
             Kind::Blob => Ok(()),
-            Kind::Commit => commit(data.data, &id, &self.parents, |target| refer_to(target, false)),
+            Kind::Commit => commit(data.data, &id, self.parents, |target| refer_to(target, false)),
             Kind::Tree => tree(data.data, &id, &mut refer_to),
             Kind::Tag => TagRefIter::from_bytes(data.data, id.kind())
                 .target_id()

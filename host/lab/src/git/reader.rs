@@ -42,6 +42,11 @@ impl Reader {
         Ok(Reader { repository, path: path.to_owned() })
     }
 
+    /// The same repository for another thread, with caches of its own.
+    pub(crate) fn another(&self) -> Reader {
+        Reader { repository: self.repository.clone(), path: self.path.clone() }
+    }
+
     pub(crate) fn repository(&self) -> &gix::Repository {
         &self.repository
     }

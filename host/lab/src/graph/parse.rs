@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use super::intern::Interner;
+use super::intern::{Interner, Short};
 use crate::driver::{Driver, Phase, Ticker};
 use crate::error::{GraphError, GraphProblem, printable};
 use crate::ids::Words;
@@ -57,13 +57,19 @@ pub(super) fn read(path: &Path, driver: &dyn Driver) -> Result<Facts, GraphError
 #[derive(Default)]
 struct Parser {
     interner: Interner,
-    edges: Vec<(u32, u32)>,
+    /// From, to, from, to.
+    edges: Vec<u32>,
+    /// Ends of edges that are read and not looked up yet. Whoever gives another number out looks them up first: numbers follow the file.
+    waiting: Vec<Short>,
     roots: Vec<u32>,
     sizes: Vec<u64>,
     /// Lines begun so far.
     line: u64,
     facts: u64,
 }
+
+/// Ends of edges that are looked up at a time.
+const WAITING: usize = 256;
 
 /// In `sizes`: nothing was said.
 const UNSAID: u64 = u64::MAX;
@@ -83,11 +89,12 @@ impl Parser {
         Ok(begin)
     }
 
-    /// Takes in what stands behind the last end of a line.
+    /// Takes in what stands behind the last end of a line, and looks up what still waits.
     fn last_line(&mut self, text: &[u8]) -> Result<usize, GraphProblem> {
         if !text.is_empty() {
             self.line(text)?;
         }
+        self.look_up()?;
         Ok(text.len())
     }
 
@@ -103,8 +110,7 @@ impl Parser {
         match fact {
             b"edge" => {
                 let [from, to] = take(&mut words, "edge", "two words", "edge FROM TO")?;
-                let edge = (self.number(from)?, self.number(to)?);
-                self.edges.push(edge);
+                self.edge(from, to)?;
             }
             b"root" => {
                 let [id] = take(&mut words, "root", "one word", "root ID")?;
@@ -123,7 +129,24 @@ impl Parser {
     }
 
     #[inline]
+    fn edge(&mut self, from: &[u8], to: &[u8]) -> Result<(), GraphProblem> {
+        if let (Some(from), Some(to)) = (Short::new(from), Short::new(to)) {
+            self.waiting.extend([from, to]);
+            return if self.waiting.len() >= WAITING { self.look_up() } else { Ok(()) };
+        }
+        let ends = [self.number(from)?, self.number(to)?];
+        self.edges.extend(ends);
+        Ok(())
+    }
+
+    fn look_up(&mut self) -> Result<(), GraphProblem> {
+        let fits = self.interner.numbers(&self.waiting, &mut self.edges, OBJECTS_MAX);
+        self.waiting.clear();
+        if fits { Ok(()) } else { Err(GraphProblem::TooManyObjects(OBJECTS_MAX)) }
+    }
+
     fn number(&mut self, word: &[u8]) -> Result<u32, GraphProblem> {
+        self.look_up()?;
         self.interner.number(word, OBJECTS_MAX).ok_or(GraphProblem::TooManyObjects(OBJECTS_MAX))
     }
 
@@ -167,19 +190,19 @@ fn root_name(id: &[u8]) -> Option<String> {
 }
 
 /// Counting sort of the edges by where they begin, in the order of the file for each object.
-fn by_source(objects: usize, edges: &[(u32, u32)]) -> (Vec<u64>, Vec<u32>) {
+fn by_source(objects: usize, edges: &[u32]) -> (Vec<u64>, Vec<u32>) {
     let mut begins = vec![0_u64; objects + 1];
-    for &(from, _) in edges {
-        begins[from as usize + 1] += 1;
+    for edge in edges.chunks_exact(2) {
+        begins[edge[0] as usize + 1] += 1;
     }
     for at in 0..objects {
         begins[at + 1] += begins[at];
     }
     let mut next = begins.clone();
-    let mut targets = vec![0; edges.len()];
-    for &(from, to) in edges {
-        let place = &mut next[from as usize];
-        targets[*place as usize] = to;
+    let mut targets = vec![0; edges.len() / 2];
+    for edge in edges.chunks_exact(2) {
+        let place = &mut next[edge[0] as usize];
+        targets[*place as usize] = edge[1];
         *place += 1;
     }
     (begins, targets)
