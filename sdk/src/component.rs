@@ -88,8 +88,8 @@ impl<E: Exported> StrategyGuest for E {
         E::with(|instance| instance.strategy().retired(RetiredCells::new(&cells, &grace_epochs)));
     }
 
-    fn shade(cells: Vec<Cell>) {
-        E::with(|instance| instance.strategy().shade(&cells));
+    fn shade(cells: Vec<Cell>) -> bool {
+        E::with(|instance| instance.strategy().shade(&cells))
     }
 
     fn step(budget: u32) -> Result<types::Progress, types::Error> {

@@ -78,3 +78,55 @@ pub(crate) mod sealed {
     /// Implemented by the SDK's graphs only.
     pub trait Sealed {}
 }
+
+/// A graph over borrowed columns, in this process: what the window is inside a strategy. For measuring a strategy natively, and for tests.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy)]
+pub struct Columns<'a> {
+    /// Four references per cell.
+    pub cells: &'a [std::sync::atomic::AtomicU32],
+    /// One bit per cell, as are the next two.
+    pub allocated: &'a [std::sync::atomic::AtomicU64],
+    /// See [`Bitmap::Young`].
+    pub young: &'a [std::sync::atomic::AtomicU64],
+    /// See [`Bitmap::Stub`].
+    pub stub: &'a [std::sync::atomic::AtomicU64],
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl sealed::Sealed for Columns<'_> {}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Graph for Columns<'_> {
+    fn capacity(&self) -> u32 {
+        RawCells::new(self.cells).capacity()
+    }
+
+    fn read_cells(&self, cells: &[Cell], out: &mut Vec<References>) {
+        let column = RawCells::new(self.cells);
+        out.clear();
+        out.extend(cells.iter().map(|&cell| column.load(cell)));
+    }
+
+    fn read_range(&self, first: Cell, count: u32, out: &mut Vec<References>) {
+        let column = RawCells::new(self.cells);
+        let end = first.saturating_add(count).min(column.capacity());
+        out.clear();
+        out.extend((first..end).map(|cell| column.load(cell)));
+    }
+
+    fn read_bitmap(&self, which: Bitmap, first: u32, count: u32, out: &mut Vec<u64>) {
+        let bitmap = match which {
+            Bitmap::Allocated => self.allocated,
+            Bitmap::Young => self.young,
+            Bitmap::Stub => self.stub,
+        };
+        let words = bitmap.iter().skip(first as usize).take(count as usize);
+        out.clear();
+        out.extend(words.map(|word| word.load(std::sync::atomic::Ordering::Relaxed)));
+    }
+
+    fn raw(&self) -> Option<RawCells<'_>> {
+        Some(RawCells::new(self.cells))
+    }
+}

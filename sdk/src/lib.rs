@@ -13,6 +13,8 @@ pub mod marker;
 pub mod raw;
 pub mod strategy;
 pub mod telemetry;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 pub use graph::{Bitmap, Cell, Graph, References};
 pub use info::{Completeness, DefaultValue, Info, Need, OptionSpec, OptionValue, Options};

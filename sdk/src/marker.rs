@@ -8,11 +8,12 @@
 //! 1. A cell enters the worklist when its mark goes from 0 to 1, hence at most once per cycle.
 //! 2. Null is marked from the start, so that it never enters.
 
-use crate::graph::{Cell, Graph};
+use crate::graph::{Cell, Graph, References};
+use crate::raw::GATHER;
 use crate::strategy::{Progress, Shape};
 
-/// Cells per batch: large enough that misses overlap, small enough that batch and references stay in the first-level cache.
-const GATHER: usize = 512;
+/// Cells per host call on the portable path: a crossing costs as much as a hundred cells.
+const PORTABLE_BATCH: usize = 8192;
 
 /// A mark bitmap and the worklist that goes with it.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Marker {
     capacity: u32,
     marks: Vec<u64>,
     worklist: Vec<Cell>,
-    references: Vec<[Cell; 4]>,
+    references: Vec<References>,
 }
 
 impl Marker {
@@ -46,37 +47,62 @@ impl Marker {
         self.worklist.clear();
     }
 
-    /// Marks `cells` and lets them wait to be visited. Null and what is marked already are ignored.
+    /// Marks `cells` and lets them wait to be visited. Null and what is marked already are ignored. Answers whether any was new.
     ///
     /// # Panics
     /// When a cell is not below the capacity.
-    pub fn add(&mut self, cells: &[Cell]) {
+    pub fn add(&mut self, cells: &[Cell]) -> bool {
+        let waiting = self.worklist.len();
         for &cell in cells {
             assert!(cell < self.capacity, "cell {cell} is not below the capacity {}", self.capacity);
-            if self.mark(cell) {
-                self.worklist.push(cell);
-            }
+            self.push(cell);
         }
+        self.worklist.len() > waiting
     }
 
-    /// Visits up to about `budget` waiting cells, marking what they refer to.
+    /// Visits up to `budget` waiting cells, marking what they refer to.
     pub fn run(&mut self, graph: &impl Graph, budget: u32) -> Progress {
+        assert!(graph.capacity() == self.capacity, "a marker marks the graph that it was made for");
         let mut left = budget as usize;
         while !self.worklist.is_empty() && left > 0 {
-            let take = GATHER.min(left).min(self.worklist.len());
+            let batch = if graph.raw().is_some() { GATHER } else { PORTABLE_BATCH };
+            let take = batch.min(left).min(self.worklist.len());
             left -= take;
-            let rest = self.worklist.len() - take;
-            let mut references = std::mem::take(&mut self.references);
-            graph.read_cells(&self.worklist[rest..], &mut references);
-            self.worklist.truncate(rest);
-            for &cell in references.iter().flatten() {
-                if self.mark(cell) {
-                    self.worklist.push(cell);
-                }
+            match graph.raw() {
+                Some(cells) => cells.visit(&mut self.marks, &mut self.worklist, take),
+                None => self.visit_batch(graph, take),
             }
-            self.references = references;
         }
         if self.worklist.is_empty() { Progress::Idle } else { Progress::More }
+    }
+
+    /// As [`Marker::run`], and shows each visited cell with its references to `visit`.
+    pub fn run_with(
+        &mut self,
+        graph: &impl Graph,
+        budget: u32,
+        mut visit: impl FnMut(Cell, References),
+    ) -> Progress {
+        let mut left = budget as usize;
+        while !self.worklist.is_empty() && left > 0 {
+            let take = PORTABLE_BATCH.min(left).min(self.worklist.len());
+            left -= take;
+            let batch = self.worklist.split_off(self.worklist.len() - take);
+            graph.for_each(&batch, |cell, references| {
+                visit(cell, references);
+                references.into_iter().for_each(|reference| self.push(reference));
+            });
+        }
+        if self.worklist.is_empty() { Progress::Idle } else { Progress::More }
+    }
+
+    fn visit_batch(&mut self, graph: &impl Graph, take: usize) {
+        let rest = self.worklist.len() - take;
+        let mut references = std::mem::take(&mut self.references);
+        graph.read_cells(&self.worklist[rest..], &mut references);
+        self.worklist.truncate(rest);
+        references.as_flattened().iter().for_each(|&cell| self.push(cell));
+        self.references = references;
     }
 
     /// Whether `cell` is marked. Null always is.
@@ -89,10 +115,12 @@ impl Marker {
         self.marks.clone()
     }
 
-    fn mark(&mut self, cell: Cell) -> bool {
+    fn push(&mut self, cell: Cell) {
         let word = &mut self.marks[cell as usize / 64];
-        let fresh = *word >> (cell % 64) & 1 == 0;
-        *word |= 1 << (cell % 64);
-        fresh
+        let bit = 1 << (cell % 64);
+        if *word & bit == 0 {
+            *word |= bit;
+            self.worklist.push(cell);
+        }
     }
 }

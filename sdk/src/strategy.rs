@@ -48,9 +48,11 @@ pub trait Strategy: Sized + 'static {
     }
 
     /// References that mutators overwrote, or looked up by handle, since the cycle began. They must be treated like roots of this cycle.
-    /// Null occurs and is to be ignored.
-    fn shade(&mut self, cells: &[Cell]) {
+    /// Null occurs and is to be ignored. Answers whether any of them brought new work, that is references that the strategy has yet to read
+    /// ([`Marker::add`](crate::Marker::add) answers just that): the host asks for more of them until one whole round brought none.
+    fn shade(&mut self, cells: &[Cell]) -> bool {
         let _ = cells;
+        false
     }
 
     /// Works for about as long as it takes to visit `budget` cells, then returns.
@@ -62,7 +64,7 @@ pub trait Strategy: Sized + 'static {
         Ok(Progress::Idle)
     }
 
-    /// The verdict. Called once, after `step` said [`Progress::Idle`] and nothing more was shaded.
+    /// The verdict. Called once, after `step` said [`Progress::Idle`] and a round of `shade` brought no new work.
     ///
     /// # Errors
     /// As [`Strategy::begin`].

@@ -32,8 +32,8 @@ impl Strategy for MarkSweep {
         self.marker.add(cells);
     }
 
-    fn shade(&mut self, cells: &[Cell]) {
-        self.marker.add(cells);
+    fn shade(&mut self, cells: &[Cell]) -> bool {
+        self.marker.add(cells)
     }
 
     fn step(&mut self, graph: &impl Graph, budget: u32) -> Result<Progress, Error> {
