@@ -73,6 +73,7 @@ use gc_memory::fence;
 use hdrhistogram::Histogram;
 
 use crate::heap::Inner;
+use crate::limits::LOG_BATCH_RECORDS;
 use crate::mutator::shared::{Handshake, IDLE, Record, Shared, mode, new_holdups};
 use crate::sync::{back_off, lock, point};
 
@@ -137,7 +138,7 @@ impl Registry {
     pub(crate) fn leave(&mut self, shared: &Arc<Shared>) {
         let mut gate = lock(&shared.gate);
         shared.carry_out(&mut gate);
-        shared.flush(&mut gate);
+        while shared.take_log(&mut gate, &mut self.left.open, &mut self.left.closed) {}
         self.left.take_from(&mut gate);
         self.gone.allocated_cells += shared.allocated_cells.load(Ordering::Relaxed);
         self.gone.allocated_objects += shared.allocated_objects.load(Ordering::Relaxed);
@@ -153,12 +154,14 @@ impl Registry {
 
 impl Taken {
     fn take_from(&mut self, gate: &mut crate::mutator::shared::Gate) {
-        self.open.append(&mut gate.open);
-        self.closed.append(&mut gate.closed);
         self.roots.append(&mut gate.roots);
         self.acquired.append(&mut gate.acquired);
         self.retired.append(&mut gate.retired);
     }
+}
+
+fn batch() -> Vec<Record> {
+    Vec::with_capacity(LOG_BATCH_RECORDS)
 }
 
 impl Inner {
@@ -205,6 +208,16 @@ impl Inner {
         let mut taken = std::mem::take(&mut registry.left);
         for shared in registry.mutators() {
             taken.take_from(&mut lock(&shared.gate));
+            // Batch by batch, into memory that is there already, so that a mutator which needs its gate meanwhile waits for a microsecond.
+            let (mut open, mut closed) = (batch(), batch());
+            loop {
+                let more = shared.take_log(&mut lock(&shared.gate), &mut open, &mut closed);
+                taken.open.append(&mut open);
+                taken.closed.append(&mut closed);
+                if !more {
+                    break;
+                }
+            }
         }
         taken
     }

@@ -16,8 +16,11 @@ pub const CAPACITY_MAX: u32 = u32::MAX - (BLOCK_CELLS - 1);
 /// Smallest capacity of a heap in cells: one block.
 pub const CAPACITY_MIN: u32 = BLOCK_CELLS;
 
-/// Records in the log chunk of one mutator: 20 KiB, copied in one go when full, which is one to two microseconds.
-pub const LOG_CHUNK_RECORDS: usize = 1024;
+/// Records in the log of one mutator: 80 KiB. The collector takes them away after every slice of a cycle.
+pub const LOG_RECORDS: usize = 4096;
+
+/// Records that are moved out of a log under one lock: 10 KiB, a microsecond or two.
+pub const LOG_BATCH_RECORDS: usize = 512;
 
 /// Cells per batch handed to a strategy in `roots`, `shade` and `retired`.
 pub const BATCH_CELLS: usize = 16 * 1024;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
-use crate::limits::LOG_CHUNK_RECORDS;
+use crate::limits::{LOG_BATCH_RECORDS, LOG_RECORDS};
 use crate::sync::{Mutex, lock, point};
 
 /// Bits of the mode word. 0 is the common case: no cycle runs and nobody wants a log.
@@ -51,15 +51,18 @@ pub(crate) struct Handshake {
     pub(crate) publish: bool,
 }
 
+/// Records that a mutator moved out of its full log, with the number of the first.
+struct Spill {
+    first: usize,
+    records: Vec<Record>,
+}
+
 /// What handshakes and rare events put down, and the collector takes away. Guarded by `gate`.
 pub(crate) struct Gate {
     pub(crate) request: Option<Handshake>,
-    /// How much of the log chunk was taken away.
-    drained: usize,
-    /// Records of the log epoch that this mutator is in.
-    pub(crate) open: Vec<Record>,
-    /// Records of the epoch before.
-    pub(crate) closed: Vec<Record>,
+    spilled: Vec<Spill>,
+    /// Records with a lower number belong to the log epoch before the one that this mutator is in.
+    boundary: usize,
     /// References stored while others had not switched yet, and locals published.
     pub(crate) roots: Vec<u32>,
     /// Objects looked up by handle while a cycle runs.
@@ -80,12 +83,16 @@ pub(crate) struct Shared {
     pub(crate) mode: AtomicU32,
     pub(crate) epoch: AtomicU32,
     pub(crate) locals_len: AtomicUsize,
-    log_len: AtomicUsize,
+    /// Number of the next record. Written by the mutator alone.
+    log_head: AtomicUsize,
+    /// Number of the oldest record that is still in the ring. Written under `gate`.
+    log_tail: AtomicUsize,
     /// Grace epoch in which the outermost scope began.
     pub(crate) scope_grace: AtomicU64,
     pub(crate) allocated_cells: AtomicU64,
     pub(crate) allocated_objects: AtomicU64,
     pub(crate) allocated_bytes: AtomicU64,
+    /// A ring of records, five words each.
     log: Box<[AtomicU32]>,
     pub(crate) gate: Mutex<Gate>,
 }
@@ -106,17 +113,17 @@ impl Shared {
             mode: AtomicU32::new(start.mode),
             epoch: AtomicU32::new(start.epoch),
             locals_len: AtomicUsize::new(0),
-            log_len: AtomicUsize::new(0),
+            log_head: AtomicUsize::new(0),
+            log_tail: AtomicUsize::new(0),
             scope_grace: AtomicU64::new(u64::MAX),
             allocated_cells: AtomicU64::new(0),
             allocated_objects: AtomicU64::new(0),
             allocated_bytes: AtomicU64::new(0),
-            log: zeroes(LOG_CHUNK_RECORDS * RECORD_WORDS),
+            log: zeroes(LOG_RECORDS * RECORD_WORDS),
             gate: Mutex::new(Gate {
                 request: None,
-                drained: 0,
-                open: Vec::new(),
-                closed: Vec::new(),
+                spilled: Vec::new(),
+                boundary: 0,
                 roots: Vec::new(),
                 acquired: Vec::new(),
                 retired: Vec::new(),
@@ -130,47 +137,74 @@ impl Shared {
     /// Adds a record to the log. Only the mutator itself, inside an operation.
     #[inline]
     pub(crate) fn log(&self, record: Record) {
-        let mut len = self.log_len.load(Ordering::Relaxed);
-        if len == LOG_CHUNK_RECORDS {
-            len = self.turn_over();
+        let head = self.log_head.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release store of whoever read the records that are overwritten here.
+        if head - self.log_tail.load(Ordering::Acquire) == LOG_RECORDS {
+            self.spill();
         }
-        let words = &self.log[len * RECORD_WORDS..(len + 1) * RECORD_WORDS];
+        let words = self.words(head);
         words[0].store(record.cell, Ordering::Relaxed);
         for (word, old) in words[1..].iter().zip(record.old) {
             word.store(old, Ordering::Relaxed);
         }
-        self.log_len.store(len + 1, Ordering::Relaxed);
+        // Release: the collector reads records up to here without a handshake.
+        self.log_head.store(head + 1, Ordering::Release);
         point();
     }
 
-    #[cold]
-    fn turn_over(&self) -> usize {
-        let begun = Instant::now();
-        let mut gate = lock(&self.gate);
-        self.drain_log(&mut gate);
-        gate.drained = 0;
-        self.log_len.store(0, Ordering::Relaxed);
-        gate.holdups.saturating_record(begun.elapsed().as_nanos() as u64);
-        0
+    fn words(&self, number: usize) -> &[AtomicU32] {
+        let at = number % LOG_RECORDS * RECORD_WORDS;
+        &self.log[at..at + RECORD_WORDS]
     }
 
-    fn drain_log(&self, gate: &mut Gate) {
-        let len = self.log_len.load(Ordering::Relaxed);
-        let fresh = self.log[gate.drained * RECORD_WORDS..len * RECORD_WORDS].chunks_exact(RECORD_WORDS);
-        gate.open.extend(fresh.map(|words| {
+    /// The log is full: the oldest batch is put aside, no more, so that the operation is not held up for long.
+    #[cold]
+    fn spill(&self) {
+        let begun = Instant::now();
+        let mut gate = lock(&self.gate);
+        let first = self.log_tail.load(Ordering::Relaxed);
+        // The collector may have made room meanwhile.
+        if self.log_head.load(Ordering::Relaxed) - first == LOG_RECORDS {
+            let mut records = Vec::with_capacity(LOG_BATCH_RECORDS);
+            self.drain(|_, record| records.push(record));
+            gate.spilled.push(Spill { first, records });
+        }
+        gate.holdups.saturating_record(begun.elapsed().as_nanos() as u64);
+    }
+
+    /// Takes the oldest batch of records out of the ring. Under `gate`. Answers whether there are more.
+    fn drain(&self, mut take: impl FnMut(usize, Record)) -> bool {
+        let tail = self.log_tail.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release store in `log`.
+        let head = self.log_head.load(Ordering::Acquire);
+        let end = head.min(tail + LOG_BATCH_RECORDS);
+        for number in tail..end {
+            let words = self.words(number);
             let word = |at: usize| words[at].load(Ordering::Relaxed);
-            Record { cell: word(0), old: [word(1), word(2), word(3), word(4)] }
-        }));
-        gate.drained = len;
+            take(number, Record { cell: word(0), old: [word(1), word(2), word(3), word(4)] });
+        }
+        // Release: pairs with the Acquire load in `log`; the records have been read.
+        self.log_tail.store(end, Ordering::Release);
+        end < head
+    }
+
+    /// Takes a batch of the log away: what was spilled, and the oldest records of the ring. Answers whether there are more.
+    pub(crate) fn take_log(&self, gate: &mut Gate, open: &mut Vec<Record>, closed: &mut Vec<Record>) -> bool {
+        let boundary = gate.boundary;
+        let mut sort = |number: usize, record: Record| {
+            if number < boundary { closed.push(record) } else { open.push(record) }
+        };
+        for Spill { first, records } in std::mem::take(&mut gate.spilled) {
+            records.into_iter().enumerate().for_each(|(at, record)| sort(first + at, record));
+        }
+        self.drain(sort)
     }
 
     /// Carries a requested handshake out. By the mutator at the beginning of an operation, or on its behalf while it is idle.
     pub(crate) fn carry_out(&self, gate: &mut Gate) {
         let Some(handshake) = gate.request.take() else { return };
-        self.drain_log(gate);
         if handshake.epoch != self.epoch.load(Ordering::Relaxed) {
-            let open = std::mem::take(&mut gate.open);
-            gate.closed.extend(open);
+            gate.boundary = self.log_head.load(Ordering::Relaxed);
             self.epoch.store(handshake.epoch, Ordering::Relaxed);
         }
         if handshake.publish {
@@ -181,11 +215,6 @@ impl Shared {
         }
         // Overwrites PENDING, which only the collector sets, and never while a request stands.
         self.mode.store(handshake.mode, Ordering::Relaxed);
-    }
-
-    /// Puts the whole log down. The collector or the mutator, between operations.
-    pub(crate) fn flush(&self, gate: &mut Gate) {
-        self.drain_log(gate);
     }
 
     /// Makes room for more locals: at least twice as much. The mutator itself.
