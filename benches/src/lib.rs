@@ -8,3 +8,5 @@ pub mod machine;
 pub mod stats;
 
 pub mod collection;
+pub mod goals;
+pub mod rows;
