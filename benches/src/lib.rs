@@ -9,4 +9,5 @@ pub mod stats;
 
 pub mod collection;
 pub mod goals;
+pub mod on_heap;
 pub mod rows;
