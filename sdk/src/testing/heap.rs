@@ -152,6 +152,11 @@ impl MockHeap {
         (self.cells.len() / 4) as u32
     }
 
+    /// Cells that are not in use.
+    pub fn free_cells(&self) -> usize {
+        self.free.len()
+    }
+
     /// Whether a cell is in use.
     pub fn is_allocated(&self, cell: Cell) -> bool {
         get(&self.allocated, cell)

@@ -70,7 +70,7 @@ impl Mutator {
     }
 
     fn step(&mut self, heap: &mut MockHeap) {
-        let full = heap.allocated().len() + 8 > heap.capacity() as usize;
+        let full = heap.free_cells() < 8;
         match self.random.below(8) {
             0 | 1 if !full => {
                 let references = std::array::from_fn(|_| self.maybe_held());
