@@ -2,7 +2,8 @@
 
 /// The node, seen from a workload. Called from the threads of the workload.
 pub trait Driver: Sync {
-    /// Runs a whole cycle that begins after this call, waits for its end, and says how many objects it condemned.
+    /// Runs a whole cycle that begins after this call, waits for its end, and says how many objects it
+    /// condemned.
     ///
     /// # Errors
     ///

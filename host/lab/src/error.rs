@@ -1,4 +1,5 @@
-//! How a workload can fail. The heap stays whole in every case; what the workload had built by then is garbage for the next cycle.
+//! How a workload can fail. The heap stays whole in every case; what the workload had built by then is
+//! garbage for the next cycle.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,14 +21,15 @@ pub enum WorkloadError {
     /// The heap refused an operation, most likely because it is full.
     #[error(transparent)]
     Heap(#[from] HeapError),
-    /// An object that the workload keeps was reclaimed: the proof is off and the strategy condemned something that was in use.
+    /// An object that the workload keeps was reclaimed: the proof is off and the strategy condemned something
+    /// that was in use.
     #[error("{0}, but it was reachable: switch the proof on, or choose another strategy")]
     Lost(Box<Gone>),
     /// The final cycle could not be run.
     #[error(transparent)]
     Collect(#[from] CollectFailed),
-    /// An object that the workload holds came back different from what was written. Either the heap is broken, or the proof is off and the
-    /// strategy condemned something that was in use.
+    /// An object that the workload holds came back different from what was written. Either the heap is
+    /// broken, or the proof is off and the strategy condemned something that was in use.
     #[error(
         "{what} in object {object}: its memory was reused while it was reachable; switch the proof on, or report this with the strategy's digest"
     )]

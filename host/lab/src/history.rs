@@ -1,18 +1,25 @@
-//! `git-history:PATH?keep=N`: a history as mutator work, commit by commit, of which the last N commits are kept.
+//! `git-history:PATH?keep=N`: a history as mutator work, commit by commit, of which the last N commits are
+//! kept.
 //!
-//! **Order.** The commits that HEAD reaches, parents before children, and by committer date where that leaves a choice: `git rev-list --date-order --reverse HEAD`.
+//! **Order.** The commits that HEAD reaches, parents before children, and by committer date where that leaves
+//! a choice: `git rev-list --date-order --reverse HEAD`.
 //!
-//! **Step.** The commit's new trees and blobs are allocated, those that are already there are shared, and the commit is allocated with references to its tree and to
-//! its parents as far as they are kept. What is already there is found through weak handles: a tree that an old commit had may be garbage that is not yet
-//! collected, and is then used again, or be gone, and is then allocated again. A *tip* is a commit without a child so far; it has a named root, which moves to its first
-//! child; a merge gives the roots of its other parents up.
+//! **Step.** The commit's new trees and blobs are allocated, those that are already there are shared, and the
+//! commit is allocated with references to its tree and to its parents as far as they are kept. What is
+//! already there is found through weak handles: a tree that an old commit had may be garbage that is not yet
+//! collected, and is then used again, or be gone, and is then allocated again. A *tip* is a commit without a
+//! child so far; it has a named root, which moves to its first child; a merge gives the roots of its other
+//! parents up.
 //!
-//! **Window.** The kept commits are the newest N in the order of the replay. When a commit falls out, the references of its children to it are removed, and its root if it
-//! still is a tip. Every commit but the last one has a child that comes later, so all kept commits stay reachable from the last one through kept ones, merges or
-//! not; and nothing else is: at the end what is live is `git rev-list --objects --no-walk` of the kept commits.
+//! **Window.** The kept commits are the newest N in the order of the replay. When a commit falls out, the
+//! references of its children to it are removed, and its root if it still is a tip. Every commit but the last
+//! one has a child that comes later, so all kept commits stay reachable from the last one through kept ones,
+//! merges or not; and nothing else is: at the end what is live is `git rev-list --objects --no-walk` of the
+//! kept commits.
 //!
-//! What it stresses: a window that slides over a graph with much sharing, as in a store of versions: most new objects are small, most garbage is old, and little of an
-//! old version dies with it. Weak look-ups race with the collector in every step.
+//! What it stresses: a window that slides over a graph with much sharing, as in a store of versions: most new
+//! objects are small, most garbage is old, and little of an old version dies with it. Weak look-ups race with
+//! the collector in every step.
 
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -165,8 +172,8 @@ fn read_commit(
     Ok(Found { tree, parents: present, time })
 }
 
-/// The order of `git rev-list --date-order`: newest first, no parent before all of its children, the one that was found first where dates are equal.
-/// Number 0 is the commit to begin with.
+/// The order of `git rev-list --date-order`: newest first, no parent before all of its children, the one that
+/// was found first where dates are equal. Number 0 is the commit to begin with.
 fn date_order(found: &[Found]) -> Vec<u32> {
     let mut children = vec![0_u32; found.len()];
     for parent in found.iter().flat_map(|commit| &commit.parents) {
@@ -300,7 +307,8 @@ impl<'r> Replay<'r> {
         scope.resolve(handle).ok()
     }
 
-    /// A tree with all that is in it, allocated as far as it is not there yet. None when the repository does not have it.
+    /// A tree with all that is in it, allocated as far as it is not there yet. None when the repository does
+    /// not have it.
     fn tree<'s>(&mut self, scope: &Scope<'s>, id: ObjectId) -> Result<Option<Local<'s>>, WorkloadError> {
         if let Some(known) = self.known(scope, &id) {
             return Ok(Some(known));

@@ -82,7 +82,8 @@ impl Ids {
         out.flush()
     }
 
-    /// All of them as texts, in the order of the input. Ids that are not UTF-8 are shown with replacement characters.
+    /// All of them as texts, in the order of the input. Ids that are not UTF-8 are shown with replacement
+    /// characters.
     pub fn iter(&self) -> impl Iterator<Item = String> + '_ {
         self.picked.iter().map(|&at| {
             let mut text = Vec::new();

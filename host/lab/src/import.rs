@@ -1,15 +1,19 @@
 //! Builds a graph that is known as a whole in the heap.
 //!
-//! Written by `git:` and `graph:`. What it needs at once in memory is the graph as numbers ([`InputGraph`]) and eight bytes per object for its handle.
+//! Written by `git:` and `graph:`. What it needs at once in memory is the graph as numbers ([`InputGraph`])
+//! and eight bytes per object for its handle.
 //!
-//! Objects are allocated in the order of a depth-first search that puts an object behind what it refers to. So nearly all references are there when an object is allocated and
-//! are written with it, which costs no barrier; only references that close a cycle are stored later. An object with very many references is
+//! Objects are allocated in the order of a depth-first search that puts an object behind what it refers to.
+//! So nearly all references are there when an object is allocated and are written with it, which costs no
+//! barrier; only references that close a cycle are stored later. An object with very many references is
 //! allocated empty and filled bit by bit.
 //!
-//! 1. Every object that was allocated is kept by a *holder* until the roots are set: an object with up to 1023 references to such objects and one to the holder
-//!    before it; the last one has a named root. A scope that held them all would be copied at each handshake.
+//! 1. Every object that was allocated is kept by a *holder* until the roots are set: an object with up to
+//!    1023 references to such objects and one to the holder before it; the last one has a named root. A scope
+//!    that held them all would be copied at each handshake.
 //! 2. A scope holds at most some thousands of references at a time ([`SCOPE_LOCALS_MAX`]).
-//! 3. When the import returns, its holder root is gone: the roots of the input are all that keeps the objects.
+//! 3. When the import returns, its holder root is gone: the roots of the input are all that keeps the
+//!    objects.
 
 use gc_heap::{Handle, Heap, Local, Mutator, Scope};
 

@@ -1,6 +1,7 @@
 //! Workloads: git repositories, plain graphs and synthetic churn, driven through real mutators.
 //!
-//! A workload is asked for by a text, and does its work through the same [`Mutator`](gc_heap::Mutator)s as any program:
+//! A workload is asked for by a text, and does its work through the same [`Mutator`](gc_heap::Mutator)s as
+//! any program:
 //!
 //! | text | what it does | what it stresses |
 //! |---|---|---|
@@ -15,8 +16,9 @@
 //!                               └── Driver: "collect now", "shall I stop", "this far"
 //! ```
 //!
-//! Architecture invariants: a workload knows the heap's public interface and its [`Driver`], nothing of strategies, Wasm or the node; it holds what it
-//! needs by roots, as a program does, and everything else it remembers are weak handles.
+//! Architecture invariants: a workload knows the heap's public interface and its [`Driver`], nothing of
+//! strategies, Wasm or the node; it holds what it needs by roots, as a program does, and everything else it
+//! remembers are weak handles.
 
 #![forbid(unsafe_code)]
 

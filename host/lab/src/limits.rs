@@ -11,19 +11,24 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that are read from a graph file at a time.
 pub const READ_BYTES: usize = 1 << 20;
 
-/// Largest payload that a graph file may ask for, in bytes: what it takes is filled from one buffer of that size.
+/// Largest payload that a graph file may ask for, in bytes: what it takes is filled from one buffer of that
+/// size.
 pub const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
 
-/// References that a scope holds at most while a graph is built. A handshake copies them: four bytes each, so one to two microseconds.
+/// References that a scope holds at most while a graph is built. A handshake copies them: four bytes each, so
+/// one to two microseconds.
 pub const SCOPE_LOCALS_MAX: usize = 4096;
 
-/// Objects kept by one holder while a graph is built. With its link to the one before it, a holder has one slot more.
+/// Objects kept by one holder while a graph is built. With its link to the one before it, a holder has one
+/// slot more.
 pub const HOLDER_OBJECTS: usize = 1023;
 
-/// Roots that get a name of their own in the heap. Roots beyond that are kept by holders, [`HOLDER_OBJECTS`] each.
+/// Roots that get a name of their own in the heap. Roots beyond that are kept by holders, [`HOLDER_OBJECTS`]
+/// each.
 pub const NAMED_ROOTS_MAX: usize = 4096;
 
-/// Cycles that a workload waits for at its end. A strategy may need more than one: a counting one finds cyclic garbage later than the rest.
+/// Cycles that a workload waits for at its end. A strategy may need more than one: a counting one finds
+/// cyclic garbage later than the rest.
 pub const FINAL_CYCLES_MAX: u32 = 32;
 
 /// A workload at its end takes the heap for settled when this many cycles in a row reclaimed nothing.

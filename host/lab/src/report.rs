@@ -7,7 +7,8 @@ use crate::ids::Ids;
 /// The result of a workload.
 #[derive(Debug, Clone, Default)]
 pub struct WorkloadReport {
-    /// Objects that the workload put into the heap. Holders that it used to keep them meanwhile are not counted.
+    /// Objects that the workload put into the heap. Holders that it used to keep them meanwhile are not
+    /// counted.
     pub objects: u64,
     /// References between them.
     pub references: u64,
@@ -29,8 +30,8 @@ pub struct WorkloadReport {
     pub reclaimed: Ids,
     /// What is still there, for workloads whose objects have ids.
     pub live: Ids,
-    /// How many objects of the workload must be live at its end, by its own books: more than that is floating garbage, less is a
-    /// broken heap. None where only the graph says it.
+    /// How many objects of the workload must be live at its end, by its own books: more than that is floating
+    /// garbage, less is a broken heap. None where only the graph says it.
     pub expected_live: Option<u64>,
     /// For `git-history`: the commits that were kept, newest first.
     pub kept_commits: Ids,

@@ -3,8 +3,8 @@
 use crate::driver::{CollectFailed, Driver, Phase, Progress};
 use crate::limits::{FINAL_CYCLES_MAX, QUIET_CYCLES};
 
-/// Asks for cycles until [`QUIET_CYCLES`] in a row reclaimed nothing, or [`FINAL_CYCLES_MAX`] have passed, or the driver wants to stop. Says whether it
-/// did want to.
+/// Asks for cycles until [`QUIET_CYCLES`] in a row reclaimed nothing, or [`FINAL_CYCLES_MAX`] have passed, or
+/// the driver wants to stop. Says whether it did want to.
 pub(crate) fn settle(driver: &dyn Driver) -> Result<bool, CollectFailed> {
     let mut quiet = 0;
     for cycle in 0..FINAL_CYCLES_MAX {

@@ -1,7 +1,7 @@
 //! A workload as a person writes it: `git:PATH?payload=true`, `churn?threads=4&live=1M`.
 //!
-//! The part before the first `:` or `?` names the workload. Options follow the last `?` as `key=value`, joined by `&`. A path that itself has a `?` in
-//! it is written with another `?` at its end.
+//! The part before the first `:` or `?` names the workload. Options follow the last `?` as `key=value`,
+//! joined by `&`. A path that itself has a `?` in it is written with another `?` at its end.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -32,7 +32,8 @@ pub enum WorkloadSpec {
 pub struct GitSpec {
     /// A work tree, a `.git` folder or a bare repository.
     pub path: PathBuf,
-    /// Whether contents are imported too, each as the payload of its object. Without, blobs are not even read.
+    /// Whether contents are imported too, each as the payload of its object. Without, blobs are not even
+    /// read.
     pub payload: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Repositories for tests, made with the git binary, and what git itself says about them. Shared with the end-to-end tests of the command line.
+//! Repositories for tests, made with the git binary, and what git itself says about them. Shared with the
+//! end-to-end tests of the command line.
 //!
 //! Nothing here is for programs: it panics when git is missing or fails.
 

@@ -31,6 +31,16 @@ fn what_is_live_at_the_end_is_what_the_tables_hold() {
 }
 
 #[test]
+fn a_strategy_that_frees_only_what_was_retired_keeps_up_with_retiring_churn() {
+    let heap = common::heap(64);
+    let options = "retire=true&operations=200k&live=5k&lifetime=young:0.5&group=6&links=3";
+    let (report, _) =
+        common::run_with(&heap, &format!("churn?{options}"), common::RetiredOnly::new()).unwrap();
+    assert_eq!(Some(heap.stats().live_objects), report.expected_live);
+    assert!(report.objects > 4 * heap.stats().live_objects);
+}
+
+#[test]
 fn the_same_seed_does_the_same_work() {
     let counts = |options: &str| {
         let (report, _) = churn(options);
@@ -58,7 +68,7 @@ fn a_rate_is_kept_and_an_end_in_time_too() {
 #[test]
 fn a_wish_to_stop_is_granted_at_once() {
     let heap = common::heap(64);
-    let driver = common::Local::new(&heap);
+    let driver = common::Local::new(&heap, common::MarkSweep::new(&heap));
     let spec: gc_lab::WorkloadSpec = "churn?live=1M&rate=1".parse().unwrap();
     let report = std::thread::scope(|threads| {
         let worker = threads.spawn(|| spec.run(&heap, &driver));

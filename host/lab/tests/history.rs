@@ -44,7 +44,8 @@ fn what_is_live_is_what_the_kept_commits_hold() {
     }
 }
 
-/// Branches that grow beside each other and are merged now and then; files come, go, and come back as they were.
+/// Branches that grow beside each other and are merged now and then; files come, go, and come back as they
+/// were.
 fn tangled(repo: &Repo, commits: usize) {
     repo.commit("base", "0");
     for branch in ["one", "two", "three"] {

@@ -1,19 +1,23 @@
 //! `churn`: synthetic load with stated distributions, for as long as asked.
 //!
-//! Each thread keeps a table of *groups*. A group is a few objects that live and die together: a chain from its head to its last member, more references between
-//! members at random, and in half of the groups one from the last member back to the head, so that half of what dies is cyclic. A step makes a new group, lets
-//! it take the place of another one in the table (or die at once: [`Lifetime`]), links it to some groups of the same thread, and now and then reads a
-//! group, passes one to other threads through a named root, or keeps one that another thread has passed.
+//! Each thread keeps a table of *groups*. A group is a few objects that live and die together: a chain from
+//! its head to its last member, more references between members at random, and in half of the groups one from
+//! the last member back to the head, so that half of what dies is cyclic. A step makes a new group, lets it
+//! take the place of another one in the table (or die at once: [`Lifetime`]), links it to some groups of the
+//! same thread, and now and then reads a group, passes one to other threads through a named root, or keeps
+//! one that another thread has passed.
 //!
-//! When a group dies its links to and from others are removed first. So what is live is known exactly at any time: it is what the tables
-//! hold. The report has that count ([`WorkloadReport::expected_live`]), every payload says what must be in it, and reads check it: a heap or a strategy that
-//! loses an object is found out here.
+//! When a group dies its links to and from others are removed first. So what is live is known exactly at any
+//! time: it is what the tables hold. The report has that count ([`WorkloadReport::expected_live`]), every
+//! payload says what must be in it, and reads check it: a heap or a strategy that loses an object is found
+//! out here.
 //!
-//! What it stresses: allocation at a steady live size, the barrier (links and unlinks in old objects), cyclic garbage, named roots under contention, and with
-//! `retire=true` the retired list.
+//! What it stresses: allocation at a steady live size, the barrier (links and unlinks in old objects), cyclic
+//! garbage, named roots under contention, and with `retire=true` the retired list.
 //!
-//! Each thread draws its numbers from ChaCha8, stream `thread` of the seed: with `operations=N` what a thread does is the same in every run. What it finds
-//! at places where threads share depends on timing, but not what it does then.
+//! Each thread draws its numbers from ChaCha8, stream `thread` of the seed: with `operations=N` what a thread
+//! does is the same in every run. What it finds at places where threads share depends on timing, but not what
+//! it does then.
 
 mod spec;
 mod worker;

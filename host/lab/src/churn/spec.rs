@@ -59,8 +59,9 @@ pub struct ChurnSpec {
     pub retire: bool,
 }
 
-/// How large payloads are. Object sizes of programs are skewed, with a median of some tens of bytes and a long tail, which a log-normal
-/// distribution follows (object demographics in Blackburn et al., *The DaCapo Benchmarks*, OOPSLA 2006).
+/// How large payloads are. Object sizes of programs are skewed, with a median of some tens of bytes and a
+/// long tail, which a log-normal distribution follows (object demographics in Blackburn et al., *The DaCapo
+/// Benchmarks*, OOPSLA 2006).
 #[derive(Debug, Copy, Clone, PartialEq)]
 pub enum Size {
     /// All the same.
@@ -73,8 +74,10 @@ pub enum Size {
 
 /// Who dies when a new group comes.
 ///
-/// Most objects die young (Ungar, *Generation Scavenging*, 1984; Jones, Hosking, Moss, *The Garbage Collection Handbook*, chapter 9, reports 80 to 98 %
-/// for many programs): that is `young`. A cache or a log drops the oldest: `fifo`. Ages without memory are the hard case for collectors that bet on youth: `random`.
+/// Most objects die young (Ungar, *Generation Scavenging*, 1984; Jones, Hosking, Moss, *The Garbage
+/// Collection Handbook*, chapter 9, reports 80 to 98 % for many programs): that is `young`. A cache or a log
+/// drops the oldest: `fifo`. Ages without memory are the hard case for collectors that bet on youth:
+/// `random`.
 #[derive(Debug, Copy, Clone, PartialEq)]
 pub enum Lifetime {
     /// Any group, equally likely: ages are geometrically distributed.

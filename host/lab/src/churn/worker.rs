@@ -18,7 +18,8 @@ const FANOUT_MAX: u64 = 8;
 /// Groups of other threads that a thread keeps.
 const BORROWED: u32 = 16;
 
-/// The reference from each member of a group to the one before it, and from the first, in a cyclic group, to the head.
+/// The reference from each member of a group to the one before it, and from the first, in a cyclic group, to
+/// the head.
 const CHAIN: u32 = 0;
 
 /// What a thread did.
@@ -28,7 +29,8 @@ pub(super) struct Counts {
     pub(super) references: u64,
     pub(super) payload_bytes: u64,
     pub(super) operations: u64,
-    /// Objects that are live at the end: those of the groups in the table, the table itself, and what keeps the groups of others.
+    /// Objects that are live at the end: those of the groups in the table, the table itself, and what keeps
+    /// the groups of others.
     pub(super) live: u64,
 }
 
@@ -272,7 +274,8 @@ impl<'w> Worker<'w> {
         Ok(())
     }
 
-    /// Ends the group at a place of the table: removes its links both ways, and retires it where that is asked for.
+    /// Ends the group at a place of the table: removes its links both ways, and retires it where that is
+    /// asked for.
     fn drop_at(&mut self, scope: &Scope<'_>, table: Local<'_>, place: u32) -> Result<(), WorkloadError> {
         let dead = std::mem::take(&mut self.groups[place as usize]);
         if dead.members == 0 {

@@ -1,4 +1,5 @@
-//! What the index of each worktree holds: staged blobs, the trees that it remembers, and both sides of conflicts that were resolved.
+//! What the index of each worktree holds: staged blobs, the trees that it remembers, and both sides of
+//! conflicts that were resolved.
 
 use gix::ObjectId;
 use gix::index::entry::Mode;
@@ -7,8 +8,8 @@ use super::reader::{Reader, one_line};
 use super::roots::worktrees;
 use crate::error::GitError;
 
-/// Ids of objects that `git fsck` takes for reachable because an index names them. Some may not be there: an entry that `git add -N` made names the empty
-/// blob, whether it exists or not.
+/// Ids of objects that `git fsck` takes for reachable because an index names them. Some may not be there: an
+/// entry that `git add -N` made names the empty blob, whether it exists or not.
 pub(super) fn held_by_indexes(reader: &Reader) -> Result<Vec<ObjectId>, GitError> {
     let mut held = Vec::new();
     for (_, worktree) in worktrees(reader)? {
@@ -53,7 +54,8 @@ fn resolved_conflicts(index: &[u8], hash_len: usize) -> Option<Vec<ObjectId>> {
     Some(Vec::new())
 }
 
-/// Per conflict: the path, three octal modes, then an id for each mode that is not 0. All texts end with a zero byte.
+/// Per conflict: the path, three octal modes, then an id for each mode that is not 0. All texts end with a
+/// zero byte.
 fn sides(mut body: &[u8], hash_len: usize) -> Option<Vec<ObjectId>> {
     let mut ids = Vec::new();
     let text = |body: &mut &[u8]| {

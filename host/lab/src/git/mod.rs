@@ -1,13 +1,16 @@
 //! `git:PATH`: every object of a repository, its refs as roots, one collection.
 //!
-//! Objects are commits, trees, blobs and tags, loose and packed, those of alternates included. References are those of git: a commit refers to its tree and its
-//! parents, a tree to its entries (a submodule's commit is no local object and no reference), a tag to its target. Roots are those of `git fsck --no-reflogs`
-//! (see [`roots`]), so what is reclaimed is what `git fsck --unreachable --no-reflogs` lists, object by object. Two differences are by intent:
-//! where a repository has no ref at all, `fsck` lists nothing, and here everything that the index does not hold is reclaimed; and in a partial clone `fsck`
-//! stops at objects that the other side has promised, while they are read on here as far as they are present.
+//! Objects are commits, trees, blobs and tags, loose and packed, those of alternates included. References are
+//! those of git: a commit refers to its tree and its parents, a tree to its entries (a submodule's commit is
+//! no local object and no reference), a tag to its target. Roots are those of `git fsck --no-reflogs` (see
+//! [`roots`]), so what is reclaimed is what `git fsck --unreachable --no-reflogs` lists, object by object.
+//! Two differences are by intent: where a repository has no ref at all, `fsck` lists nothing, and here
+//! everything that the index does not hold is reclaimed; and in a partial clone `fsck` stops at objects that
+//! the other side has promised, while they are read on here as far as they are present.
 //!
-//! The result is a directed acyclic graph whose shape is known from practice: subtrees shared by thousands of commits, a spine of commits as deep as the history is
-//! long, many small objects. On it marking order, sharing and long chains show.
+//! The result is a directed acyclic graph whose shape is known from practice: subtrees shared by thousands of
+//! commits, a spine of commits as deep as the history is long, many small objects. On it marking order,
+//! sharing and long chains show.
 
 mod index;
 mod objects;

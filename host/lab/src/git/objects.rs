@@ -16,7 +16,8 @@ use crate::limits::OBJECTS_MAX;
 #[derive(Default)]
 pub(crate) struct ObjectTable {
     ids: Vec<ObjectId>,
-    /// Ids are in the table once more: a look-up then costs one cache miss less, and trees ask for hundreds of millions.
+    /// Ids are in the table once more: a look-up then costs one cache miss less, and trees ask for hundreds
+    /// of millions.
     table: HashTable<(ObjectId, u32)>,
 }
 
@@ -104,7 +105,8 @@ impl Objects {
     }
 }
 
-/// What objects refer to, with the parents of a commit as git sees them: cut at the edge of a shallow clone, replaced by grafts.
+/// What objects refer to, with the parents of a commit as git sees them: cut at the edge of a shallow clone,
+/// replaced by grafts.
 pub(crate) struct References<'p> {
     parents: &'p HashMap<ObjectId, Vec<ObjectId>>,
     buffer: Vec<u8>,
@@ -188,7 +190,8 @@ pub(crate) fn commit(
     Ok(())
 }
 
-/// Calls back for the entries of a tree, with whether they are blobs. Submodules are left out: their commits are elsewhere.
+/// Calls back for the entries of a tree, with whether they are blobs. Submodules are left out: their commits
+/// are elsewhere.
 pub(crate) fn tree(data: &[u8], id: &oid, refer_to: &mut dyn FnMut(&oid, bool)) -> gix::Result<()> {
     for entry in TreeRefIter::from_bytes(data, id.kind()) {
         let entry = entry?;
@@ -199,7 +202,8 @@ pub(crate) fn tree(data: &[u8], id: &oid, refer_to: &mut dyn FnMut(&oid, bool)) 
     Ok(())
 }
 
-/// Commits whose parents are not those that they name: none at the edge of a shallow clone, others in `info/grafts`.
+/// Commits whose parents are not those that they name: none at the edge of a shallow clone, others in
+/// `info/grafts`.
 pub(crate) fn parents_in_place(reader: &Reader) -> Result<HashMap<ObjectId, Vec<ObjectId>>, GitError> {
     let mut parents = HashMap::new();
     let grafts = reader.repository().common_dir().join("info/grafts");

@@ -1,7 +1,9 @@
-//! Reads the objects of a repository with several threads, since taking trees out of a pack is most of an import.
+//! Reads the objects of a repository with several threads, since taking trees out of a pack is most of an
+//! import.
 //!
-//! Threads take parts of the objects one after the other, in the order of the pack, so that they stay near each other: what one has learnt from a tree spares
-//! the other a look at a blob. The caller puts the parts together in their order.
+//! Threads take parts of the objects one after the other, in the order of the pack, so that they stay near
+//! each other: what one has learnt from a tree spares the other a look at a blob. The caller puts the parts
+//! together in their order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +26,8 @@ struct Part {
 
 type Message = (usize, Result<Part, GitError>);
 
-/// The references of all objects, and how many lead to objects that are not there. None when the driver asked to stop.
+/// The references of all objects, and how many lead to objects that are not there. None when the driver asked
+/// to stop.
 pub(super) fn read_all(
     reader: &Reader,
     objects: &Objects,

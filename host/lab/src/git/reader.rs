@@ -1,4 +1,5 @@
-//! A repository, opened for reading objects as they are: without replacements, without configuration from elsewhere.
+//! A repository, opened for reading objects as they are: without replacements, without configuration from
+//! elsewhere.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -80,7 +81,8 @@ impl Reader {
         GitError::Damaged { path: self.path.clone(), what }
     }
 
-    /// Compares every pack and every index of packs with the checksum at its end, before anything in them is believed.
+    /// Compares every pack and every index of packs with the checksum at its end, before anything in them is
+    /// believed.
     pub(crate) fn check_packs(&self) -> Result<(), GitError> {
         let store = self.repository.objects.store_ref();
         let records = store.structure().map_err(|error| self.damaged(one_line(&error)))?;
@@ -108,7 +110,8 @@ impl Reader {
             .try_for_each(|name| self.check_file(&path.with_file_name(name).with_extension("pack")))
     }
 
-    /// Packs, their indexes and the index of several packs all end with the checksum of what stands before it.
+    /// Packs, their indexes and the index of several packs all end with the checksum of what stands before
+    /// it.
     fn check_file(&self, path: &Path) -> Result<(), GitError> {
         let failed =
             |why: &dyn std::fmt::Display| self.damaged(format!("{} cannot be read ({why})", path.display()));

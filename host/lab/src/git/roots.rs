@@ -1,7 +1,9 @@
-//! The roots of a repository, as `git fsck --no-reflogs` sees them: every ref, the HEAD of every worktree, and (see [`super::index`]) what is staged.
+//! The roots of a repository, as `git fsck --no-reflogs` sees them: every ref, the HEAD of every worktree,
+//! and (see [`super::index`]) what is staged.
 //!
-//! Refs are taken as they are, so that a tag object is a root, not only what it points to. Pseudo refs such as `ORIG_HEAD` or `FETCH_HEAD` are no roots, and
-//! neither are refs that belong to one worktree alone (`refs/bisect/*`), unless PATH is that worktree.
+//! Refs are taken as they are, so that a tag object is a root, not only what it points to. Pseudo refs such
+//! as `ORIG_HEAD` or `FETCH_HEAD` are no roots, and neither are refs that belong to one worktree alone
+//! (`refs/bisect/*`), unless PATH is that worktree.
 
 use gix::ObjectId;
 use gix::refs::Target;

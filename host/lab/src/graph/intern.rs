@@ -1,10 +1,11 @@
 //! Numbers for words: the same word always gets the same number, counted from 0.
 //!
-//! A word of up to 15 bytes is its own key, so that looking it up touches the table alone; that is nearly every id there is. A longer word has its
-//! hash for a key and is compared with the arena.
+//! A word of up to 15 bytes is its own key, so that looking it up touches the table alone; that is nearly
+//! every id there is. A longer word has its hash for a key and is compared with the arena.
 //!
-//! With millions of words each look-up is a cache miss or two. [`Interner::numbers`] looks many short words up in one tight loop, so that the processor waits for
-//! several of them at a time: a graph of a million objects loads 1.5 times as fast as word by word.
+//! With millions of words each look-up is a cache miss or two. [`Interner::numbers`] looks many short words
+//! up in one tight loop, so that the processor waits for several of them at a time: a graph of a million
+//! objects loads 1.5 times as fast as word by word.
 
 use std::hash::Hasher;
 
@@ -69,7 +70,8 @@ impl Interner {
         }
     }
 
-    /// The numbers of many words, appended to `numbers` in their order. False when there are more than `max` words.
+    /// The numbers of many words, appended to `numbers` in their order. False when there are more than `max`
+    /// words.
     pub(crate) fn numbers(&mut self, shorts: &[Short], numbers: &mut Vec<u32>, max: usize) -> bool {
         let begin = numbers.len();
         numbers.extend(shorts.iter().map(|short| {
@@ -122,7 +124,8 @@ fn key(word: &[u8]) -> [u64; 2] {
     [low, high].map(|half| u64::from_le_bytes(half.try_into().expect("half of sixteen is eight")))
 }
 
-/// Folded multiplication: every bit of the key reaches the high and the low bits of the hash, which the table uses both.
+/// Folded multiplication: every bit of the key reaches the high and the low bits of the hash, which the table
+/// uses both.
 #[inline]
 fn mix(key: [u64; 2]) -> u64 {
     let product = u128::from(key[0] ^ 0x9e37_79b9_7f4a_7c15) * u128::from(key[1] ^ 0xd1b5_4a32_d192_ed03);

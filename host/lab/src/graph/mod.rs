@@ -8,8 +8,9 @@
 //! size cache 4096
 //! ```
 //!
-//! IDs are any words: bytes without white space. An object is there when any fact names it. Facts may repeat: two equal edges are two references, a second
-//! root or size that says the same changes nothing, and two different sizes of one object are an error.
+//! IDs are any words: bytes without white space. An object is there when any fact names it. Facts may repeat:
+//! two equal edges are two references, a second root or size that says the same changes nothing, and two
+//! different sizes of one object are an error.
 
 mod intern;
 mod parse;

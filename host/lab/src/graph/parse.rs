@@ -59,7 +59,8 @@ struct Parser {
     interner: Interner,
     /// From, to, from, to.
     edges: Vec<u32>,
-    /// Ends of edges that are read and not looked up yet. Whoever gives another number out looks them up first: numbers follow the file.
+    /// Ends of edges that are read and not looked up yet. Whoever gives another number out looks them up
+    /// first: numbers follow the file.
     waiting: Vec<Short>,
     roots: Vec<u32>,
     sizes: Vec<u64>,

@@ -81,18 +81,70 @@ impl Strategy for MarkSweep {
     }
 }
 
+/// Condemns what was retired, once no scope can hold it, and nothing else.
+pub(crate) struct RetiredOnly {
+    identity: StrategyIdentity,
+    safe: u64,
+    retired: Vec<(u32, u64)>,
+}
+
+impl RetiredOnly {
+    pub(crate) fn new() -> RetiredOnly {
+        let identity =
+            StrategyIdentity { name: "retired".into(), version: "0.0.0".into(), digest: "native".into() };
+        RetiredOnly { identity, safe: 0, retired: Vec::new() }
+    }
+}
+
+impl Strategy for RetiredOnly {
+    fn identity(&self) -> &StrategyIdentity {
+        &self.identity
+    }
+    fn needs(&self) -> Needs {
+        Needs { change_log: false, retired: true }
+    }
+    fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Fault> {
+        self.safe = cycle.safe_grace_epoch;
+        self.retired.clear();
+        Ok(())
+    }
+    fn roots(&mut self, _: &[u32]) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn changed(&mut self, _: &[Change]) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn retired(&mut self, cells: &[u32], grace_epochs: &[u64]) -> Result<(), Fault> {
+        self.retired.extend(cells.iter().copied().zip(grace_epochs.iter().copied()));
+        Ok(())
+    }
+    fn shade(&mut self, _: &[u32]) -> Result<bool, Fault> {
+        Ok(false)
+    }
+    fn step(&mut self, _: u32) -> Result<gc_heap::Progress, Fault> {
+        Ok(gc_heap::Progress::Idle)
+    }
+    fn finish(&mut self) -> Result<Verdict, Fault> {
+        let safe = self.retired.iter().filter(|&&(_, grace)| grace < self.safe);
+        Ok(Verdict::Condemned(safe.map(|&(cell, _)| cell).collect()))
+    }
+    fn settled(&mut self, _: &Outcome) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
 /// A driver whose cycles run where they are asked for, and beside that all the time in a thread of their own.
 pub(crate) struct Local {
-    collector: Mutex<(Collector, MarkSweep)>,
+    collector: Mutex<(Collector, Box<dyn Strategy + Send>)>,
     pub(crate) cycles: AtomicU64,
     pub(crate) condemned_beside: AtomicU64,
     pub(crate) stop: AtomicBool,
 }
 
 impl Local {
-    pub(crate) fn new(heap: &Heap) -> Local {
+    pub(crate) fn new(heap: &Heap, strategy: impl Strategy + Send + 'static) -> Local {
         Local {
-            collector: Mutex::new((Collector::new(heap), MarkSweep::new(heap))),
+            collector: Mutex::new((Collector::new(heap), Box::new(strategy))),
             cycles: AtomicU64::new(0),
             condemned_beside: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -101,7 +153,8 @@ impl Local {
 
     fn cycle(&self) -> u64 {
         let (collector, strategy) = &mut *self.collector.lock().unwrap();
-        let report = collector.run(&CycleRequest::new(Cause::Request), strategy, None, &mut |_| Pace::Go);
+        let report =
+            collector.run(&CycleRequest::new(Cause::Request), strategy.as_mut(), None, &mut |_| Pace::Go);
         assert!(matches!(report.end, CycleEnd::Settled), "{:?}", report.end);
         self.cycles.fetch_add(1, Ordering::Relaxed);
         report.condemned_objects
@@ -118,10 +171,19 @@ impl Driver for Local {
     fn progress(&self, _: Progress) {}
 }
 
-/// Runs a workload in a heap of this size, with cycles all the time.
+/// Runs a workload with a naive collector and cycles all the time.
 pub(crate) fn run_in(heap: &Heap, workload: &str) -> Result<(WorkloadReport, Local), WorkloadError> {
+    run_with(heap, workload, MarkSweep::new(heap))
+}
+
+/// The same with another strategy.
+pub(crate) fn run_with(
+    heap: &Heap,
+    workload: &str,
+    strategy: impl Strategy + Send + 'static,
+) -> Result<(WorkloadReport, Local), WorkloadError> {
     let spec: WorkloadSpec = workload.parse().unwrap();
-    let driver = Local::new(heap);
+    let driver = Local::new(heap, strategy);
     let over = AtomicBool::new(false);
     let report = std::thread::scope(|threads| {
         threads.spawn(|| {
