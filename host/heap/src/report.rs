@@ -9,6 +9,8 @@ use crate::strategy::{Cause, Fault, StrategyIdentity};
 use crate::sync::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hdrhistogram::Histogram;
+
 /// How a cycle ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CycleEnd {
@@ -262,6 +264,32 @@ impl Heap {
     }
 }
 
+impl Heap {
+    /// How long operations were held up since the start, or since this was asked last.
+    #[must_use]
+    pub fn take_holdups(&self) -> Holdups {
+        let mut registry = lock(&self.inner.registry);
+        let mut histogram = std::mem::replace(&mut registry.gone.holdups, new_holdups());
+        for shared in registry.mutators() {
+            histogram += std::mem::replace(&mut lock(&shared.gate).holdups, new_holdups());
+        }
+        Holdups::of(&histogram)
+    }
+}
+
+impl Holdups {
+    fn of(histogram: &Histogram<u64>) -> Holdups {
+        Holdups {
+            count: histogram.len(),
+            p50_ns: histogram.value_at_quantile(0.5),
+            p99_ns: histogram.value_at_quantile(0.99),
+            p999_ns: histogram.value_at_quantile(0.999),
+            max_ns: histogram.max(),
+            sum_ns: (histogram.mean() * histogram.len() as f64) as u64,
+        }
+    }
+}
+
 struct Allocated {
     objects: u64,
     cells: u64,
@@ -283,14 +311,7 @@ fn sum_mutators(registry: &Registry) -> (Allocated, Holdups, u64) {
         sum.bytes += shared.allocated_bytes.load(Ordering::Relaxed);
         histogram += &lock(&shared.gate).holdups;
     }
-    let holdups = Holdups {
-        count: histogram.len(),
-        p50_ns: histogram.value_at_quantile(0.5),
-        p99_ns: histogram.value_at_quantile(0.99),
-        p999_ns: histogram.value_at_quantile(0.999),
-        max_ns: histogram.max(),
-        sum_ns: (histogram.mean() * histogram.len() as f64) as u64,
-    };
+    let holdups = Holdups::of(&histogram);
     (sum, holdups, registry.mutators().len() as u64)
 }
 
