@@ -8,20 +8,15 @@ use gc_plugin::{Access, Loader, WasmStrategy};
 
 use crate::graph::{Graph, ROOTS};
 
-/// A heap with room for the graph, and for `spare` cells more.
-///
-/// # Errors
-///
-/// When the system does not give the memory.
-pub fn heap_for(graph: Graph, spare: u32) -> Result<Heap, Box<dyn Error>> {
+/// A configuration with room for the graph, and for `spare` objects more.
+pub fn heap_config(graph: Graph, spare: u32) -> HeapConfig {
     let cells = graph.objects() + ROOTS + spare;
-    let limit_bytes = cell_bytes(u64::from(cells)) + (256 << 20);
-    let config = HeapConfig {
+    let payloads = u64::from(spare) * 64;
+    HeapConfig {
         cell_capacity: Some(cells + 8192),
         quarantine: Quarantine::Off,
-        ..HeapConfig::with_limit(limit_bytes)
-    };
-    Ok(Heap::new(config)?)
+        ..HeapConfig::with_limit(cell_bytes(u64::from(cells)) + payloads + (256 << 20))
+    }
 }
 
 /// Builds the graph. Its roots are the slots of one object under the name `roots`.

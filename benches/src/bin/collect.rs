@@ -8,7 +8,7 @@ use gc_benches::clock::spent;
 use gc_benches::collection::Collection;
 use gc_benches::graph::Graph;
 use gc_benches::on_heap;
-use gc_heap::{Cause, Collector, CycleEnd, CycleRequest, Pace};
+use gc_heap::{Cause, Collector, CycleEnd, CycleRequest, Heap, Pace};
 use gc_plugin::Access;
 
 #[derive(Parser)]
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let graph = Graph::new(arguments.objects);
     let facts = graph.facts();
-    let heap = on_heap::heap_for(graph, 0)?;
+    let heap = Heap::new(on_heap::heap_config(graph, 0))?;
     let access = if arguments.portable { Access::Portable } else { Access::Window };
     let (_loader, mut strategy) = on_heap::attach(&arguments.strategy, &heap, access)?;
     let mut collector = Collector::new(&heap);

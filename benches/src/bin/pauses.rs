@@ -1,0 +1,106 @@
+//! How long mutators are held up: two of them on the peer graph, a node that collects with `tracing`, and a swap in the middle. Prints JSON lines.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use gc_benches::graph::Graph;
+use gc_benches::on_heap;
+use gc_heap::{Heap, Mutator};
+use gc_node::Node;
+
+#[derive(Parser)]
+#[command(about = "Measures how long mutators are held up")]
+struct Arguments {
+    /// Number of objects
+    #[arg(default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    objects: u32,
+    /// Seconds before the swap, and again after it
+    #[arg(default_value_t = 10)]
+    seconds: u64,
+}
+
+/// Objects that a walk goes through before it allocates.
+const DEPTH: u32 = 6;
+
+/// One walk from a root, at the end of which a new object takes the place of a reference.
+fn walk(mutator: &mut Mutator, random: &mut u64) -> Result<u64, gc_heap::HeapError> {
+    mutator.scope(|scope| {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        let Some(roots) = scope.root("roots") else { return Ok(0) };
+        let Some(mut object) = scope.load(roots, (*random % 1000) as u32)? else { return Ok(1) };
+        for step in 0..DEPTH {
+            let slot = *random >> (10 + 2 * step) & 3;
+            object = scope.load(object, slot as u32)?.unwrap_or(object);
+        }
+        let fresh = scope.alloc(&[Some(object)], b"payload")?;
+        scope.store(object, (*random >> 40 & 3) as u32, Some(fresh))?;
+        Ok(u64::from(DEPTH) + 4)
+    })
+}
+
+fn mutate(heap: &Heap, seed: u64, stop: &AtomicBool, operations: &AtomicU64) -> Result<(), gc_heap::HeapError> {
+    let mut mutator = heap.mutator();
+    let mut random = seed;
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..64 {
+            operations.fetch_add(walk(&mut mutator, &mut random)?, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+fn report(what: &str, heap: &Heap, operations: u64, more: &str) {
+    let held = heap.take_holdups();
+    println!(
+        "{{\"what\":\"{what}\",\"operations\":{operations},\"held_up\":{},\"p50_ns\":{},\"p99_ns\":{},\"p999_ns\":{},\"max_ns\":{}{more}}}",
+        held.count, held.p50_ns, held.p99_ns, held.p999_ns, held.max_ns
+    );
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let graph = Graph::new(arguments.objects);
+    let heap = on_heap::heap_config(graph, arguments.objects);
+    let node = Node::builder().strategy("tracing").heap(heap).start()?;
+    let heap = node.heap().clone();
+    on_heap::build(graph, &heap)?;
+    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|threads| -> Result<(), Box<dyn Error>> {
+        let workers: Vec<_> =
+            (1..3).map(|seed| threads.spawn({ let (heap, stop, operations) = (&heap, &stop, &operations); move || mutate(heap, seed * 77, stop, operations) })).collect();
+        let driven = drive(&node, &heap, &operations, Duration::from_secs(arguments.seconds));
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            worker.join().map_err(|_| "a mutator panicked")??;
+        }
+        driven
+    })?;
+    node.shutdown();
+    Ok(())
+}
+
+fn drive(node: &Node, heap: &Heap, operations: &AtomicU64, span: Duration) -> Result<(), Box<dyn Error>> {
+    drop(heap.take_holdups());
+    collect_for(node, span)?;
+    report("tracing", heap, operations.swap(0, Ordering::Relaxed), "");
+    let begun = Instant::now();
+    node.swap("mark-sweep")?;
+    let took = begun.elapsed();
+    report("swap", heap, operations.swap(0, Ordering::Relaxed), &format!(",\"swap_ns\":{}", took.as_nanos()));
+    node.swap("tracing")?;
+    collect_for(node, span)?;
+    report("after", heap, operations.swap(0, Ordering::Relaxed), "");
+    Ok(())
+}
+
+fn collect_for(node: &Node, span: Duration) -> Result<(), gc_node::NodeError> {
+    let begun = Instant::now();
+    while begun.elapsed() < span {
+        node.collect()?;
+    }
+    Ok(())
+}
