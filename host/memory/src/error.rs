@@ -57,4 +57,39 @@ pub enum MemoryError {
         /// The byte after the last one.
         end: u64,
     },
+    /// A configuration contradicts itself.
+    #[error("{reason}")]
+    Config {
+        /// What is wrong and what to do.
+        reason: &'static str,
+    },
+    /// An arena of this size cannot be.
+    #[error("an arena of {asked} bytes is more than the {most} bytes that {limit}: ask for less")]
+    ArenaTooLarge {
+        /// The size asked for.
+        asked: u64,
+        /// The largest size that can be asked for.
+        most: u64,
+        /// Whose limit that is, with its verb.
+        limit: &'static str,
+    },
+    /// There is no room.
+    #[error(
+        "no room for {asked} bytes: {used} of {limit} bytes of {which} are in use ({committed} committed): free something or raise the limit"
+    )]
+    Full {
+        /// The size asked for, rounded up to what would have been taken.
+        asked: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes set apart for blocks, in use or not. What is neither in use nor uncommitted is fragmented.
+        committed: u64,
+        /// The limit that was reached.
+        limit: u64,
+        /// What the limit is of.
+        which: &'static str,
+    },
+    /// The arena or pool was closed.
+    #[error("the memory was closed: create a new one")]
+    Closed,
 }

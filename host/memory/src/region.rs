@@ -36,11 +36,20 @@ impl Region {
     ///
     /// The size is rounded up to whole pages. From 2 MiB on, the region is aligned to 2 MiB and asks for huge pages.
     pub fn shared(name: &str, bytes: u64) -> Result<Arc<Region>, MemoryError> {
-        Region::over(Mapping::shared(name, whole_pages(bytes)?)?)
+        let region = Region::over(Mapping::shared(name, whole_pages(bytes)?)?)?;
+        region.advise_huge(0..region.len(), true);
+        Ok(region)
     }
 
     /// Anonymous memory of this process. Size, alignment and huge pages as for [`Region::shared`].
     pub fn private(bytes: u64) -> Result<Arc<Region>, MemoryError> {
+        let region = Region::private_small_pages(bytes)?;
+        region.advise_huge(0..region.len(), true);
+        Ok(region)
+    }
+
+    /// The same without huge pages, for what is sparsely used, or advised range by range.
+    pub(crate) fn private_small_pages(bytes: u64) -> Result<Arc<Region>, MemoryError> {
         Region::over(Mapping::private(whole_pages(bytes)?)?)
     }
 
@@ -95,7 +104,11 @@ impl Region {
         self.mapping.bytes() as u64
     }
 
-    #[expect(dead_code, reason = "the arena is next")]
+    /// Asks for huge pages, or for none, in a page-aligned range inside the region, from the next touch on.
+    pub(crate) fn advise_huge(&self, bytes: Range<u64>, huge: bool) {
+        self.mapping.advise_huge(bytes.start as usize..bytes.end as usize, huge);
+    }
+
     /// Makes the pages of a page-aligned range inside the region resident.
     pub(crate) fn populate(&self, bytes: Range<u64>) {
         self.mapping.populate(bytes.start as usize..bytes.end as usize);

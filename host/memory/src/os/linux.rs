@@ -7,6 +7,7 @@ use std::ffi::{CString, c_void};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
@@ -30,10 +31,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Anonymous memory. `bytes` is a positive multiple of the page size.
     pub(crate) fn private(bytes: usize) -> Result<Mapping, MemoryError> {
-        let base = reserve(bytes)?;
-        let mapping = Mapping { base, bytes, file: None };
-        mapping.advise_huge();
-        Ok(mapping)
+        Ok(Mapping { base: reserve(bytes)?, bytes, file: None })
     }
 
     /// Memory that can be mapped again through its descriptor. It can neither shrink nor grow. `bytes` is a positive multiple of the page size.
@@ -59,7 +57,6 @@ impl Mapping {
         }
         .map_err(refused("map"))?;
         mapping.file = Some(file);
-        mapping.advise_huge();
         Ok(mapping)
     }
 
@@ -96,6 +93,17 @@ impl Mapping {
             None => unsafe { rustix::mm::madvise(self.at(range.start), bytes, Advice::LinuxDontNeed) },
         };
         done.map_err(|errno| kernel_error("release", bytes, errno))
+    }
+
+    /// Asks for huge pages, or for small ones, in a page-aligned range. A range with no room for a huge page is left as it is.
+    pub(crate) fn advise_huge(&self, range: Range<usize>, huge: bool) {
+        self.check(&range);
+        if range.len() as u64 >= HUGE_PAGE_BYTES {
+            let advice = if huge { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
+            // SAFETY: the range is inside this mapping (checked above); the advice changes no byte. A kernel without huge pages refuses, and
+            // nothing is lost.
+            let _ = unsafe { rustix::mm::madvise(self.at(range.start), range.len(), advice) };
+        }
     }
 
     /// Makes pages resident now rather than at the first touch. Best effort: a kernel that cannot leaves it to the first touch.
@@ -146,13 +154,6 @@ impl Mapping {
             "{range:?} is not whole pages"
         );
     }
-
-    fn advise_huge(&self) {
-        if self.bytes as u64 >= HUGE_PAGE_BYTES {
-            // SAFETY: the range is this mapping; the advice changes no byte. A kernel without huge pages refuses, and nothing is lost.
-            let _ = unsafe { rustix::mm::madvise(self.at(0), self.bytes, Advice::LinuxHugepage) };
-        }
-    }
 }
 
 impl Drop for Mapping {
@@ -197,4 +198,22 @@ fn trim(start: *mut c_void, bytes: usize) {
 
 fn kernel_error(action: &'static str, bytes: usize, errno: rustix::io::Errno) -> MemoryError {
     MemoryError::Kernel { action, bytes: bytes as u64, source: io::Error::from(errno) }
+}
+
+/// Physical memory and swap that this process may use: the machine's, or less if its control groups say so.
+pub(crate) fn machine_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    let machine = (info.totalram as u64 + info.totalswap as u64).saturating_mul(u64::from(info.mem_unit));
+    control_group_limits().fold(machine, u64::min)
+}
+
+/// `memory.max` of the control group (version 2) of this process and of all above it, as far as they can be seen.
+fn control_group_limits() -> impl Iterator<Item = u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default().to_owned();
+    let folders: Vec<_> = Path::new("/sys/fs/cgroup").join(own).ancestors().map(Path::to_owned).collect();
+    folders
+        .into_iter()
+        .take_while(|folder| folder.starts_with("/sys/fs/cgroup"))
+        .filter_map(|folder| std::fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok())
 }

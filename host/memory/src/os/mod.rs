@@ -8,9 +8,9 @@ mod linux;
 mod simulated;
 
 #[cfg(not(miri))]
-pub(crate) use linux::Mapping;
+pub(crate) use linux::{Mapping, machine_bytes};
 #[cfg(miri)]
-pub(crate) use simulated::Mapping;
+pub(crate) use simulated::{Mapping, machine_bytes};
 
 /// The unit in which memory is given back to the kernel.
 pub(crate) const PAGE_BYTES: u64 = 4096;

@@ -70,6 +70,8 @@ impl Mapping {
         Ok(())
     }
 
+    pub(crate) fn advise_huge(&self, _range: Range<usize>, _huge: bool) {}
+
     pub(crate) fn populate(&self, _range: Range<usize>) {}
 
     pub(crate) fn resident_bytes(&self) -> u64 {
@@ -107,4 +109,8 @@ impl Drop for Mapping {
         // SAFETY: allocated by `private` with this very layout; everything that holds a pointer into it keeps this value alive.
         unsafe { dealloc(self.base.as_ptr(), layout(self.bytes)) };
     }
+}
+
+pub(crate) fn machine_bytes() -> u64 {
+    1 << 30
 }

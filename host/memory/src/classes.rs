@@ -1,0 +1,115 @@
+//! Which size class serves a request, and where its blocks lie in a slab: pure arithmetic.
+//!
+//! Sizes are multiples of 64 bytes (a *granule*, one cache line) up to a page, then powers of two up to half a slab. What is larger spans whole slabs.
+//! So a block of up to a page wastes at most 63 bytes, a larger one less than half.
+
+/// What an address in the arena is a multiple of: one cache line.
+pub(crate) const GRANULE_BYTES: u64 = 64;
+
+/// Up to here there is a class for every multiple of a granule.
+const FINE_BYTES: u64 = 4096;
+const FINE_CLASSES: usize = (FINE_BYTES / GRANULE_BYTES) as usize;
+
+/// The most classes that any slab size gives: slabs are at most 32 MiB, so the last one is 16 MiB.
+pub(crate) const CLASSES_MAX: usize = FINE_CLASSES + 12;
+
+pub(crate) const SLAB_BYTES_MIN: u64 = 64 << 10;
+pub(crate) const SLAB_BYTES_MAX: u64 = 32 << 20;
+
+/// Blocks of one size, and how they lie in a slab: side by side from its start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Shape {
+    /// Size of a block in granules.
+    pub(crate) granules: u32,
+    /// Blocks in a slab.
+    pub(crate) per_slab: u32,
+    /// 2^40 / granules, rounded up: a multiplication instead of a division.
+    reciprocal: u64,
+}
+
+impl Shape {
+    pub(crate) fn new(granules: u32, slab_bytes: u64) -> Shape {
+        assert!((SLAB_BYTES_MIN..=SLAB_BYTES_MAX).contains(&slab_bytes) && granules > 0);
+        let per_slab = (slab_bytes / GRANULE_BYTES) as u32 / granules;
+        Shape { granules, per_slab, reciprocal: (1 << 40) / u64::from(granules) + 1 }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.granules) * GRANULE_BYTES
+    }
+
+    /// Which block of the slab begins at this granule of it; `None` if none does.
+    ///
+    /// Exact: a slab has at most 2^19 granules `g`, the reciprocal is too large by at most 1, so the product by at most `g` < 2^40 / granules.
+    #[inline]
+    pub(crate) fn number(&self, granule: u32) -> Option<u32> {
+        let number = ((u64::from(granule) * self.reciprocal) >> 40) as u32;
+        (number < self.per_slab && number * self.granules == granule).then_some(number)
+    }
+}
+
+/// The class whose blocks are the smallest that hold this many bytes, if there is one for slabs of this size.
+pub(crate) fn class_of(bytes: u64, class_count: usize) -> Option<usize> {
+    let bytes = bytes.max(1);
+    let class = if bytes <= FINE_BYTES {
+        fine_class(bytes).unwrap_or(0)
+    } else {
+        let log = u64::BITS - (bytes - 1).leading_zeros();
+        FINE_CLASSES + log as usize - 13
+    };
+    (class < class_count).then_some(class)
+}
+
+/// The class of 1 to 4096 bytes, in three instructions; `None` for anything else.
+#[inline(always)]
+pub(crate) fn fine_class(bytes: u64) -> Option<usize> {
+    let class = bytes.wrapping_sub(1) / GRANULE_BYTES;
+    (class < FINE_CLASSES as u64).then_some(class as usize)
+}
+
+/// All classes for slabs of this size, smallest first.
+pub(crate) fn shapes(slab_bytes: u64) -> Vec<Shape> {
+    let fine = (1..=FINE_CLASSES as u32).map(|granules| Shape::new(granules, slab_bytes));
+    let coarse = (13..)
+        .map(|log| 1_u64 << log)
+        .take_while(|bytes| bytes * 2 <= slab_bytes)
+        .map(|bytes| Shape::new((bytes / GRANULE_BYTES) as u32, slab_bytes));
+    fine.chain(coarse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_gets_the_smallest_class_that_holds_it() {
+        let shapes = shapes(2 << 20);
+        assert_eq!(shapes.len(), 64 + 8);
+        assert!(self::shapes(SLAB_BYTES_MAX).len() == CLASSES_MAX);
+        let most = if cfg!(miri) { 9000 } else { 1 << 20 };
+        for bytes in 0..=most {
+            let class = class_of(bytes, shapes.len()).unwrap();
+            assert!(shapes[class].bytes() >= bytes);
+            assert!(class == 0 || shapes[class - 1].bytes() < bytes, "{bytes} in class {class}");
+            assert_eq!(fine_class(bytes), (1..=4096).contains(&bytes).then_some(class));
+        }
+        assert_eq!(class_of((1 << 20) + 1, shapes.len()), None);
+        assert_eq!(class_of(u64::MAX, shapes.len()), None);
+    }
+
+    #[test]
+    fn a_block_is_found_by_its_first_granule_and_by_no_other() {
+        let sizes: &[u64] =
+            if cfg!(miri) { &[SLAB_BYTES_MIN] } else { &[SLAB_BYTES_MIN, 2 << 20, SLAB_BYTES_MAX] };
+        for &slab_bytes in sizes {
+            let skip = if cfg!(miri) { 13 } else { 1 };
+            for shape in shapes(slab_bytes).iter().step_by(skip) {
+                for granule in 0..(slab_bytes / GRANULE_BYTES) as u32 {
+                    let number = granule / shape.granules;
+                    let expected = granule.is_multiple_of(shape.granules) && number < shape.per_slab;
+                    assert_eq!(shape.number(granule), expected.then_some(number));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One size class: the depot of free blocks behind the caches, over slabs of the arena.
+//!
+//! Free blocks lie in two places. `ready` is a dense stack of block numbers: what caches bring in whole batches goes out again in whole batches, one copy
+//! of half a kilobyte under the lock. What does not fit there goes to the bit maps of the slabs. Out of the maps blocks are taken lowest address
+//! first, so that the slabs at the high end run empty and can be given back.
+//!
+//! [`Elastic`] decides how many slabs the pool keeps committed; this file carries it out.
+//!
+//! **Invariants** (all under the one lock).
+//! 1. A block is out (`used`: live, or in a cache), in `ready`, or a one in the map of its slab; never two of these.
+//! 2. `nonempty` holds the slabs of this pool whose map has a one.
+//! 3. `policy.committed()` is `slabs.len() * per_slab`.
+//! 4. Lock order: pool, then arena. Never two pools.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::classes::Shape;
+use crate::set::NumberSet;
+use crate::sync::{Mutex, MutexGuard, lock};
+use crate::table::{NO_CLASS, SlabTable};
+use crate::{Arena, Elastic, ElasticConfig, MemoryError, Span};
+
+/// How many batches `ready` holds.
+const READY_BATCHES: usize = 32;
+
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct SizePool {
+    state: Mutex<State>,
+    arena: Arc<Arena>,
+    table: SlabTable,
+    class: u8,
+    shape: Shape,
+    /// Slabs from this one on may use huge pages.
+    huge_from: u32,
+    ready_max: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    policy: Elastic,
+    /// Blocks outside the depot: live, or in a cache.
+    used: u64,
+    ready: Vec<u32>,
+    slabs: NumberSet,
+    nonempty: NumberSet,
+    rounding: Rounding,
+    closed: bool,
+}
+
+/// What requests asked for and what they got, sampled at each refill of a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rounding {
+    pub(crate) asked_bytes: u64,
+    pub(crate) given_bytes: u64,
+}
+
+/// Counts of one pool, in blocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PoolCounts {
+    pub(crate) committed: u64,
+    pub(crate) out: u64,
+    /// Free blocks in slabs none of whose blocks is out or ready.
+    pub(crate) releasable: u64,
+    pub(crate) rounding: Rounding,
+}
+
+impl SizePool {
+    pub(crate) fn new(
+        arena: Arc<Arena>,
+        table: SlabTable,
+        (class, shape): (u8, Shape),
+        config: ElasticConfig,
+        (batch, huge_from): (usize, u32),
+    ) -> Result<SizePool, MemoryError> {
+        let per_slab = u64::from(shape.per_slab);
+        let maximum = config.maximum.min(u64::from(arena.slabs()) * per_slab);
+        let policy = Elastic::new(ElasticConfig { maximum, ..config }, per_slab)?;
+        let state = State {
+            policy,
+            used: 0,
+            ready: Vec::new(),
+            slabs: NumberSet::default(),
+            nonempty: NumberSet::default(),
+            rounding: Rounding::default(),
+            closed: false,
+        };
+        let pool = SizePool {
+            state: Mutex::new(state),
+            arena,
+            table,
+            class,
+            shape,
+            huge_from,
+            ready_max: batch * READY_BATCHES,
+        };
+        let mut state = pool.lock();
+        let initial = state.policy.grow(0) / per_slab;
+        for _ in 0..initial {
+            pool.commit(&mut state)?;
+        }
+        drop(state);
+        Ok(pool)
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Appends at least one and up to `room` free blocks to `out`, so that popping it gives ascending addresses. `bytes` is what the caller
+    /// wants to store in the first of them.
+    pub(crate) fn take(&self, bytes: u64, room: usize, out: &mut [u32]) -> Result<usize, MemoryError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(MemoryError::Closed);
+        }
+        let mut count = room.min(out.len()).min(state.ready.len());
+        let rest = state.ready.len() - count;
+        out[..count].copy_from_slice(&state.ready[rest..]);
+        state.ready.truncate(rest);
+        if count == 0 {
+            count = self.take_from_slabs(&mut state, &mut out[..room])?;
+        }
+        state.used += count as u64;
+        state.rounding.asked_bytes += bytes * count as u64;
+        state.rounding.given_bytes += self.shape.bytes() * count as u64;
+        self.grow_ahead(&mut state);
+        Ok(count)
+    }
+
+    /// Takes blocks back.
+    pub(crate) fn put(&self, blocks: &[u32]) {
+        let mut state = self.lock();
+        assert!(
+            state.used >= blocks.len() as u64,
+            "more blocks freed than allocated in class {}",
+            self.class
+        );
+        state.used -= blocks.len() as u64;
+        if state.ready.len() + blocks.len() <= self.ready_max {
+            state.ready.extend_from_slice(blocks);
+        } else {
+            self.put_in_slabs(&mut state, blocks);
+        }
+    }
+
+    /// Lets the policy look at the load; releases what it says. Slabs must be wholly free for that: what is scattered stays.
+    pub(crate) fn tick(&self, now: Duration) -> Result<u64, MemoryError> {
+        let mut state = self.lock();
+        let used = state.used;
+        let blocks = state.policy.tick(now, used);
+        let released = if blocks > 0 {
+            self.take_empty(&mut state, blocks / u64::from(self.shape.per_slab))
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        self.give_back(&released)
+    }
+
+    /// Releases every wholly free slab above the initial count: somebody else needs it. Returns how many.
+    pub(crate) fn trim(&self) -> Result<u64, MemoryError> {
+        let mut state = self.lock();
+        let per_slab = u64::from(self.shape.per_slab);
+        let most = (state.policy.committed() - state.policy.config().initial.min(state.policy.committed()))
+            / per_slab;
+        let released = self.take_empty(&mut state, most);
+        drop(state);
+        self.give_back(&released)
+    }
+
+    /// Forgets all slabs; the arena is closed by the caller.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.policy.close();
+        state.closed = true;
+        state.used = 0;
+        state.ready = Vec::new();
+        for slab in state.slabs.descending() {
+            self.table.set_class(slab, NO_CLASS);
+        }
+        state.slabs = NumberSet::default();
+        state.nonempty = NumberSet::default();
+    }
+
+    pub(crate) fn counts(&self) -> PoolCounts {
+        let state = self.lock();
+        let per_slab = self.shape.per_slab;
+        let empty =
+            state.nonempty.descending().filter(|&slab| self.table.free(slab) == per_slab).count() as u64;
+        PoolCounts {
+            committed: state.policy.committed(),
+            out: state.used,
+            releasable: empty * u64::from(per_slab),
+            rounding: state.rounding,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn take_from_slabs(&self, state: &mut State, out: &mut [u32]) -> Result<usize, MemoryError> {
+        let mut count = 0;
+        while count < out.len() {
+            let Some(slab) = state.nonempty.first() else {
+                if count > 0 {
+                    break;
+                }
+                self.commit(state)?;
+                continue;
+            };
+            let room = (out.len() - count) as u32;
+            self.table.take(slab, &self.shape, room, |block| {
+                out[count] = block;
+                count += 1;
+            });
+            if self.table.free(slab) == 0 {
+                state.nonempty.remove(slab);
+            }
+        }
+        out[..count].reverse();
+        Ok(count)
+    }
+
+    fn put_in_slabs(&self, state: &mut State, blocks: &[u32]) {
+        for &block in blocks {
+            if self.table.put(block, &self.shape) == 0 {
+                state.nonempty.insert(self.table.slab_of(block));
+            }
+        }
+    }
+
+    /// Commits what the policy wants beyond what was asked for; if the arena has no more, the next one who needs a block will say so.
+    fn grow_ahead(&self, state: &mut State) {
+        let slabs = state.policy.grow(state.used) / u64::from(self.shape.per_slab);
+        for _ in 0..slabs {
+            if self.commit(state).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn commit(&self, state: &mut State) -> Result<(), MemoryError> {
+        let per_slab = u64::from(self.shape.per_slab);
+        if state.policy.config().maximum - state.policy.committed() < per_slab {
+            let block = self.shape.bytes();
+            return Err(MemoryError::Full {
+                asked: block,
+                used: state.used * block,
+                committed: state.policy.committed() * block,
+                limit: state.policy.config().maximum * block,
+                which: "the pool of this block size",
+            });
+        }
+        let huge = state.slabs.len() >= self.huge_from;
+        let slab = self.arena.commit(1, huge)?.first();
+        state.policy.grown(per_slab);
+        state.slabs.insert(slab);
+        state.nonempty.insert(slab);
+        self.table.fill(slab, self.shape.per_slab);
+        self.table.set_class(slab, self.class);
+        Ok(())
+    }
+
+    /// Takes up to `most` wholly free slabs out of the pool, highest first.
+    fn take_empty(&self, state: &mut State, most: u64) -> Vec<u32> {
+        let ready = std::mem::take(&mut state.ready);
+        self.put_in_slabs(state, &ready);
+        let per_slab = self.shape.per_slab;
+        let empty = |slab: &u32| self.table.free(*slab) == per_slab;
+        let chosen: Vec<u32> = state.nonempty.descending().filter(empty).take(most as usize).collect();
+        for &slab in &chosen {
+            state.nonempty.remove(slab);
+            state.slabs.remove(slab);
+            self.table.set_class(slab, NO_CLASS);
+        }
+        state.policy.shrunk(chosen.len() as u64 * u64::from(per_slab));
+        chosen
+    }
+
+    fn give_back(&self, slabs: &[u32]) -> Result<u64, MemoryError> {
+        for &slab in slabs {
+            self.arena.release(Span::of(slab, 1))?;
+        }
+        Ok(slabs.len() as u64)
+    }
+}
