@@ -1,0 +1,144 @@
+//! The hostile component, heaps to set it on, and how a cycle is run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use gc_heap::{
+    Cause, Collector, CycleEnd, CycleInfo, CycleReport, CycleRequest, Fault, Heap, HeapConfig, Pace,
+    Quarantine,
+};
+use gc_plugin::{
+    Access, Limits, LoadedStrategy, Loader, LoaderConfig, OptionValue, PluginError, WasmStrategy,
+};
+
+pub const DEADLINE: Duration = Duration::from_millis(400);
+
+/// Compiles the hostile crate, once per process and variant.
+pub fn compiled(features: &[&str], rustflags: &[&str]) -> Vec<u8> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target_dir = gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let variant = target_dir.join(format!("hostile-{}{}", features.join("-"), rustflags.len()));
+    let request = gc_wasm_build::Request {
+        workspace: manifest,
+        packages: &["gc-hostile"],
+        features,
+        rustflags,
+        // One folder per variant: tests run at once, and would overwrite each other's component.
+        target_dir: if features.is_empty() && rustflags.is_empty() { &target_dir } else { &variant },
+    };
+    let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::read(&paths[0]).unwrap()
+}
+
+/// The hostile component in a mode.
+pub fn hostile(mode: &str) -> Vec<u8> {
+    static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
+    in_mode(COMPILED.get_or_init(|| compiled(&[], &[])).clone(), mode)
+}
+
+/// The bytes of a hostile component with another mode written into them.
+pub fn in_mode(mut bytes: Vec<u8>, mode: &str) -> Vec<u8> {
+    const MARK: &[u8] = b"HOSTILE-MODE:";
+    assert!(mode.len() <= 35, "{mode} is too long");
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap() + MARK.len();
+    bytes[at..at + 35].fill(b' ');
+    bytes[at..at + mode.len()].copy_from_slice(mode.as_bytes());
+    bytes
+}
+
+pub fn config() -> LoaderConfig {
+    let limits = Limits { memory_bytes: 32 << 20, deadline: DEADLINE, ..Limits::default() };
+    LoaderConfig { limits, ..LoaderConfig::default() }
+}
+
+/// One loader for most tests: a process has room for many strategies.
+pub fn loader() -> &'static Loader {
+    static LOADER: OnceLock<Loader> = OnceLock::new();
+    LOADER.get_or_init(|| Loader::new(config()).unwrap())
+}
+
+pub fn load(mode: &str) -> Result<Arc<LoadedStrategy>, PluginError> {
+    loader().load(hostile(mode), &format!("{mode}.wasm"))
+}
+
+pub fn attach(mode: &str, heap: &Heap, access: Access) -> Result<WasmStrategy, PluginError> {
+    load(mode)?.attach(heap.graph(), &BTreeMap::new(), access)
+}
+
+/// Attached with a window.
+pub fn windowed(mode: &str, heap: &Heap) -> WasmStrategy {
+    attach(mode, heap, Access::Window).unwrap_or_else(|error| panic!("{mode}: {error}"))
+}
+
+pub fn options(set: &[(&str, OptionValue)]) -> BTreeMap<String, OptionValue> {
+    set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// A heap of 65,536 cells whose root `list` holds a list of 1,000 objects, with as many on no path from it.
+pub fn heap() -> Heap {
+    let config = HeapConfig {
+        cell_capacity: Some(1 << 16),
+        quarantine: Quarantine::Off,
+        share_proofs: false,
+        ..HeapConfig::with_limit(16 << 20)
+    };
+    let heap = Heap::new(config).unwrap();
+    heap.mutator().scope(|scope| {
+        for name in ["garbage", "list"] {
+            let mut list = None;
+            for number in 0..1000_u32 {
+                list = Some(scope.alloc(&[list, None], &number.to_le_bytes()).unwrap());
+            }
+            scope.set_root(name, list);
+        }
+        scope.set_root("garbage", None);
+    });
+    heap
+}
+
+/// Whether the list of [`heap`] is whole.
+pub fn intact(heap: &Heap) -> bool {
+    heap.mutator().scope(|scope| {
+        let (mut next, mut payload) = (scope.root("list"), Vec::new());
+        for number in (0..1000_u32).rev() {
+            let Some(object) = next else { return false };
+            payload.clear();
+            scope.read(object, &mut payload);
+            if payload != number.to_le_bytes() {
+                return false;
+            }
+            next = scope.load(object, 0).unwrap();
+        }
+        next.is_none()
+    })
+}
+
+pub fn cycle(heap: &Heap, strategy: &mut WasmStrategy) -> CycleReport {
+    let request = CycleRequest::new(Cause::Request);
+    Collector::new(heap).run(&request, strategy, None, &mut |_| Pace::Go)
+}
+
+/// The fault that ends a cycle of a strategy on a heap, which must survive it.
+pub fn fault(mode: &str) -> Fault {
+    let heap = heap();
+    let mut strategy = windowed(mode, &heap);
+    let end = cycle(&heap, &mut strategy).end;
+    assert!(intact(&heap), "{mode} harmed the heap");
+    match end {
+        CycleEnd::Faulted(fault) => fault,
+        other => panic!("{mode} ended with {other:?}"),
+    }
+}
+
+pub fn info() -> CycleInfo {
+    CycleInfo {
+        number: 1,
+        cause: Cause::Request,
+        rebuild: true,
+        allocated_cells: 0,
+        goal_cells: 0,
+        safe_grace_epoch: 0,
+    }
+}
