@@ -57,7 +57,10 @@ pub(crate) fn run(
     let mut ticker = Ticker::new(driver, Phase::Mutate, Some(history.commits.len() as u64));
     let mut stopped = false;
     for at in 0..history.commits.len() {
-        mutator.scope(|scope| replay.step(scope, at))?;
+        if let Err(error) = mutator.scope(|scope| replay.step(scope, at)) {
+            mutator.scope(|scope| (0..replay.tips.len()).for_each(|tip| replay.set_root(scope, tip, None)));
+            return Err(error);
+        }
         if ticker.tick(at as u64) {
             stopped = true;
             break;

@@ -96,7 +96,7 @@ impl Repo {
     pub fn commit(&self, name: &str, text: &str) -> String {
         self.write(name, text);
         self.git(&["add", "-A"]);
-        self.git(&["commit", "-q", "-m", &format!("{name}: {text}")]);
+        self.git(&["commit", "-q", "-m", &format!("{name}: {text:.20}")]);
         self.git(&["rev-parse", "HEAD"])
     }
 
@@ -356,6 +356,10 @@ fn submodule(at: &Path) -> PathBuf {
     let repo = Repo::init(&at.join("outer"), &[]);
     repo.commit("a", "1");
     repo.git(&["submodule", "--quiet", "add", "../inner", "sub"]);
+    // A commit of this repository in the place of a submodule's: not a reference either.
+    let tree = repo.git(&["write-tree"]);
+    let local = repo.git(&["commit-tree", "-m", "unreachable", &tree]);
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{local},own")]);
     repo.git(&["commit", "-q", "-m", "submodule"]);
     repo.git(&["checkout", "-q", "--detach"]);
     repo.commit("a", "2");

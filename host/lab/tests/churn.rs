@@ -89,6 +89,7 @@ fn a_heap_that_is_too_small_ends_all_threads() {
         ..gc_heap::HeapConfig::with_limit(1 << 20)
     })
     .unwrap();
-    let result = common::run_in(&heap, "churn?live=1M");
+    let result = common::run_in(&heap, "churn?live=1M&threads=4");
     assert!(matches!(result.as_ref().err(), Some(WorkloadError::Heap(_))));
+    assert_eq!(heap.named_roots(), [], "what a failed workload built is garbage");
 }

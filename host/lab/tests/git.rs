@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use gc_lab::testing::{Repo, scenarios};
-use gc_lab::{GitError, WorkloadError, WorkloadReport};
+use gc_lab::{Driver, GitError, WorkloadError, WorkloadReport, WorkloadSpec};
 
 fn set(ids: &gc_lab::Ids) -> BTreeSet<String> {
     ids.iter().collect()
@@ -125,6 +125,20 @@ fn damaged_loose_objects_are_named() {
 }
 
 #[test]
+fn a_loose_object_under_the_name_of_another_is_named() {
+    let (_folder, repo) = committed();
+    let place = |of: &str| {
+        let id = repo.git(&["rev-parse", of]);
+        repo.path().join(".git/objects").join(&id[..2]).join(&id[2..])
+    };
+    let (wrong, right) = (place("main~1"), place("main"));
+    std::fs::remove_file(&wrong).unwrap();
+    std::fs::copy(right, wrong).unwrap();
+    let message = fails(repo.path());
+    assert!(message.contains(&repo.git(&["rev-parse", "main~1"])), "{message}");
+}
+
+#[test]
 fn broken_refs_and_broken_indexes_are_named() {
     let (_folder, repo) = committed();
     let head = repo.path().join(".git/refs/heads/main");
@@ -154,14 +168,23 @@ fn other_forms_of_storage_are_named() {
 #[test]
 fn a_heap_that_is_too_small_says_so_and_stays_usable() {
     let (_folder, repo) = committed();
-    let heap = gc_heap::Heap::new(gc_heap::HeapConfig {
-        full_wait: std::time::Duration::from_millis(20),
-        ..gc_heap::HeapConfig::with_limit(128 << 10)
-    })
-    .unwrap();
-    repo.write("large", &"x".repeat(1 << 20));
-    repo.git(&["add", "-A"]);
-    let result = common::run_in(&heap, &format!("git:{}?payload=true", repo.path().display()));
-    assert!(matches!(result.as_ref().err(), Some(WorkloadError::Heap(_))));
-    heap.mutator().scope(|scope| assert!(scope.alloc(&[], b"small").is_ok()));
+    repo.commit("large", &"x".repeat(100_000));
+    repo.commit("larger", &"y".repeat(1 << 17));
+    for workload in ["git:PATH?payload=true", "git-history:PATH?keep=9&payload=true"] {
+        let heap = gc_heap::Heap::new(gc_heap::HeapConfig {
+            full_wait: std::time::Duration::from_millis(20),
+            ..gc_heap::HeapConfig::with_limit(128 << 10)
+        })
+        .unwrap();
+        let driver = common::Local::new(&heap, common::MarkSweep::new(&heap));
+        let spec: WorkloadSpec =
+            workload.replace("PATH", &repo.path().display().to_string()).parse().unwrap();
+        let result = spec.run(&heap, &driver);
+        assert!(matches!(result, Err(WorkloadError::Heap(_))), "{workload}: {result:?}");
+        assert_eq!(heap.named_roots(), [], "what a failed workload built is garbage");
+        // What was condemned waits for one more proof.
+        assert!(driver.collect().unwrap() > 0);
+        driver.collect().unwrap();
+        heap.mutator().scope(|scope| assert!(scope.alloc(&[], &[0; 90_000]).is_ok()));
+    }
 }

@@ -87,6 +87,19 @@ impl<'w> Worker<'w> {
     }
 
     pub(super) fn run(mut self, mutator: &mut Mutator) -> Result<Counts, WorkloadError> {
+        if let Err(error) = self.work(mutator) {
+            mutator.scope(|scope| {
+                ["table", "borrowed"].iter().for_each(|what| scope.set_root(&self.root(what), None));
+                let_go_of_board(scope);
+            });
+            return Err(error);
+        }
+        self.counts.live = 2 + self.groups.iter().map(|group| u64::from(group.members)).sum::<u64>();
+        self.counter.store(self.counts.operations, Ordering::Relaxed);
+        Ok(self.counts)
+    }
+
+    fn work(&mut self, mutator: &mut Mutator) -> Result<(), WorkloadError> {
         mutator.scope(|scope| self.set_up(scope))?;
         let places = self.groups.len() as u64;
         let mut filled = 0;
@@ -102,11 +115,10 @@ impl<'w> Worker<'w> {
             self.steps(mutator, STEPS_PER_LOOK, |worker, scope, table| worker.step(scope, table))?;
             self.pace();
         }
-        self.check_all(mutator)?;
-        mutator.scope(|scope| self.let_go_of_others(scope))?;
-        self.counts.live = 2 + self.groups.iter().map(|group| u64::from(group.members)).sum::<u64>();
-        self.counter.store(self.counts.operations, Ordering::Relaxed);
-        Ok(self.counts)
+        if !self.shared.driver.stop_requested() {
+            self.check_all(mutator)?;
+        }
+        mutator.scope(|scope| self.let_go_of_others(scope))
     }
 
     fn root(&self, what: &str) -> String {
@@ -393,7 +405,6 @@ impl<'w> Worker<'w> {
 
     /// Passes a group on through a named root, and keeps one that was passed on.
     fn share(&mut self, scope: &Scope<'_>, table: Local<'_>, place: u32) -> Result<(), WorkloadError> {
-        let board = |place: usize| format!("churn board {place}");
         let (give, take) =
             (self.random.random_range(0..CHURN_BOARD), self.random.random_range(0..CHURN_BOARD));
         let keep = self.random.random_range(0..BORROWED);
@@ -419,7 +430,7 @@ impl<'w> Worker<'w> {
         if let Some(borrowed) = scope.root(&self.root("borrowed")) {
             (0..BORROWED).try_for_each(|slot| scope.store(borrowed, slot, None))?;
         }
-        (0..CHURN_BOARD).for_each(|place| scope.set_root(&format!("churn board {place}"), None));
+        let_go_of_board(scope);
         Ok(())
     }
 
@@ -436,6 +447,15 @@ impl<'w> Worker<'w> {
         self.counts.operations = operations;
         Ok(())
     }
+}
+
+fn let_go_of_board(scope: &Scope<'_>) {
+    (0..CHURN_BOARD).for_each(|place| scope.set_root(&board(place), None));
+}
+
+/// The root through which groups are passed on at this place.
+fn board(place: usize) -> String {
+    format!("churn board {place}")
 }
 
 fn corrupted(what: impl Into<String>, object: impl std::fmt::Display) -> WorkloadError {
