@@ -86,7 +86,7 @@ fn a_wish_to_stop_is_granted_at_once() {
 fn a_heap_that_is_too_small_ends_all_threads() {
     let heap = gc_heap::Heap::new(gc_heap::HeapConfig {
         full_wait: std::time::Duration::from_millis(20),
-        ..gc_heap::HeapConfig::with_limit(1 << 20)
+        ..gc_heap::HeapConfig::with_limit(16 << 20)
     })
     .unwrap();
     let result = common::run_in(&heap, "churn?live=1M&threads=4");

@@ -168,12 +168,12 @@ fn other_forms_of_storage_are_named() {
 #[test]
 fn a_heap_that_is_too_small_says_so_and_stays_usable() {
     let (_folder, repo) = committed();
-    repo.commit("large", &"x".repeat(100_000));
-    repo.commit("larger", &"y".repeat(1 << 17));
+    repo.commit("large", &"x".repeat(9 << 20));
+    repo.commit("larger", &"y".repeat(10 << 20));
     for workload in ["git:PATH?payload=true", "git-history:PATH?keep=9&payload=true"] {
         let heap = gc_heap::Heap::new(gc_heap::HeapConfig {
             full_wait: std::time::Duration::from_millis(20),
-            ..gc_heap::HeapConfig::with_limit(128 << 10)
+            ..gc_heap::HeapConfig::with_limit(16 << 20)
         })
         .unwrap();
         let driver = common::Local::new(&heap, common::MarkSweep::new(&heap));
@@ -185,6 +185,6 @@ fn a_heap_that_is_too_small_says_so_and_stays_usable() {
         // What was condemned waits for one more proof.
         assert!(driver.collect().unwrap() > 0);
         driver.collect().unwrap();
-        heap.mutator().scope(|scope| assert!(scope.alloc(&[], &[0; 90_000]).is_ok()));
+        heap.mutator().scope(|scope| assert!(scope.alloc(&[], b"small").is_ok()));
     }
 }
