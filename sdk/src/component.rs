@@ -39,6 +39,12 @@ pub trait Exported {
     fn with<R>(f: impl FnOnce(&mut Instance<Self::Strategy>) -> R) -> R;
 }
 
+impl<S> Default for Instance<S> {
+    fn default() -> Instance<S> {
+        Instance::new()
+    }
+}
+
 impl<S> Instance<S> {
     /// Nothing configured yet.
     pub const fn new() -> Instance<S> {

@@ -158,8 +158,10 @@ impl<'a> RawCells<'a> {
     unsafe fn load_pairs(&self, cell: Cell) -> References {
         #[cfg(target_arch = "wasm32")]
         {
-            // SAFETY: invariant 1, and the cell is below the capacity; the column is aligned to cells.
-            let pairs = unsafe { &*self.cells.add(cell as usize * 4).cast::<[AtomicU64; 2]>() };
+            // SAFETY: invariant 1, and the cell is below the capacity.
+            let pairs = unsafe { self.cells.add(cell as usize * 4) }.cast::<[AtomicU64; 2]>();
+            // SAFETY: the pairs are in the column, which is aligned to cells, and only ever written atomically.
+            let pairs = unsafe { &*pairs };
             let [low, high] = [&pairs[0], &pairs[1]].map(|pair| pair.load(Ordering::Relaxed));
             [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
         }

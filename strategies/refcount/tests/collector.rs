@@ -70,7 +70,7 @@ fn a_cell_that_is_looked_up_before_the_verdict_takes_all_that_it_reaches_with_it
     let mut looked_up = 0;
     let mutate = |heap: &mut MockHeap| {
         looked_up += 1;
-        if looked_up == 1 {
+        if looked_up == 6 {
             heap.root(head);
         }
     };
