@@ -236,7 +236,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn measure(row: Row, scale: usize, rounds: usize) -> [f64; 3] {
     let live = if matches!(row.work, Work::Live) { LIVE / scale } else { 0 };
     let arena_bytes = (2 * live * row.bytes).max(256 << 20) as u64;
-    let slabs = Slabs::new(SlabConfig { arena_bytes, ..SlabConfig::default() }).expect("memory for the benchmark");
+    let slabs =
+        Slabs::new(SlabConfig { arena_bytes, ..SlabConfig::default() }).expect("memory for the benchmark");
     let open = || Ours(slabs.cache(), Arc::clone(&slabs));
     let mut ours = Standing { allocator: open(), live: Vec::new(), random: 88_172_645_463_325_252 };
     let mut jemalloc = Standing { allocator: Jemalloc, live: Vec::new(), random: ours.random };
@@ -275,11 +276,17 @@ fn main() {
     let scale = if given("--smoke") || given("--test") { 100 } else { 1 };
     let rounds = value("--rounds").unwrap_or(if scale > 1 { 1 } else { 9 });
     if !given("--json") {
-        println!("{:22} {:>8} {:>9} {:>9} {:>7} {:>6}", "ns per pair", "ours", "jemalloc", "mimalloc", "ratio", "goal");
+        println!(
+            "{:22} {:>8} {:>9} {:>9} {:>7} {:>6}",
+            "ns per pair", "ours", "jemalloc", "mimalloc", "ratio", "goal"
+        );
     }
-    for (name, work, goal) in
-        [("hot", Work::Hot, 1.0), ("live", Work::Live, 0.5), ("pair", Work::Pair, 1.0), ("remote", Work::Remote, 1.0)]
-    {
+    for (name, work, goal) in [
+        ("hot", Work::Hot, 1.0),
+        ("live", Work::Live, 0.5),
+        ("pair", Work::Pair, 1.0),
+        ("remote", Work::Remote, 1.0),
+    ] {
         for (bytes, touch) in [64, 256, 4096].into_iter().flat_map(|bytes| [(bytes, false), (bytes, true)]) {
             let [ours, jemalloc, mimalloc] = measure(Row { work, bytes, touch }, scale, rounds);
             let ratio = ours / jemalloc.min(mimalloc);
@@ -292,7 +299,9 @@ fn main() {
                 println!("{line}");
             } else {
                 let verdict = if ratio <= goal { "" } else { "  missed" };
-                println!("{name:22} {ours:8.1} {jemalloc:9.1} {mimalloc:9.1} {ratio:7.2} {goal:6.1}{verdict}");
+                println!(
+                    "{name:22} {ours:8.1} {jemalloc:9.1} {mimalloc:9.1} {ratio:7.2} {goal:6.1}{verdict}"
+                );
             }
         }
     }

@@ -165,8 +165,7 @@ impl Arena {
     }
 
     /// All words of the arena, from address 0 of it.
-    #[inline(always)]
-    pub(crate) fn all_words(&self) -> &[AtomicU64] {
+    pub(crate) fn all_words(&self) -> &Column<AtomicU64> {
         &self.words
     }
 

@@ -122,7 +122,7 @@ impl Elastic {
         if self.committed < self.config.initial {
             return self.config.initial - self.committed;
         }
-        if percent_of(self.config.grow_at_percent, self.committed) > u128::from(used) * 100 {
+        if used == 0 || percent_of(self.config.grow_at_percent, self.committed) > u128::from(used) * 100 {
             return 0;
         }
         let step = (percent_of(self.config.grow_by_percent, self.config.maximum) / 100) as u64;

@@ -19,7 +19,9 @@ use crate::pool::SizePool;
 use crate::stats::{ClassStats, SlabStats};
 use crate::sync::{Mutex, lock};
 use crate::table::{LARGE, LARGE_REST, NO_CLASS, SlabTable};
-use crate::{Arena, ArenaConfig, Block, ElasticConfig, MemoryError, Span};
+use crate::{Arena, ArenaConfig, Block, Column, ElasticConfig, MemoryError, Span};
+
+const GRANULE_WORDS: usize = (GRANULE_BYTES / 8) as usize;
 
 /// Sizes, thresholds and timers of payload memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +59,11 @@ impl Default for SlabConfig {
 /// Payload memory: an arena, a pool per size class, and the caches that are open.
 #[derive(Debug)]
 pub struct Slabs {
-    arena: Arc<Arena>,
+    words: Column<AtomicU64>,
     table: SlabTable,
+    /// Words of a block by class; 0 for [`LARGE`], one granule where there is no block.
+    class_words: Box<[u32; 256]>,
+    arena: Arc<Arena>,
     pools: Vec<SizePool>,
     batches: Vec<usize>,
     large_bytes: AtomicU64,
@@ -91,7 +96,22 @@ impl Slabs {
         let pools = shapes.iter().copied().enumerate().map(pool).collect::<Result<Vec<_>, _>>()?;
         let (large_bytes, caches, closed) =
             (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicBool::new(false));
-        Ok(Arc::new(Slabs { arena, table, pools, batches, large_bytes, caches, closed }))
+        let mut class_words = Box::new([GRANULE_WORDS as u32; 256]);
+        class_words[usize::from(LARGE)] = 0;
+        for (words, shape) in class_words.iter_mut().zip(&shapes) {
+            *words = shape.granules * GRANULE_WORDS as u32;
+        }
+        Ok(Arc::new(Slabs {
+            words: arena.all_words().clone(),
+            class_words,
+            arena,
+            table,
+            pools,
+            batches,
+            large_bytes,
+            caches,
+            closed,
+        }))
     }
 
     /// The end of a thread that allocates and frees. Costs nothing until it is used.
@@ -108,20 +128,30 @@ impl Slabs {
     /// Safe also for a block that was freed meanwhile: whatever size lies there, zero or somebody else's words are read. Panics outside the arena.
     #[inline]
     pub fn words(&self, block: Block) -> &[AtomicU64] {
-        let words = self.arena.all_words();
-        let start = block.index() as usize * (GRANULE_BYTES / 8) as usize;
+        let class = self.table.class_at(block.index());
+        let start = block.index() as usize * GRANULE_WORDS;
+        let end = start + self.class_words[usize::from(class)] as usize;
+        if end > start
+            && let Some(words) = self.words.get(start..end)
+        {
+            return words;
+        }
+        self.words_slow(block)
+    }
+
+    /// A block of whole slabs; or a stale block that lies too near to the end for the class that its slab has by now.
+    #[cold]
+    fn words_slow(&self, block: Block) -> &[AtomicU64] {
+        let start = block.index() as usize * GRANULE_WORDS;
         let end = start + (self.block_bytes(block) / 8) as usize;
-        // A stale block may lie too near to the end for the class that its slab has by now.
-        &words[start..end.min(words.len())]
+        &self.words[start..end.min(self.words.len())]
     }
 
     /// Bytes of a block: what was asked for, rounded up to its class. For a block that was freed meanwhile some multiple of 64.
-    #[inline]
     pub fn block_bytes(&self, block: Block) -> u64 {
         match self.table.class_at(block.index()) {
             LARGE => u64::from(self.table.free(self.table.slab_of(block.index()))) * self.arena.slab_bytes(),
-            LARGE_REST | NO_CLASS => GRANULE_BYTES,
-            class => self.pools[class as usize].shape().bytes(),
+            class => u64::from(self.class_words[usize::from(class)]) * 8,
         }
     }
 

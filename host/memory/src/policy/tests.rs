@@ -65,7 +65,7 @@ fn a_ramp_doubles_until_a_tenth_of_the_maximum() {
     let mut pool = Elastic::new(ElasticConfig { maximum: 1000, ..ElasticConfig::default() }, 1).unwrap();
     let mut steps = Vec::new();
     while pool.committed() < 1000 {
-        let step = pool.grow(pool.committed());
+        let step = pool.grow(pool.committed().max(1));
         pool.grown(step);
         steps.push(step);
     }
