@@ -129,8 +129,8 @@ impl<'a> RawCells<'a> {
     /// Invariant 2, checked where a broken one would reach further than a sandbox.
     #[inline(always)]
     fn check(&self, cell: Cell) {
-        if cfg!(not(target_arch = "wasm32")) {
-            assert!(cell < self.capacity, "cell {cell} is not below the capacity {}", self.capacity);
+        if cfg!(not(target_arch = "wasm32")) && cell >= self.capacity {
+            out_of_range(cell, self.capacity);
         }
     }
 
@@ -171,6 +171,12 @@ impl<'a> RawCells<'a> {
             self.load_unchecked(cell)
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn out_of_range(cell: Cell, capacity: u32) -> ! {
+    panic!("cell {cell} is not below the capacity {capacity}");
 }
 
 /// The columns that the host mapped into this instance's memory.
