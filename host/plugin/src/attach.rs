@@ -125,7 +125,7 @@ fn attach_window(
     let unavailable = |reason: String| NoWindow::Unavailable(reason);
     let Some(guest) = &exports.window else { return Err(unavailable("it exports none".to_owned())) };
     let layout = graph.layout();
-    let asked = (layout.bytes + WINDOW_ALIGN).next_multiple_of(WASM_PAGE);
+    let asked = limits::reserved_bytes(layout.bytes);
     let Ok(bytes) = u32::try_from(asked) else {
         return Err(unavailable(format!("{} MiB do not fit into 32-bit addresses", asked >> 20)));
     };

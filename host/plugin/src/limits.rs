@@ -66,5 +66,10 @@ pub(crate) const CACHED_FILES: usize = 64;
 /// A window begins at a multiple of this in linear memory, so that huge pages of the plane can be mapped as such; so much more is reserved.
 pub(crate) const WINDOW_ALIGN: u64 = 2 << 20;
 
+/// What a strategy is asked to reserve for a window of so many bytes.
+pub(crate) fn reserved_bytes(window_bytes: u64) -> u64 {
+    (window_bytes + WINDOW_ALIGN).next_multiple_of(WASM_PAGE)
+}
+
 /// The page of WebAssembly.
 pub(crate) const WASM_PAGE: u64 = 64 << 10;

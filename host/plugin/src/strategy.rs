@@ -10,6 +10,7 @@ use gc_heap::{
 
 use crate::attach::own_error;
 use crate::bindings::{Guest, types};
+use crate::limits;
 use crate::loader::LoadedStrategy;
 use crate::log::Log;
 use crate::session::Session;
@@ -59,7 +60,7 @@ impl WasmStrategy {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         let all: u64 = self.memories.iter().map(|memory| memory.size() as u64).sum();
-        all - self.window.as_ref().map_or(0, Window::bytes)
+        all - self.window.as_ref().map_or(0, |window| limits::reserved_bytes(window.bytes()))
     }
 
     /// Calls in both directions since it was attached.
@@ -112,6 +113,9 @@ fn shape_of(verdict: types::Verdict, capacity: u32) -> Result<Verdict, String> {
             Ok(Verdict::Survivors(words))
         }
         types::Verdict::Condemned(cells) => {
+            if cells.len() >= capacity as usize {
+                return Err(format!("it condemned {} cells of {}", cells.len(), capacity - 1));
+            }
             if let Some(cell) = cells.iter().find(|cell| **cell == 0 || **cell >= capacity) {
                 return Err(format!("it condemned cell {cell}, there are cells 1 to {}", capacity - 1));
             }

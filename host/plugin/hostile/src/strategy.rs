@@ -125,7 +125,8 @@ impl Guest for Hostile {
             "bitmap-zero" => Ok(Verdict::Survivors(vec![0; marks.len()])),
             "condemn-beyond" => Ok(Verdict::Condemned(vec![1, capacity])),
             "condemn-null" => Ok(Verdict::Condemned(vec![0])),
-            "condemn-flood" => Ok(Verdict::Condemned(vec![1; capacity as usize * 4])),
+            "condemn-flood" => Ok(Verdict::Condemned(vec![1; capacity as usize * 16])),
+            "condemn-often" => Ok(Verdict::Condemned(vec![1; capacity as usize])),
             "condemn-some" => Ok(Verdict::Condemned(vec![1, 2, 3])),
             "condemn-everything" => Ok(Verdict::Condemned((1..capacity).collect())),
             "bitmap-in-window" => Ok(Verdict::Survivors(stolen_bitmap(marks.len()))),
@@ -205,6 +206,7 @@ fn misbehave() -> Result<(), Error> {
         },
         "step-error" => return Err(Error::Other("cannot go on".to_owned())),
         "step-recursion" => drop(black_box(deeper(1))),
+        "step-big-frames" => drop(black_box(big_frames(1))),
         "step-grow" => hoard(),
         "step-grow-quietly" => while window::grow(1 << 20) != 0 {},
         "step-window-store" => window::store(),
@@ -231,7 +233,7 @@ fn misbehave() -> Result<(), Error> {
 /// Reads the heap through every call of the portable path; leaves what it saw for the verdict of the mode `echo`.
 fn read_all() {
     let capacity = STATE.with_borrow(|state| state.capacity);
-    let all = heap::read_range(0, capacity + 1000);
+    let all = heap::read_range(0, capacity);
     let tail = heap::read_range(capacity - 1, 2);
     let two = heap::read_cells(&[2, 1]);
     let words: Vec<_> = [Bitmap::Allocated, Bitmap::Young, Bitmap::Stub]
@@ -262,8 +264,14 @@ fn endless() -> ! {
 
 #[allow(unconditional_recursion, reason = "on purpose")]
 fn deeper(depth: u64) -> u64 {
-    black_box([depth; 16]);
-    deeper(black_box(depth + 1)) + 1
+    // No accumulator can replace the calls, and nothing lies on the stack in linear memory: the engine's own stack ends first.
+    deeper(depth + 1).rotate_left(3) ^ depth
+}
+
+#[allow(unconditional_recursion, reason = "on purpose")]
+fn big_frames(depth: u64) -> u64 {
+    black_box([depth; 512]);
+    big_frames(black_box(depth + 1)) + 1
 }
 
 /// Takes memory until there is none.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use gc_heap::{
@@ -19,15 +19,16 @@ pub const DEADLINE: Duration = Duration::from_millis(400);
 pub fn compiled(features: &[&str], rustflags: &[&str]) -> Vec<u8> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target_dir = gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR")));
-    let variant = target_dir.join(format!("hostile-{}{}", features.join("-"), rustflags.len()));
     let request = gc_wasm_build::Request {
         workspace: manifest,
         packages: &["gc-hostile"],
         features,
         rustflags,
-        // One folder per variant: tests run at once, and would overwrite each other's component.
-        target_dir: if features.is_empty() && rustflags.is_empty() { &target_dir } else { &variant },
+        target_dir: &target_dir,
     };
+    // All variants have one name: each is read before the next is built.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
     std::fs::read(&paths[0]).unwrap()
 }

@@ -23,6 +23,10 @@ fn a_trap_is_a_fault_with_the_call_in_which_it_happened() {
     assert!(trap("step-trap").contains("`step`: it gave up"));
     assert!(trap("finish-trap").contains("`finish`"));
     assert!(trap("step-recursion").contains("stack overflowed"));
+    assert!(
+        trap("step-big-frames").contains("out of bounds"),
+        "the stack in linear memory ends at address 0"
+    );
 }
 
 #[test]
@@ -92,7 +96,9 @@ fn a_configuration_that_it_refuses_is_shown_with_its_reason() {
 
 #[test]
 fn verdicts_of_another_shape_are_nonsense() {
-    for mode in ["bitmap-short", "bitmap-long", "bitmap-empty", "condemn-beyond", "condemn-null"] {
+    for mode in
+        ["bitmap-short", "bitmap-long", "bitmap-empty", "condemn-beyond", "condemn-null", "condemn-often"]
+    {
         let Fault::Nonsense(message) = fault(mode) else { panic!("{mode}") };
         assert!(message.contains("hostile in `finish`"), "{mode}: {message}");
     }
