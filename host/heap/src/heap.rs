@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::slab_stub::{SlabConfig, Slabs};
+use gc_memory::{SlabConfig, Slabs};
 
 use crate::cells::CellSpace;
 use crate::columns::Columns;

@@ -54,3 +54,6 @@ pub const DEFERRED_CYCLES_MAX: u32 = 8;
 
 /// A verdict that condemns fewer than one in this many allocated cells may wait for the next one, to share its proof.
 pub const DEFER_BELOW_SHARE: u64 = 256;
+
+/// How often an allocation waits for the collector and tries again before it answers that the heap is full.
+pub const ALLOC_ATTEMPTS: u32 = 8;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::slab_stub::{Block, Cache};
+use gc_memory::{Block, Cache};
 
 use crate::graph::{bit, cells_of, has};
 use crate::heap::{Inner, Quarantine};
@@ -124,6 +124,8 @@ impl Reclaimer {
             sum += freed;
         }
         if sum.cells > 0 {
+            // For others to take: this thread allocates nothing.
+            self.cache.flush();
             let heap = &*self.heap;
             heap.usage.subtract(sum.cells, sum.bytes);
             heap.totals.freed_objects.fetch_add(sum.objects, Ordering::Relaxed);

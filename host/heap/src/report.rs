@@ -248,7 +248,7 @@ impl Heap {
             committed_bytes: inner.graph.resident_bytes()
                 + inner.columns.resident_bytes()
                 + slabs.committed_bytes,
-            payload_bytes: slabs.used_bytes,
+            payload_bytes: slabs.used_bytes(),
             allocated_objects_total: allocated.objects,
             allocated_bytes_total: allocated.bytes,
             condemned_objects_total: condemned_objects,

@@ -273,7 +273,7 @@ fn verdicts_of_a_few_cells_share_one_proof_and_what_was_looked_up_meanwhile_stay
 
 #[test]
 fn a_full_heap_says_so_and_goes_on_when_there_is_room() {
-    let config = HeapConfig { full_wait: Duration::from_millis(300), ..HeapConfig::with_limit(1 << 20) };
+    let config = HeapConfig { full_wait: Duration::from_secs(60), ..HeapConfig::with_limit(1 << 20) };
     let heap = Heap::new(config).unwrap();
     let mut mutator = heap.mutator();
     let error = mutator.scope(|scope| {

@@ -96,7 +96,7 @@ impl SizePool {
             ready_max: batch * READY_BATCHES,
         };
         let mut state = pool.lock();
-        let initial = state.policy.grow(0) / per_slab;
+        let initial = state.policy.config().initial / per_slab;
         for _ in 0..initial {
             pool.commit(&mut state)?;
         }

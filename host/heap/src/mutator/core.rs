@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::slab_stub::{Block, Cache};
+use gc_memory::{Block, Cache};
 use gc_memory::{Column, fence};
 
 use super::Local;

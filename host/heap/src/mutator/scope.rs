@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::slab_stub::Block;
+use gc_memory::Block;
 
 use super::core::{Core, NoRoom, Operation};
 use super::shared::mode;
@@ -28,7 +28,7 @@ use crate::columns::flag;
 use crate::error::{Gone, HeapError};
 use crate::graph::has;
 use crate::handle::Handle;
-use crate::limits::{CELL_BYTES, PAYLOAD_MAX, ROOT_NAME_MAX};
+use crate::limits::{ALLOC_ATTEMPTS, CELL_BYTES, PAYLOAD_MAX, ROOT_NAME_MAX};
 use crate::payload;
 use crate::sync::{back_off, lock};
 
@@ -73,7 +73,7 @@ impl<'s> Scope<'s> {
             return Err(HeapError::TooManySlots { slots: slots.len(), capacity_cells });
         }
         let bytes = CELL_BYTES * (slots.len() as u64 / 3 + 1) + payload::block_bytes(payload.len());
-        loop {
+        for _ in 0..ALLOC_ATTEMPTS {
             if self.core.room_for(bytes) {
                 let operation = self.core.operation();
                 if let Ok(local) = self.try_alloc(&operation, slots, payload) {
@@ -82,6 +82,8 @@ impl<'s> Scope<'s> {
             }
             self.core.wait_for_room(bytes)?;
         }
+        // There was room each time, in pieces too small or taken by others at once.
+        Err(self.core.heap.full(u64::from(ALLOC_ATTEMPTS)))
     }
 
     fn try_alloc(
