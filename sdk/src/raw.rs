@@ -6,7 +6,7 @@
 //! Invariants:
 //! 1. `cells` points to `4 * capacity` aligned words that stay mapped for the lifetime of the value.
 //! 2. Every reference in the column is below the capacity (the heap's own invariant; a graph that cannot promise it is not a [`Graph`](crate::Graph)).
-//!    Outside Wasm, where a broken promise would be undefined behaviour of the process rather than of a sandbox, it is checked at every use.
+//!    Outside Wasm, where a broken promise would be undefined behaviour of the process rather than of a sandbox, every batch is checked.
 
 use std::marker::PhantomData;
 #[cfg(target_arch = "wasm32")]
@@ -68,7 +68,9 @@ impl<'a> RawCells<'a> {
         assert!(marks.len() as u64 * 64 >= u64::from(self.capacity), "every cell has a mark");
         let base = worklist.len() - count;
         let mut references = [[0u32; 4]; GATHER];
+        self.check(&worklist[base..]);
         self.gather(&worklist[base..], &mut references);
+        self.check(references[..count].as_flattened());
         worklist.truncate(base);
         worklist.reserve(GATHER * 4);
         let mut end = worklist.as_mut_ptr_range().start.wrapping_add(base);
@@ -96,15 +98,13 @@ impl<'a> RawCells<'a> {
         let (out_groups, out_rest) = out.as_chunks_mut::<8>();
         for (group, out) in groups.iter().zip(out_groups.iter_mut()) {
             for (&cell, out) in group.iter().zip(out) {
-                self.check(cell);
-                // SAFETY: invariant 2 and the check outside Wasm: what is in a worklist is below the capacity.
+                // SAFETY: invariant 2, checked by the caller outside Wasm: what is in a worklist is below the capacity.
                 *out = unsafe { self.load_pairs(cell) };
             }
         }
         for (&cell, out) in
             rest.iter().zip(out_groups[groups.len()..].as_flattened_mut().iter_mut().chain(out_rest))
         {
-            self.check(cell);
             // SAFETY: as above.
             *out = unsafe { self.load_pairs(cell) };
         }
@@ -113,11 +113,10 @@ impl<'a> RawCells<'a> {
     /// Marks `reference`, writes it to `end`, and returns the end behind it if its mark is fresh.
     ///
     /// # Safety
-    /// `end` is valid for a write, and `marks` has a bit for every cell.
+    /// `end` is valid for a write, `reference` is below the capacity, and `marks` has a bit for every cell.
     #[inline(always)]
     unsafe fn append_if_fresh(&self, marks: &mut [u64], end: *mut Cell, reference: Cell) -> *mut Cell {
-        self.check(reference);
-        // SAFETY: invariant 2 and the check outside Wasm, and `marks` covers the capacity.
+        // SAFETY: invariant 2, checked by the caller outside Wasm, and `marks` covers the capacity.
         let word = unsafe { marks.get_unchecked_mut(reference as usize / 64) };
         let fresh = !(*word >> (reference % 64)) & 1;
         *word |= 1 << (reference % 64);
@@ -126,11 +125,12 @@ impl<'a> RawCells<'a> {
         end.wrapping_add(fresh as usize)
     }
 
-    /// Invariant 2, checked where a broken one would reach further than a sandbox.
+    /// Invariant 2, checked where a broken one would reach further than a sandbox. A whole batch at once: vector instructions do it in passing.
     #[inline(always)]
-    fn check(&self, cell: Cell) {
-        if cfg!(not(target_arch = "wasm32")) && cell >= self.capacity {
-            out_of_range(cell, self.capacity);
+    fn check(&self, cells: &[Cell]) {
+        if cfg!(not(target_arch = "wasm32")) {
+            let largest = cells.iter().fold(0, |largest, &cell| largest.max(cell));
+            assert!(largest < self.capacity, "cell {largest} is not below the capacity {}", self.capacity);
         }
     }
 
@@ -171,12 +171,6 @@ impl<'a> RawCells<'a> {
             self.load_unchecked(cell)
         }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn out_of_range(cell: Cell, capacity: u32) -> ! {
-    panic!("cell {cell} is not below the capacity {capacity}");
 }
 
 /// The columns that the host mapped into this instance's memory.
