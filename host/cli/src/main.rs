@@ -1,2 +1,108 @@
-//! The `host` binary.
-fn main() {}
+//! The `host` binary. One subcommand, one file; this one reads the command line and turns errors into exit codes.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running (the codes of init scripts), 130 interrupted twice.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod connect;
+mod output;
+mod units;
+
+mod collect;
+mod status;
+mod swap;
+mod why;
+
+mod run;
+mod strategy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gc_node::ControlError;
+
+/// A garbage-collected node whose collector is a WebAssembly plugin that can be swapped while it runs.
+#[derive(Parser)]
+#[command(name = "host", version, propagate_version = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  host run --strategy tracing --load git:.       collect the objects of this repository
+  host run --load churn                          a node under a synthetic load, with a live view
+  host swap refcount                             replace the collector of the running node
+  host strategy new my-collector                 a crate with a collector of your own
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a node, with or without a load.
+    Run(Box<run::Args>),
+    /// Replace the strategy of the running node, or try another one beside it.
+    Swap(swap::Args),
+    /// Show what the running node is doing.
+    Status(status::Args),
+    /// Say why an object is alive, or which decision freed it.
+    Why(why::Args),
+    /// Run a cycle on the running node.
+    Collect(collect::Args),
+    /// Work with strategies: list, inspect, extract, new, check.
+    #[command(subcommand)]
+    Strategy(strategy::Command),
+}
+
+/// Something that the caller has to write differently.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(*args),
+        Command::Swap(args) => swap::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Collect(args) => collect::run(&args),
+        Command::Strategy(command) => strategy::run(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<Usage>().is_some() {
+        return 2;
+    }
+    match error.downcast_ref::<ControlError>() {
+        Some(ControlError::NobodyRunning { .. }) => 3,
+        Some(_) | None => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

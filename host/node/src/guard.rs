@@ -54,7 +54,7 @@ impl Strategy for Guarded {
         self.call(|inside| inside.retired(cells, grace_epochs))
     }
 
-    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault> {
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
         self.call(|inside| inside.shade(cells))
     }
 

@@ -58,8 +58,8 @@ impl Strategy for Hold {
         Ok(())
     }
 
-    fn shade(&mut self, _: &[u32]) -> Result<(), Fault> {
-        Ok(())
+    fn shade(&mut self, _: &[u32]) -> Result<bool, Fault> {
+        Ok(false)
     }
 
     fn step(&mut self, _: u32) -> Result<Progress, Fault> {

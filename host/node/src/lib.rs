@@ -40,6 +40,8 @@ mod worker;
 
 mod node;
 
+pub mod conformance;
+
 pub use board::Subscription;
 pub use config::NodeConfig;
 pub use control::{

@@ -58,6 +58,8 @@ pub struct CycleRecord {
     pub live_objects: u64,
     /// Cells that live on.
     pub live_cells: u64,
+    /// Bytes of cells and payloads that live on: in use, less quarantine.
+    pub live_bytes: u64,
     /// Objects condemned in this cycle; in a dry run, those that would be.
     pub condemned_objects: u64,
     /// Bytes of cells and payloads condemned in this cycle.
@@ -296,6 +298,7 @@ pub(crate) struct Surroundings {
     pub(crate) at_s: f64,
     pub(crate) stats: HeapStats,
     pub(crate) goal_bytes: u64,
+    pub(crate) quarantined_bytes: u64,
     pub(crate) strategy_memory_bytes: u64,
 }
 
@@ -312,6 +315,7 @@ impl CycleRecord {
             reason: reason(&report.end),
             live_objects: report.live_objects,
             live_cells: report.live_cells,
+            live_bytes: around.stats.used_bytes.saturating_sub(around.quarantined_bytes),
             condemned_objects: report.condemned_objects,
             condemned_bytes: report.condemned_bytes,
             freed_objects: report.freed_objects,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gc_heap::{Graph, Strategy};
-use gc_plugin::{Access, LoadedStrategy, Loader, WasmStrategy};
+use gc_plugin::{Access, LoadedStrategy, Loader, LogLevel, WasmStrategy};
 
 use crate::error::NodeError;
 use crate::guard::Guarded;
@@ -151,6 +151,18 @@ impl Attached {
         }
     }
 
+    /// The lines that it wrote since this was last asked, with their levels. Those for its author alone are left out.
+    pub(crate) fn take_log(&mut self) -> Vec<(&'static str, String)> {
+        let Attached::Wasm(strategy) = self else { return Vec::new() };
+        let log = strategy.take_log();
+        let mut lines: Vec<_> =
+            log.lines.into_iter().filter_map(|line| Some((word(line.level)?, line.text))).collect();
+        if log.dropped > 0 {
+            lines.push(("warn", format!("({} more lines were dropped)", log.dropped)));
+        }
+        lines
+    }
+
     pub(crate) fn footprint(&self) -> Footprint {
         match self {
             Attached::Native(_) => Footprint::default(),
@@ -160,6 +172,15 @@ impl Attached {
                 fuel_used: strategy.fuel_used().unwrap_or(0),
             },
         }
+    }
+}
+
+fn word(level: LogLevel) -> Option<&'static str> {
+    match level {
+        LogLevel::Debug => None,
+        LogLevel::Info => Some("info"),
+        LogLevel::Warn => Some("warn"),
+        LogLevel::Error => Some("error"),
     }
 }
 

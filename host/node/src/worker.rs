@@ -246,11 +246,11 @@ impl Worker {
             let request = request(&self.config, &self.pacer, cause, execute);
             run_cycle(&mut self.collector, &self.heap, &self.pacer, &self.abandon, &request, strategy, watch)
         };
-        if let Some(attached) = attached {
-            self.crew.put_back(serving, attached);
-        }
-        if let (Some(id), Some(shadow)) = (shadow_id, shadow) {
-            self.crew.put_back(id, shadow);
+        for (id, attached) in [(Some(serving), attached), (shadow_id, shadow)] {
+            if let (Some(id), Some(mut attached)) = (id, attached) {
+                self.pass_on(&mut attached);
+                self.crew.put_back(id, attached);
+            }
         }
         if report.end == CycleEnd::Abandoned {
             return None;
@@ -273,6 +273,7 @@ impl Worker {
         let report =
             run_cycle(&mut self.collector, &self.heap, &self.pacer, &self.abandon, &request, strategy, None);
         self.collector.forget();
+        self.pass_on(&mut attached);
         self.crew.put_back(id, attached);
         self.last_cycle = Instant::now();
         let event = match (&report.end, reason(&report.end)) {
@@ -285,6 +286,14 @@ impl Worker {
         };
         self.publish(&report, id);
         self.step(event);
+    }
+
+    /// Passes on what a strategy has to say.
+    fn pass_on(&self, attached: &mut Attached) {
+        let name = attached.strategy().identity().to_string();
+        for (level, text) in attached.take_log() {
+            self.board.say(level, format!("{name} says: {text}"));
+        }
     }
 
     /// Feeds the pacer.
@@ -319,6 +328,7 @@ impl Worker {
             at_s: self.board.elapsed_s(),
             stats: self.heap.stats(),
             goal_bytes: self.goal_bytes(),
+            quarantined_bytes: self.quarantined_bytes,
             strategy_memory_bytes: footprint.memory_bytes,
         };
         let record = CycleRecord::new(report, &around);

@@ -98,9 +98,10 @@ impl Strategy for Marker {
         Ok(())
     }
 
-    fn shade(&mut self, cells: &[u32]) -> Result<(), Fault> {
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
+        let before = self.work.len();
         cells.iter().for_each(|&cell| self.mark(cell));
-        Ok(())
+        Ok(self.work.len() > before)
     }
 
     fn step(&mut self, budget: u32) -> Result<Progress, Fault> {

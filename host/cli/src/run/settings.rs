@@ -1,0 +1,82 @@
+//! What a run is made with: flags before the file, the file before the defaults.
+
+use std::path::PathBuf;
+
+use gc_lab::WorkloadSpec;
+use gc_node::{NodeConfig, StrategySource};
+
+use crate::Usage;
+use crate::config::{self, File};
+use crate::run::{Args, machine};
+
+/// Everything that is settled before anything starts.
+pub(crate) struct Settings {
+    pub(crate) node: NodeConfig,
+    pub(crate) load: Option<WorkloadSpec>,
+    pub(crate) reclaimed: Option<PathBuf>,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(args: Args) -> anyhow::Result<Settings> {
+        let file = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+        let load = match (args.load, &file.load) {
+            (Some(load), _) => Some(load),
+            (None, Some(text)) => Some(super::workload(text).map_err(Usage)?),
+            (None, None) => None,
+        };
+        if args.reclaimed.is_some() && !matches!(load, Some(WorkloadSpec::Git(_) | WorkloadSpec::Graph(_))) {
+            let what = "--reclaimed needs objects with ids: use it with --load git:PATH or --load graph:FILE";
+            return Err(Usage(what.into()).into());
+        }
+        let strategy = args.strategy.or(file.strategy.clone());
+        let mut node = NodeConfig::default();
+        if let Some(strategy) = strategy {
+            node.strategy = StrategySource::from(strategy);
+        }
+        node.options = file.set.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        node.options.extend(args.set);
+        node.heap.limit_bytes = args.heap.or(file.heap).map_or(node.heap.limit_bytes, |size| size.0);
+        machine::check_heap(node.heap.limit_bytes)?;
+        node.heap.proof = args.proof.or(file.proof).unwrap_or(true);
+        node.metrics = args.metrics.or(file.metrics);
+        node.journal = args.journal.or(file.journal.clone());
+        node.cache_dir = args.cache.or(file.cache.clone()).or_else(default_cache);
+        node.control = Some(match args.socket.or(file.socket.clone()) {
+            Some(path) => path,
+            None => gc_node::default_socket()?,
+        });
+        tune(&mut node, &file);
+        Ok(Settings { node, load, reclaimed: args.reclaimed, json: args.json, quiet: args.quiet })
+    }
+}
+
+/// What only the file can say.
+fn tune(node: &mut NodeConfig, file: &File) {
+    fn set<T>(place: &mut T, value: Option<T>) {
+        if let Some(value) = value {
+            *place = value;
+        }
+    }
+    let File { quarantine, collector, budget, limits, .. } = file;
+    set(&mut node.heap.quarantine, quarantine.map(|quarantine| quarantine.0));
+    set(&mut node.heap.full_wait, collector.full_wait.map(|span| span.0));
+    set(&mut node.goal_percent, collector.goal_percent);
+    set(&mut node.cpu_share, collector.cpu_share);
+    // No time between cycles means that none is begun for the time's sake.
+    set(&mut node.idle, collector.idle.map(|span| Some(span.0).filter(|idle| !idle.is_zero())));
+    set(&mut node.slice_target, collector.slice.map(|span| span.0));
+    set(&mut node.probation_cycles, collector.probation);
+    node.pause_budget = budget.pause.map(|span| span.0);
+    node.memory_budget = budget.memory.map(|size| size.0);
+    set(&mut node.limits.memory_bytes, limits.memory.map(|size| size.0));
+    set(&mut node.limits.deadline, limits.deadline.map(|span| span.0));
+}
+
+/// Without a home folder nothing is kept.
+pub(crate) fn default_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("gc-host"))
+}

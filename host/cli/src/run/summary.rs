@@ -1,0 +1,235 @@
+//! What is printed at the end of a run.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use gc_lab::{Ids, WorkloadReport};
+use gc_node::{Status, short};
+use serde::Serialize;
+
+use crate::output;
+use crate::units::{bytes, count, nanoseconds};
+
+/// Ids that are shown where nobody asked for a file.
+const SHOWN: usize = 10;
+
+/// The summary. Scripts rely on the names of its fields: none goes, none changes its meaning.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    event: &'static str,
+    strategy: String,
+    version: String,
+    digest: String,
+    tenure: String,
+    live_objects: u64,
+    reclaimed_objects: u64,
+    cycles: u64,
+    refused_verdicts: u64,
+    strategy_faults: u64,
+    swaps: u64,
+    pause_ns_p50: u64,
+    pause_ns_p999: u64,
+    pause_ns_max: u64,
+    mark_ns_last: u64,
+    proof_ns_last: u64,
+    heap_used_bytes: u64,
+    heap_committed_bytes: u64,
+    allocated_objects: u64,
+    allocated_bytes: u64,
+    duration_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<LoadSummary>,
+}
+
+/// What the workload says of itself.
+#[derive(Debug, Serialize)]
+struct LoadSummary {
+    objects: u64,
+    references: u64,
+    missing_references: u64,
+    payload_bytes: u64,
+    operations: u64,
+    threads: u32,
+    stopped: bool,
+    reclaimed_ids: u64,
+    live_ids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_live: Option<u64>,
+    read_ns: u64,
+    mutate_ns: u64,
+}
+
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Summary {
+    pub(crate) fn new(status: &Status, report: Option<&WorkloadReport>, took: Duration) -> Summary {
+        let heap = &status.heap;
+        Summary {
+            event: "summary",
+            strategy: status.strategy.name.clone(),
+            version: status.strategy.version.clone(),
+            digest: status.strategy.digest.clone(),
+            tenure: status.tenure.clone(),
+            live_objects: heap.live_objects,
+            reclaimed_objects: heap.condemned_objects,
+            cycles: status.cycles,
+            refused_verdicts: status.refused,
+            strategy_faults: status.faults,
+            swaps: status.swaps,
+            pause_ns_p50: heap.pause_ns_p50,
+            pause_ns_p999: heap.pause_ns_p999,
+            pause_ns_max: heap.pause_ns_max,
+            mark_ns_last: status.mark_ns_last,
+            proof_ns_last: status.proof_ns_last,
+            heap_used_bytes: heap.used_bytes,
+            heap_committed_bytes: heap.committed_bytes,
+            allocated_objects: heap.allocated_objects,
+            allocated_bytes: heap.allocated_bytes,
+            duration_ns: ns(took),
+            load: report.map(|report| LoadSummary {
+                objects: report.objects,
+                references: report.references,
+                missing_references: report.missing_references,
+                payload_bytes: report.payload_bytes,
+                operations: report.operations,
+                threads: report.threads,
+                stopped: report.stopped,
+                reclaimed_ids: report.reclaimed.len() as u64,
+                live_ids: report.live.len() as u64,
+                expected_live: report.expected_live,
+                read_ns: ns(report.read_time),
+                mutate_ns: ns(report.mutate_time),
+            }),
+        }
+    }
+
+    pub(crate) fn print(
+        &self,
+        json: bool,
+        report: Option<&WorkloadReport>,
+        reclaimed: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        if json {
+            return output::json(self);
+        }
+        if let Some(report) = report {
+            load_lines(report, reclaimed)?;
+        }
+        output::line(format!(
+            "strategy   {}@{}#{}, {}",
+            self.strategy,
+            self.version,
+            short(&self.digest),
+            self.tenure
+        ))?;
+        output::line(format!(
+            "objects    {} live, {} reclaimed in {} cycles",
+            count(self.live_objects),
+            count(self.reclaimed_objects),
+            count(self.cycles)
+        ))?;
+        output::line(format!(
+            "pauses     p50 {}, p99.9 {}, longest {}",
+            nanoseconds(self.pause_ns_p50),
+            nanoseconds(self.pause_ns_p999),
+            nanoseconds(self.pause_ns_max)
+        ))?;
+        output::line(format!(
+            "last cycle {} in the strategy, {} for the proof",
+            nanoseconds(self.mark_ns_last),
+            nanoseconds(self.proof_ns_last)
+        ))?;
+        output::line(format!(
+            "heap       {} in use, {} committed, {} allocated in {}",
+            bytes(self.heap_used_bytes),
+            bytes(self.heap_committed_bytes),
+            bytes(self.allocated_bytes),
+            nanoseconds(self.duration_ns)
+        ))
+    }
+}
+
+fn load_lines(report: &WorkloadReport, reclaimed: Option<&Path>) -> anyhow::Result<()> {
+    if report.stopped {
+        output::line("the load was stopped before its end")?;
+    }
+    if report.missing_references > 0 {
+        output::line(format!("{} references lead out of the input", count(report.missing_references)))?;
+    }
+    if report.reclaimed.is_empty() && report.live.is_empty() {
+        return Ok(());
+    }
+    output::line(format!(
+        "reclaimed  {} of {} objects",
+        count(report.reclaimed.len() as u64),
+        count(report.objects)
+    ))?;
+    match reclaimed {
+        Some(path) => output::line(format!("           their ids are in {}", path.display())),
+        None => {
+            for id in report.reclaimed.iter().take(SHOWN) {
+                output::line(format!("           {id}"))?;
+            }
+            let more = report.reclaimed.len().saturating_sub(SHOWN);
+            if more > 0 {
+                output::line(format!(
+                    "           and {} more: --reclaimed FILE writes them all",
+                    count(more as u64)
+                ))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A file of ids that is not there before it is whole: a run that fails leaves what was there.
+pub(crate) struct Pending {
+    path: PathBuf,
+    /// What is written to, and renamed at the end. None for a device or a pipe, which is written to directly.
+    beside: Option<PathBuf>,
+    file: File,
+}
+
+impl Pending {
+    /// Opens the file before anything is done, so that a wrong path costs no time.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Pending> {
+        let plain = std::fs::metadata(path).map_or(true, |found| found.is_file());
+        let beside = plain.then(|| {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{}.partial", std::process::id()));
+            path.with_file_name(name)
+        });
+        let file = match &beside {
+            Some(beside) => File::create(beside),
+            None => File::options().write(true).open(path),
+        };
+        let file = file.with_context(|| {
+            format!("cannot write {}: give another path with --reclaimed", path.display())
+        })?;
+        Ok(Pending { path: path.to_owned(), beside, file })
+    }
+
+    pub(crate) fn write(mut self, ids: &Ids) -> anyhow::Result<()> {
+        let mut out = BufWriter::new(&self.file);
+        let mut written = ids.write_to(&mut out).and_then(|()| out.flush());
+        drop(out);
+        if let (Ok(()), Some(beside)) = (&written, &self.beside) {
+            written = std::fs::rename(beside, &self.path);
+            self.beside = None;
+        }
+        written.with_context(|| format!("cannot write {}: is the disk full?", self.path.display()))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            let _ = std::fs::remove_file(beside);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `host strategy check`: the conformance kit, and a report that a person can read.
+
+use anyhow::bail;
+use gc_node::StrategySource;
+use gc_node::conformance::{self, Check, Outcome, Plan};
+
+use crate::output;
+use crate::units;
+
+/// Run the conformance kit on a strategy. Exit code 0 if every check passed, 1 otherwise.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  host strategy check ./my-collector.wasm\n  host strategy check tracing --seed 7 --quick"
+)]
+pub(crate) struct Args {
+    /// A built-in strategy, or the path of a component
+    #[arg(value_name = "NAME|PATH")]
+    strategy: String,
+    /// Set an option of the strategy
+    #[arg(long, value_name = "OPTION=VALUE", value_parser = crate::config::setting)]
+    set: Vec<(String, String)>,
+    /// Seed of the random graphs: the same seed makes the same graphs
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Smaller graphs and fewer of them
+    #[arg(long)]
+    quick: bool,
+    /// Run only the checks whose name contains this
+    #[arg(long, value_name = "WORD")]
+    only: Option<String>,
+    /// Print one JSON object per check
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let source = StrategySource::from(args.strategy.as_str());
+    let plan = Plan { seed: args.seed, quick: args.quick, only: args.only.clone() };
+    let mut printed = Ok(());
+    let report = conformance::check(&source, &args.set.iter().cloned().collect(), &plan, &mut |check| {
+        let shown = if args.json { output::json(check) } else { output::line(line(check)) };
+        if printed.is_ok() {
+            printed = shown;
+        }
+    })?;
+    printed?;
+    let failed = report.failed().count();
+    if failed > 0 {
+        bail!(
+            "{} fails {failed} of {} checks: seed {} makes the same graphs again",
+            report.strategy,
+            report.checks.len(),
+            args.seed
+        );
+    }
+    if !args.json {
+        output::line(format!("{} passes all {} checks", report.strategy, report.checks.len()))?;
+    }
+    Ok(())
+}
+
+fn line(check: &Check) -> String {
+    let (mark, note) = match &check.outcome {
+        Outcome::Passed { note } => ("pass", note),
+        Outcome::Failed { why } => ("FAIL", why),
+        Outcome::Skipped { why } => ("skip", why),
+    };
+    let took = units::nanoseconds(check.took_ns);
+    format!("{mark}  {:<34} {took:>7}  {note}", check.name)
+}

@@ -1,0 +1,151 @@
+//! What a check works with: the strategy to be attached, a heap to attach it to, and cycles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gc_heap::{
+    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, HeapConfig, Pace, Quarantine, Slice,
+};
+use gc_plugin::{Access, Completeness, Loader, LoaderConfig};
+
+use crate::conformance::Plan;
+use crate::error::NodeError;
+use crate::record::StrategyRecord;
+use crate::source::{Attached, Recipe, StrategySource};
+
+/// The longest that one piece of a cycle may take: a step should take a millisecond, and a machine may be busy.
+pub(crate) const SLICE_MAX: Duration = Duration::from_millis(250);
+
+/// A strategy and how much of it is checked.
+pub(crate) struct Bench {
+    pub(crate) strategy: StrategyRecord,
+    pub(crate) recipe: Recipe,
+    pub(crate) seed: u64,
+    pub(crate) quick: bool,
+}
+
+impl Bench {
+    pub(crate) fn new(
+        source: &StrategySource,
+        settings: &BTreeMap<String, String>,
+        plan: &Plan,
+    ) -> Result<Bench, NodeError> {
+        let loader = Loader::new(LoaderConfig::default())?;
+        let recipe = Recipe::load(source, settings, &loader)?;
+        let heap = Heap::new(HeapConfig::with_limit(1 << 20))?;
+        let mut attached = recipe.attach(heap.graph(), Access::Auto)?;
+        let strategy = StrategyRecord::from(attached.strategy().identity());
+        Ok(Bench { strategy, recipe, seed: plan.seed, quick: plan.quick })
+    }
+
+    /// What it promises. A native strategy has no place to say so: it promises nothing.
+    pub(crate) fn promise(&self) -> Completeness {
+        match &self.recipe {
+            Recipe::Wasm { loaded, .. } => loaded.description().completeness,
+            Recipe::Native(_) => Completeness::Nothing,
+        }
+    }
+
+    /// Both ways of reading the graph, as far as the strategy has them.
+    pub(crate) fn accesses(&self) -> Vec<(&'static str, Access)> {
+        match &self.recipe {
+            Recipe::Wasm { loaded, .. } if loaded.windowed() => {
+                vec![("window", Access::Window), ("portable", Access::Portable)]
+            }
+            Recipe::Wasm { .. } => vec![("portable", Access::Portable)],
+            Recipe::Native(_) => vec![("native", Access::Auto)],
+        }
+    }
+
+    pub(crate) fn rig(&self, limit_bytes: u64, access: Access) -> Result<Rig, String> {
+        let heap = heap(limit_bytes)?;
+        let attached = self.recipe.attach(heap.graph(), access).map_err(|error| error.to_string())?;
+        Ok(Rig::new(heap, attached))
+    }
+}
+
+pub(crate) fn heap(limit_bytes: u64) -> Result<Heap, String> {
+    let config = HeapConfig {
+        quarantine: Quarantine::Off,
+        full_wait: Duration::from_secs(10),
+        ..HeapConfig::with_limit(limit_bytes)
+    };
+    Heap::new(config).map_err(|error| error.to_string())
+}
+
+/// A heap with the strategy attached to it.
+pub(crate) struct Rig {
+    pub(crate) heap: Heap,
+    collector: Collector,
+    pub(crate) attached: Attached,
+    pub(crate) longest_slice: Duration,
+}
+
+impl Rig {
+    pub(crate) fn new(heap: Heap, attached: Attached) -> Rig {
+        Rig { collector: Collector::new(&heap), heap, attached, longest_slice: Duration::ZERO }
+    }
+
+    /// A cycle. Anything but a verdict that passes the proof is a failure.
+    pub(crate) fn cycle(&mut self, cause: Cause) -> Result<CycleReport, String> {
+        let report = self.run(&CycleRequest::new(cause), &mut |_| Pace::Go);
+        match &report.end {
+            CycleEnd::Settled | CycleEnd::DryRun | CycleEnd::Deferred => {}
+            CycleEnd::Abandoned => return Err("the cycle was abandoned".into()),
+            CycleEnd::Faulted(fault) => return Err(format!("cycle {}: it {fault}", report.number)),
+            CycleEnd::Refused(violation) => return Err(format!("cycle {}: {violation}", report.number)),
+        }
+        if self.longest_slice > SLICE_MAX {
+            return Err(format!(
+                "cycle {}: one step took {:?}, and a step should take a millisecond: respect the budget",
+                report.number, self.longest_slice
+            ));
+        }
+        Ok(report)
+    }
+
+    pub(crate) fn cycles(&mut self, count: u32) -> Result<(), String> {
+        (0..count).try_for_each(|_| self.cycle(Cause::Request).map(drop))
+    }
+
+    /// A cycle that is given up after `slices` slices. Says whether there were so many.
+    pub(crate) fn abandoned(&mut self, slices: u32) -> bool {
+        let mut left = slices;
+        let report = self.run(&CycleRequest::new(Cause::Request), &mut |_| {
+            left = left.saturating_sub(1);
+            if left == 0 { Pace::Abandon } else { Pace::Go }
+        });
+        report.end == CycleEnd::Abandoned
+    }
+
+    fn run(&mut self, request: &CycleRequest, pace: &mut dyn FnMut(Slice) -> Pace) -> CycleReport {
+        let longest = &mut self.longest_slice;
+        let mut watched = |slice: Slice| {
+            *longest = slice.busy.max(*longest);
+            pace(slice)
+        };
+        self.collector.run(request, self.attached.strategy(), None, &mut watched)
+    }
+
+    pub(crate) fn live_objects(&self) -> u64 {
+        self.heap.stats().live_objects
+    }
+}
+
+/// Cycles until `stop` says so, for a heap that others work on. Answers how many there were.
+pub(crate) fn keep_collecting(
+    rig: &mut Rig,
+    stop: &Arc<std::sync::atomic::AtomicBool>,
+) -> Result<u32, String> {
+    let mut count = 0;
+    let began = Instant::now();
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        rig.cycle(Cause::Request)?;
+        count += 1;
+        if began.elapsed() > Duration::from_secs(60) {
+            return Err("the mutators did not come to an end within a minute".into());
+        }
+    }
+    Ok(count)
+}
