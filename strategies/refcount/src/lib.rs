@@ -35,6 +35,8 @@ use trial::Trial;
 enum Phase {
     /// The messages are in: look at which cells exist.
     Prepare,
+    /// After a rebuild every cell is a candidate, from this word of `allocated` on: cells without references came in no message.
+    Survey(usize),
     /// The suspicions of the last cycle are confirmed or dropped.
     Confirm,
     /// Cells with count zero go, and what only they referred to.
@@ -51,8 +53,10 @@ pub struct Refcount {
     doomed: Doomed,
     trial: Trial,
     phase: Phase,
-    /// Cells that exist, as of the first step. Only ever too large by cells that were freed on another strategy's word.
+    /// Cells that existed when the cycle began, as of the first step.
     allocated: Vec<u64>,
+    /// Whether the running cycle is a rebuild.
+    rebuild: bool,
 }
 
 impl Strategy for Refcount {
@@ -73,6 +77,7 @@ impl Strategy for Refcount {
             trial: Trial::new(shape),
             phase: Phase::Idle,
             allocated: Vec::new(),
+            rebuild: false,
         })
     }
 
@@ -84,6 +89,7 @@ impl Strategy for Refcount {
         }
         self.counts.begin_cycle(&self.doomed);
         self.doomed.clear();
+        self.rebuild = cycle.rebuild;
         self.phase = Phase::Prepare;
         Ok(())
     }
@@ -105,9 +111,18 @@ impl Strategy for Refcount {
     fn step(&mut self, graph: &impl Graph, budget: u32) -> Result<Progress, Error> {
         match self.phase {
             Phase::Prepare => {
-                graph.read_bitmap(Bitmap::Allocated, 0, graph.capacity() / 64, &mut self.allocated);
+                self.look(graph);
                 self.trial.begin_confirm();
-                self.phase = Phase::Confirm;
+                self.phase = if self.rebuild { Phase::Survey(0) } else { Phase::Confirm };
+            }
+            Phase::Survey(from) => {
+                let to = self.allocated.len().min(from + budget as usize / 64 + 1);
+                for (index, &word) in self.allocated.iter().enumerate().take(to).skip(from) {
+                    let cells =
+                        (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| index as Cell * 64 + bit);
+                    cells.for_each(|cell| self.counts.touch(cell));
+                }
+                self.phase = if to < self.allocated.len() { Phase::Survey(to) } else { Phase::Confirm };
             }
             Phase::Confirm => {
                 if self.trial.run(&self.counts, graph, budget as usize) == Progress::Idle {
@@ -146,6 +161,16 @@ impl Strategy for Refcount {
         if outcome.condemned_cells as usize != self.doomed.len() {
             self.doomed.spare_all(&mut self.counts);
         }
+    }
+}
+
+impl Refcount {
+    /// Which cells exist and are not young. First the allocated ones, then the young: what is allocated in between is in neither.
+    fn look(&mut self, graph: &impl Graph) {
+        let mut young = Vec::new();
+        graph.read_bitmap(Bitmap::Allocated, 0, graph.capacity() / 64, &mut self.allocated);
+        graph.read_bitmap(Bitmap::Young, 0, graph.capacity() / 64, &mut young);
+        self.allocated.iter_mut().zip(young).for_each(|(allocated, young)| *allocated &= !young);
     }
 }
 
