@@ -132,6 +132,9 @@ impl SizePool {
     /// Takes blocks back.
     pub(crate) fn put(&self, blocks: &[u32]) {
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         assert!(
             state.used >= blocks.len() as u64,
             "more blocks freed than allocated in class {}",
@@ -244,13 +247,16 @@ impl SizePool {
 
     fn commit(&self, state: &mut State) -> Result<(), MemoryError> {
         let per_slab = u64::from(self.shape.per_slab);
-        if state.policy.config().maximum - state.policy.committed() < per_slab {
+        let maximum = state.policy.config().maximum;
+        // Where the arena is the bound, it says so itself.
+        let arena_bound = maximum == u64::from(self.arena.slabs()) * per_slab;
+        if !arena_bound && maximum - state.policy.committed() < per_slab {
             let block = self.shape.bytes();
             return Err(MemoryError::Full {
                 asked: block,
                 used: state.used * block,
                 committed: state.policy.committed() * block,
-                limit: state.policy.config().maximum * block,
+                limit: maximum * block,
                 which: "the pool of this block size",
             });
         }

@@ -81,7 +81,7 @@ proptest! {
     /// No two live blocks overlap, nobody writes into a live block, the accounting is exact, everything comes back.
     #[test]
     fn blocks_are_as_a_naive_model_says(steps in steps()) {
-        let slabs = slabs(4096 * KIB);
+        let slabs = slabs(if cfg!(miri) { 512 } else { 4096 } * KIB);
         let mut caches = [slabs.cache(), slabs.cache()];
         let (mut model, mut minute) = (Model::default(), 0);
         for (mark, step) in steps.into_iter().enumerate() {
@@ -140,8 +140,7 @@ fn a_full_arena_says_how_full_and_has_room_again_after_a_free() {
     // Another class finds the room that this one held.
     let (blocks, _) = fill(&mut cache, 8192);
     assert_eq!(blocks.len(), 32);
-    let large = cache.allocate(100 * KIB);
-    assert!(large.is_err());
+    assert!(cache.allocate(100 * KIB).is_err());
     blocks.into_iter().for_each(|block| cache.free(block));
     let large = cache.allocate(100 * KIB).unwrap();
     assert_eq!((slabs.block_bytes(large), slabs.words(large).len()), (128 * KIB, 16384));
@@ -168,7 +167,7 @@ fn an_arena_larger_than_the_machine_is_refused_with_both_sizes() {
 
 #[test]
 fn a_stale_block_reads_zero_or_something_and_never_faults() {
-    let slabs = slabs(1024 * KIB);
+    let slabs = slabs(if cfg!(miri) { 256 } else { 1024 } * KIB);
     let mut cache = slabs.cache();
     let blocks: Vec<Block> =
         [64, 4032, 32 * KIB, 200 * KIB].map(|bytes| cache.allocate(bytes).unwrap()).into();
@@ -179,7 +178,8 @@ fn a_stale_block_reads_zero_or_something_and_never_faults() {
     cache.flush();
     slabs.trim();
     assert_eq!(slabs.stats().committed_bytes, 0);
-    for index in 1..slabs.stats().reserved_bytes as u32 / 64 {
+    let skip = if cfg!(miri) { 997 } else { 1 };
+    for index in (1..slabs.stats().reserved_bytes as u32 / 64).step_by(skip) {
         let words = slabs.words(Block::from_index(index).unwrap());
         assert!(!words.is_empty() && words.iter().all(|word| word.load(Relaxed) == 0));
     }
@@ -192,7 +192,7 @@ fn a_stale_block_reads_zero_or_something_and_never_faults() {
 
 #[test]
 fn close_returns_everything_and_refuses() {
-    let slabs = slabs(1024 * KIB);
+    let slabs = slabs(if cfg!(miri) { 256 } else { 1024 } * KIB);
     let mut cache = slabs.cache();
     let block = cache.allocate(100).unwrap();
     slabs.words(block)[0].store(7, Relaxed);
@@ -206,9 +206,9 @@ fn close_returns_everything_and_refuses() {
 }
 
 #[test]
-#[should_panic(expected = "freed twice")]
+#[should_panic(expected = "freed")]
 fn a_block_freed_twice_is_noticed() {
-    let slabs = slabs(1024 * KIB);
+    let slabs = slabs(if cfg!(miri) { 256 } else { 1024 } * KIB);
     let mut cache = slabs.cache();
     let block = cache.allocate(64).unwrap();
     cache.free(block);
@@ -219,7 +219,8 @@ fn a_block_freed_twice_is_noticed() {
 
 #[test]
 fn blocks_move_between_threads_without_overlap() {
-    let (slabs, rounds) = (slabs(4096 * KIB), if cfg!(miri) { 60 } else { 50_000 });
+    let (slabs, rounds) =
+        (slabs(if cfg!(miri) { 512 } else { 4096 } * KIB), if cfg!(miri) { 60 } else { 50_000 });
     let (to, from) = std::sync::mpsc::sync_channel::<(Block, u64)>(64);
     std::thread::scope(|threads| {
         threads.spawn(|| {
