@@ -26,7 +26,8 @@ pub fn heap_config(graph: Graph, spare: u32) -> HeapConfig {
 /// When the heap is full.
 pub fn build(graph: Graph, heap: &Heap) -> Result<(), Box<dyn Error>> {
     heap.mutator().scope(|scope| {
-        let objects: Vec<_> = (0..graph.objects()).map(|_| scope.alloc(&[], &[])).collect::<Result<_, _>>()?;
+        let objects: Vec<_> =
+            (0..graph.objects()).map(|_| scope.alloc(&[], &[])).collect::<Result<_, _>>()?;
         for (from, &object) in (0..).zip(&objects) {
             for (slot, target) in (0..).zip(graph.references(from)) {
                 if let Some(target) = target {
@@ -45,7 +46,11 @@ pub fn build(graph: Graph, heap: &Heap) -> Result<(), Box<dyn Error>> {
 /// # Errors
 ///
 /// When the strategy fails.
-pub fn drop_graph(heap: &Heap, collector: &mut Collector, strategy: &mut WasmStrategy) -> Result<(), Box<dyn Error>> {
+pub fn drop_graph(
+    heap: &Heap,
+    collector: &mut Collector,
+    strategy: &mut WasmStrategy,
+) -> Result<(), Box<dyn Error>> {
     heap.mutator().scope(|scope| scope.set_root("roots", None));
     let request = gc_heap::CycleRequest::new(gc_heap::Cause::Request);
     let report = collector.run(&request, strategy, None, &mut |_| gc_heap::Pace::Go);

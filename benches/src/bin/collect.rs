@@ -60,7 +60,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 part("handshake", report.handshake_ns),
                 part("total", report.total_ns),
             ];
-            println!("{{{},\"live\":{survivors},\"committed_bytes\":{}}}", parts.join(","), heap.stats().committed_bytes);
+            println!(
+                "{{{},\"live\":{survivors},\"committed_bytes\":{}}}",
+                parts.join(","),
+                heap.stats().committed_bytes
+            );
         } else {
             println!("{}", Collection::new("ours", graph, facts, Some(survivors), spent).to_line());
         }

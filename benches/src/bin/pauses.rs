@@ -1,5 +1,6 @@
 //! How long mutators are held up: two of them on the peer graph, a node that collects with `tracing`, and a swap in the middle. Prints JSON lines.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -42,7 +43,12 @@ fn walk(mutator: &mut Mutator, random: &mut u64) -> Result<u64, gc_heap::HeapErr
     })
 }
 
-fn mutate(heap: &Heap, seed: u64, stop: &AtomicBool, operations: &AtomicU64) -> Result<(), gc_heap::HeapError> {
+fn mutate(
+    heap: &Heap,
+    seed: u64,
+    stop: &AtomicBool,
+    operations: &AtomicU64,
+) -> Result<(), gc_heap::HeapError> {
     let mut mutator = heap.mutator();
     let mut random = seed;
     while !stop.load(Ordering::Relaxed) {
@@ -70,8 +76,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     on_heap::build(graph, &heap)?;
     let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|threads| -> Result<(), Box<dyn Error>> {
-        let workers: Vec<_> =
-            (1..3).map(|seed| threads.spawn({ let (heap, stop, operations) = (&heap, &stop, &operations); move || mutate(heap, seed * 77, stop, operations) })).collect();
+        let workers: Vec<_> = (1..3)
+            .map(|seed| {
+                threads.spawn({
+                    let (heap, stop, operations) = (&heap, &stop, &operations);
+                    move || mutate(heap, seed * 77, stop, operations)
+                })
+            })
+            .collect();
         let driven = drive(&node, &heap, &operations, Duration::from_secs(arguments.seconds));
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
@@ -84,17 +96,39 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn drive(node: &Node, heap: &Heap, operations: &AtomicU64, span: Duration) -> Result<(), Box<dyn Error>> {
-    drop(heap.take_holdups());
+    let _ = heap.take_holdups();
     collect_for(node, span)?;
     report("tracing", heap, operations.swap(0, Ordering::Relaxed), "");
     let begun = Instant::now();
     node.swap("mark-sweep")?;
     let took = begun.elapsed();
-    report("swap", heap, operations.swap(0, Ordering::Relaxed), &format!(",\"swap_ns\":{}", took.as_nanos()));
+    let attach = attach(heap)?;
+    let more = format!(",\"swap_ns\":{},\"attach_ns\":{}", took.as_nanos(), attach.as_nanos());
+    report("swap", heap, operations.swap(0, Ordering::Relaxed), &more);
     node.swap("tracing")?;
     collect_for(node, span)?;
     report("after", heap, operations.swap(0, Ordering::Relaxed), "");
     Ok(())
+}
+
+/// How long it takes from compiled code in the cache to an instance that is attached to the heap.
+fn attach(heap: &Heap) -> Result<Duration, Box<dyn Error>> {
+    let cache = std::env::temp_dir().join(format!("host-pauses-{}", std::process::id()));
+    let builtin = gc_builtin::find("tracing").ok_or("no built-in strategy is called tracing")?;
+    let mut took = Duration::ZERO;
+    // The first time fills the cache.
+    for _ in 0..2 {
+        let config =
+            gc_plugin::LoaderConfig { cache_dir: Some(cache.clone()), ..gc_plugin::LoaderConfig::default() };
+        let loader = gc_plugin::Loader::new(config)?;
+        let begun = Instant::now();
+        let loaded = loader.load(builtin.bytes.to_vec(), "tracing")?;
+        let strategy = loaded.attach(heap.graph(), &BTreeMap::new(), gc_plugin::Access::Window)?;
+        took = begun.elapsed();
+        drop(strategy);
+    }
+    std::fs::remove_dir_all(&cache)?;
+    Ok(took)
 }
 
 fn collect_for(node: &Node, span: Duration) -> Result<(), gc_node::NodeError> {

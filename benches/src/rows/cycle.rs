@@ -40,16 +40,27 @@ struct Sample {
 }
 
 fn measure(settings: &Settings) -> Result<Vec<Reading>, RowError> {
-    let Some(ours) = &settings.ours else {
-        return Err(RowError::Nothing(
-            "no command collects the graph in our heap: give one with --ours".to_owned(),
-        ));
+    let ours = match &settings.ours {
+        Some(command) => command.clone(),
+        None => {
+            let mut build = Command::new(env!("CARGO"));
+            command::output(build.current_dir(&settings.root).args([
+                "build",
+                "--release",
+                "--quiet",
+                "-p",
+                "gc-benches",
+                "--bin",
+                "collect",
+            ]))?;
+            settings.target.join("release/collect").display().to_string()
+        }
     };
     let path = settings.target.join("peers").join("peers.json");
     let (rounds, objects) = if settings.quick { ("1", "200000") } else { ("3", "10000000") };
     let mut run = Command::new(settings.root.join("benches/peers/run"));
     run.current_dir(&settings.root)
-        .args(["--rounds", rounds, "--objects", objects, "--ours", ours, "--json"])
+        .args(["--rounds", rounds, "--objects", objects, "--ours", &ours, "--json"])
         .arg(&path);
     command::output(&mut run)?;
     Ok(vec![read(&path)?.compare()?])

@@ -5,6 +5,8 @@
 
 pub mod command;
 mod cycle;
+mod heap;
+mod node;
 
 use std::path::PathBuf;
 
@@ -13,7 +15,8 @@ use crate::goals::{Line, Reading};
 pub use crate::goals::Goal;
 
 /// Every row there is.
-pub const ROWS: &[Row] = &[cycle::ROW];
+pub const ROWS: &[Row] =
+    &[heap::MARK, cycle::ROW, node::PAUSES, heap::PROOF, heap::BLOCKS, heap::BARRIER, node::EMPTY];
 
 /// One benchmark and the goals it answers for.
 pub struct Row {

@@ -1,0 +1,96 @@
+//! Marking through the window, in Wasm, against the very same algorithm (the SDK's marker, from the same source) compiled natively into this process: on
+//! one heap, in turn, in steps of the same size. Prints a JSON line per round.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::time::Instant;
+
+use clap::Parser;
+use gc_benches::graph::Graph;
+use gc_benches::on_heap;
+use gc_heap::{Cause, CycleInfo, Heap, Progress, Strategy};
+use gc_plugin::Access;
+use gc_sdk::graph::Columns;
+use gc_sdk::{Marker, Shape};
+
+#[derive(Parser)]
+#[command(about = "Marks the peer graph through the window and natively, in turn")]
+struct Arguments {
+    /// Number of objects
+    #[arg(default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    objects: u32,
+    /// Number of rounds
+    #[arg(default_value_t = 9)]
+    rounds: u32,
+    /// Cells per step
+    #[arg(long, default_value_t = 50_000)]
+    budget: u32,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let graph = Graph::new(arguments.objects);
+    let heap = Heap::new(on_heap::heap_config(graph, 0))?;
+    on_heap::build(graph, &heap)?;
+    let roots = holder_of_roots(&heap)?;
+    let (_loader, mut strategy) = on_heap::attach("mark-sweep", &heap, Access::Window)?;
+    let mut marker = Marker::new(Shape { capacity: heap.graph().capacity() });
+    for round in 0..=arguments.rounds {
+        let (native, marked) = natively(&heap, &mut marker, roots, arguments.budget);
+        let window = through_window(&heap, &mut strategy, roots, arguments.budget)?;
+        if round > 0 {
+            // The first round touches memory for the others.
+            println!(
+                "{{\"native_ns\":{native},\"window_ns\":{window},\"marked\":{marked},\"pages\":\"{:?}\"}}",
+                strategy.pages()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn holder_of_roots(heap: &Heap) -> Result<u32, Box<dyn Error>> {
+    let named = heap.named_roots();
+    let (_, handle) = named.first().ok_or("the graph has no root")?;
+    Ok(handle.cell)
+}
+
+fn natively(heap: &Heap, marker: &mut Marker, root: u32, budget: u32) -> (u128, u32) {
+    let graph = heap.graph();
+    let columns = Columns {
+        cells: graph.cells(),
+        allocated: graph.allocated(),
+        young: graph.young(),
+        stub: graph.stub(),
+    };
+    marker.clear();
+    let begun = Instant::now();
+    marker.add(&[root]);
+    while marker.run(&columns, budget) == gc_sdk::Progress::More {}
+    let took = begun.elapsed().as_nanos();
+    let marked = black_box(marker.survivors()).iter().map(|word| word.count_ones()).sum();
+    (took, marked)
+}
+
+fn through_window(
+    heap: &Heap,
+    strategy: &mut dyn Strategy,
+    root: u32,
+    budget: u32,
+) -> Result<u128, Box<dyn Error>> {
+    let capacity = heap.graph().capacity();
+    strategy.begin(&CycleInfo {
+        number: 1,
+        cause: Cause::Request,
+        rebuild: true,
+        allocated_cells: capacity,
+        goal_cells: capacity,
+        safe_grace_epoch: 0,
+    })?;
+    let begun = Instant::now();
+    strategy.roots(&[root])?;
+    while strategy.step(budget)? == Progress::More {}
+    let took = begun.elapsed().as_nanos();
+    black_box(strategy.finish()?);
+    Ok(took)
+}

@@ -1,0 +1,199 @@
+//! Rows that are measured on one heap in one process: marking, the proof, bytes per cell, the barrier, payload blocks.
+
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::{Goal, Row, RowError, Settings, command};
+use crate::goals::Reading;
+use crate::stats::{paired_ratio, summary};
+
+pub(super) const MARK: Row = Row {
+    name: "mark",
+    goals: &[Goal {
+        name: "full mark of 10 M cells through the window, in Wasm: against the same marker native",
+        unit: "x",
+        at_most: 1.15,
+    }],
+    measure: mark,
+};
+
+pub(super) const PROOF: Row = Row {
+    name: "proof",
+    goals: &[
+        Goal {
+            name: "proof of a whole-heap verdict: against the mark that it checks",
+            unit: "x",
+            at_most: 0.35,
+        },
+        Goal { name: "host memory per cell with four references, all columns", unit: "bytes", at_most: 32.0 },
+    ],
+    measure: proof,
+};
+
+pub(super) const BARRIER: Row = Row {
+    name: "barrier",
+    goals: &[
+        Goal { name: "store, no cycle running: over a plain atomic store", unit: "ns", at_most: 1.5 },
+        Goal { name: "store, first in a log epoch: over a plain atomic store", unit: "ns", at_most: 15.0 },
+        Goal { name: "store, later in a log epoch: over a plain atomic store", unit: "ns", at_most: 2.5 },
+    ],
+    measure: barrier,
+};
+
+pub(super) const BLOCKS: Row = Row {
+    name: "blocks",
+    goals: &[
+        Goal {
+            name: "allocate + free of blocks, worst row without 1 M live: against the better of jemalloc and mimalloc",
+            unit: "x",
+            at_most: 1.0,
+        },
+        Goal {
+            name: "allocate + free of blocks, worst row with 1 M live: against the better of the two",
+            unit: "x",
+            at_most: 0.5,
+        },
+    ],
+    measure: blocks,
+};
+
+fn objects(settings: &Settings) -> &'static str {
+    if settings.quick { "200000" } else { "10000000" }
+}
+
+/// A program of this package, built for release.
+pub(super) fn program(settings: &Settings, name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(&settings.root).args([
+        "run",
+        "--release",
+        "--quiet",
+        "-p",
+        "gc-benches",
+        "--bin",
+        name,
+        "--",
+    ]);
+    command
+}
+
+fn bench(settings: &Settings, package: &str, name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .current_dir(&settings.root)
+        .args(["bench", "--quiet", "-p", package, "--bench", name, "--", "--json"]);
+    command
+}
+
+#[derive(Deserialize)]
+struct Marked {
+    native_ns: f64,
+    window_ns: f64,
+    marked: u64,
+    pages: String,
+}
+
+fn mark(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let rounds: Vec<Marked> =
+        command::json_lines(program(settings, "mark").arg(objects(settings)).arg(if settings.quick {
+            "3"
+        } else {
+            "15"
+        }))?;
+    let native: Vec<f64> = rounds.iter().map(|round| round.native_ns).collect();
+    let window: Vec<f64> = rounds.iter().map(|round| round.window_ns).collect();
+    let ratio = paired_ratio(&window, &native).ok_or_else(|| RowError::Nothing("no rounds".to_owned()))?;
+    let ms = |samples: &[f64]| summary(samples).map_or(f64::NAN, |summary| summary.median / 1e6);
+    let note = format!(
+        "window {:.1} ms, native {:.1} ms, {} cells marked, pages {}",
+        ms(&window),
+        ms(&native),
+        rounds[0].marked,
+        rounds[0].pages
+    );
+    Ok(vec![Reading::of(ratio, note)])
+}
+
+#[derive(Deserialize)]
+struct Parts {
+    mark_ns: f64,
+    proof_ns: f64,
+    reclaim_ns: f64,
+    handshake_ns: f64,
+    committed_bytes: f64,
+}
+
+fn proof(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let rounds: Vec<Parts> = command::json_lines(
+        program(settings, "collect").arg("--parts").arg(objects(settings)).arg(if settings.quick {
+            "2"
+        } else {
+            "5"
+        }),
+    )?;
+    let column = |part: fn(&Parts) -> f64| rounds.iter().map(part).collect::<Vec<f64>>();
+    let (mark, proof) = (column(|parts| parts.mark_ns), column(|parts| parts.proof_ns));
+    let ratio = paired_ratio(&proof, &mark).ok_or_else(|| RowError::Nothing("no rounds".to_owned()))?;
+    let ms = |samples: &[f64]| summary(samples).map_or(f64::NAN, |summary| summary.median / 1e6);
+    let note = format!(
+        "mark {:.1} ms, proof {:.1} ms, reclaim {:.1} ms, handshakes {:.2} ms",
+        ms(&mark),
+        ms(&proof),
+        ms(&column(|parts| parts.reclaim_ns)),
+        ms(&column(|parts| parts.handshake_ns))
+    );
+    let cells: f64 = objects(settings).parse().unwrap_or(f64::NAN);
+    let bytes = Reading {
+        value: 16.0 + 15.0 + 5.0 / 8.0,
+        range: None,
+        note: format!(
+            "by layout; resident with {cells} cells and no payload: {:.1} per cell",
+            rounds[0].committed_bytes / cells
+        ),
+    };
+    Ok(vec![Reading::of(ratio, note), bytes])
+}
+
+#[derive(Deserialize)]
+struct Store {
+    name: String,
+    value: f64,
+}
+
+fn barrier(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let stores: Vec<Store> = command::json_lines(&mut bench(settings, "gc-heap", "barrier"))?;
+    Ok(stores
+        .into_iter()
+        .map(|store| Reading { value: store.value, range: None, note: store.name })
+        .collect())
+}
+
+#[derive(Deserialize)]
+struct Blocks {
+    name: String,
+    ours_ns: f64,
+    jemalloc_ns: f64,
+    mimalloc_ns: f64,
+    value: f64,
+}
+
+fn blocks(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let mut command = bench(settings, "gc-memory", "allocators");
+    if settings.quick {
+        command.arg("--smoke");
+    }
+    let rows: Vec<Blocks> = command::json_lines(&mut command)?;
+    let worst = |live: bool| {
+        let rows = rows.iter().filter(|row| row.name.contains("live") == live);
+        let row = rows
+            .max_by(|a, b| a.value.total_cmp(&b.value))
+            .ok_or_else(|| RowError::Nothing("no rows".to_owned()))?;
+        let note = format!(
+            "{}: ours {:.1} ns, jemalloc {:.1}, mimalloc {:.1}",
+            row.name, row.ours_ns, row.jemalloc_ns, row.mimalloc_ns
+        );
+        Ok(Reading { value: row.value, range: None, note })
+    };
+    Ok(vec![worst(false)?, worst(true)?])
+}
