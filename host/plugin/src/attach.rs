@@ -195,15 +195,15 @@ fn columns(layout: &PlaneLayout, offset: u64) -> Columns {
 mod tests {
     use super::*;
 
-    fn found(grown: &[std::ops::Range<u64>], address: u64, bytes: u64) -> Result<usize, String> {
-        memory_of(grown.iter().cloned().enumerate(), address, bytes)
+    fn found(grown: &[(u64, u64)], address: u64, bytes: u64) -> Result<usize, String> {
+        memory_of(grown.iter().map(|(from, to)| *from..*to).enumerate(), address, bytes)
     }
 
     const PAGE: u64 = WASM_PAGE;
 
     #[test]
     fn only_what_grew_may_be_given() {
-        let grown = [2 * PAGE..6 * PAGE];
+        let grown = [(2 * PAGE, 6 * PAGE)];
         assert_eq!(found(&grown, 2 * PAGE, 4 * PAGE), Ok(0));
         assert!(found(&grown, 2 * PAGE + 4096, PAGE).unwrap_err().contains("no multiple"));
         assert!(found(&grown, PAGE, 2 * PAGE).unwrap_err().contains("had before"));
@@ -213,9 +213,11 @@ mod tests {
 
     #[test]
     fn the_memory_that_grew_is_found_among_several() {
-        assert_eq!(found(&[8 * PAGE..8 * PAGE, 2 * PAGE..6 * PAGE], 3 * PAGE, PAGE), Ok(1));
+        assert_eq!(found(&[(8 * PAGE, 8 * PAGE), (2 * PAGE, 6 * PAGE)], 3 * PAGE, PAGE), Ok(1));
         assert!(
-            found(&[2 * PAGE..6 * PAGE, 2 * PAGE..6 * PAGE], 3 * PAGE, PAGE).unwrap_err().contains("several")
+            found(&[(2 * PAGE, 6 * PAGE), (2 * PAGE, 6 * PAGE)], 3 * PAGE, PAGE)
+                .unwrap_err()
+                .contains("several")
         );
     }
 }

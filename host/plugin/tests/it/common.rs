@@ -13,10 +13,10 @@ use gc_plugin::{
     Access, Limits, LoadedStrategy, Loader, LoaderConfig, OptionValue, PluginError, WasmStrategy,
 };
 
-pub const DEADLINE: Duration = Duration::from_millis(400);
+pub(crate) const DEADLINE: Duration = Duration::from_millis(400);
 
 /// Compiles the hostile crate, once per process and variant.
-pub fn compiled(features: &[&str], rustflags: &[&str]) -> Vec<u8> {
+pub(crate) fn compiled(features: &[&str], rustflags: &[&str]) -> Vec<u8> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target_dir = gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR")));
     let request = gc_wasm_build::Request {
@@ -34,13 +34,13 @@ pub fn compiled(features: &[&str], rustflags: &[&str]) -> Vec<u8> {
 }
 
 /// The hostile component in a mode.
-pub fn hostile(mode: &str) -> Vec<u8> {
+pub(crate) fn hostile(mode: &str) -> Vec<u8> {
     static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
     in_mode(COMPILED.get_or_init(|| compiled(&[], &[])).clone(), mode)
 }
 
 /// The bytes of a hostile component with another mode written into them.
-pub fn in_mode(mut bytes: Vec<u8>, mode: &str) -> Vec<u8> {
+pub(crate) fn in_mode(mut bytes: Vec<u8>, mode: &str) -> Vec<u8> {
     const MARK: &[u8] = b"HOSTILE-MODE:";
     assert!(mode.len() <= 35, "{mode} is too long");
     let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap() + MARK.len();
@@ -49,36 +49,36 @@ pub fn in_mode(mut bytes: Vec<u8>, mode: &str) -> Vec<u8> {
     bytes
 }
 
-pub fn config() -> LoaderConfig {
+pub(crate) fn config() -> LoaderConfig {
     let limits = Limits { memory_bytes: 32 << 20, deadline: DEADLINE, ..Limits::default() };
     LoaderConfig { limits, ..LoaderConfig::default() }
 }
 
 /// One loader for most tests: a process has room for many strategies.
-pub fn loader() -> &'static Loader {
+pub(crate) fn loader() -> &'static Loader {
     static LOADER: OnceLock<Loader> = OnceLock::new();
     LOADER.get_or_init(|| Loader::new(config()).unwrap())
 }
 
-pub fn load(mode: &str) -> Result<Arc<LoadedStrategy>, PluginError> {
+pub(crate) fn load(mode: &str) -> Result<Arc<LoadedStrategy>, PluginError> {
     loader().load(hostile(mode), &format!("{mode}.wasm"))
 }
 
-pub fn attach(mode: &str, heap: &Heap, access: Access) -> Result<WasmStrategy, PluginError> {
+pub(crate) fn attach(mode: &str, heap: &Heap, access: Access) -> Result<WasmStrategy, PluginError> {
     load(mode)?.attach(heap.graph(), &BTreeMap::new(), access)
 }
 
 /// Attached with a window.
-pub fn windowed(mode: &str, heap: &Heap) -> WasmStrategy {
+pub(crate) fn windowed(mode: &str, heap: &Heap) -> WasmStrategy {
     attach(mode, heap, Access::Window).unwrap_or_else(|error| panic!("{mode}: {error}"))
 }
 
-pub fn options(set: &[(&str, OptionValue)]) -> BTreeMap<String, OptionValue> {
+pub(crate) fn options(set: &[(&str, OptionValue)]) -> BTreeMap<String, OptionValue> {
     set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// A heap of 65,536 cells whose root `list` holds a list of 1,000 objects, with as many on no path from it.
-pub fn heap() -> Heap {
+pub(crate) fn heap() -> Heap {
     let config = HeapConfig {
         cell_capacity: Some(1 << 16),
         quarantine: Quarantine::Off,
@@ -100,7 +100,7 @@ pub fn heap() -> Heap {
 }
 
 /// Whether the list of [`heap`] is whole.
-pub fn intact(heap: &Heap) -> bool {
+pub(crate) fn intact(heap: &Heap) -> bool {
     heap.mutator().scope(|scope| {
         let (mut next, mut payload) = (scope.root("list"), Vec::new());
         for number in (0..1000_u32).rev() {
@@ -116,13 +116,13 @@ pub fn intact(heap: &Heap) -> bool {
     })
 }
 
-pub fn cycle(heap: &Heap, strategy: &mut WasmStrategy) -> CycleReport {
+pub(crate) fn cycle(heap: &Heap, strategy: &mut WasmStrategy) -> CycleReport {
     let request = CycleRequest::new(Cause::Request);
     Collector::new(heap).run(&request, strategy, None, &mut |_| Pace::Go)
 }
 
 /// The fault that ends a cycle of a strategy on a heap, which must survive it.
-pub fn fault(mode: &str) -> Fault {
+pub(crate) fn fault(mode: &str) -> Fault {
     let heap = heap();
     let mut strategy = windowed(mode, &heap);
     let end = cycle(&heap, &mut strategy).end;
@@ -133,7 +133,7 @@ pub fn fault(mode: &str) -> Fault {
     }
 }
 
-pub fn info() -> CycleInfo {
+pub(crate) fn info() -> CycleInfo {
     CycleInfo {
         number: 1,
         cause: Cause::Request,
