@@ -72,11 +72,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Trim),
         1 => Just(Step::Tick),
     ];
-    prop::collection::vec(step, if cfg!(miri) { 1..60 } else { 1..600 })
+    prop::collection::vec(step, if cfg!(miri) { 1..30 } else { 1..600 })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// No two live blocks overlap, nobody writes into a live block, the accounting is exact, everything comes back.
     #[test]
@@ -167,7 +167,7 @@ fn an_arena_larger_than_the_machine_is_refused_with_both_sizes() {
 
 #[test]
 fn a_stale_block_reads_zero_or_something_and_never_faults() {
-    let slabs = slabs(if cfg!(miri) { 256 } else { 1024 } * KIB);
+    let slabs = slabs(if cfg!(miri) { 512 } else { 1024 } * KIB);
     let mut cache = slabs.cache();
     let blocks: Vec<Block> =
         [64, 4032, 32 * KIB, 200 * KIB].map(|bytes| cache.allocate(bytes).unwrap()).into();
