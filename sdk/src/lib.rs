@@ -6,7 +6,8 @@
 //! Modules in reading order: what a strategy says of itself ([`info`]), what it reads ([`graph`]), what it implements ([`strategy`]), how it marks
 //! ([`marker`]), what it tells people ([`telemetry`]), how it is tested ([`testing`]).
 //!
-//! Architecture invariant: all unsafe code that somebody wrote for this crate is in `raw.rs`, and nothing but `component.rs` knows that there is a host.
+//! Architecture invariant: all unsafe code that somebody wrote for this crate is in `raw.rs`, and nothing but `component.rs` knows that
+//! there is a host.
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! 1. `cells` points to `4 * capacity` aligned words that stay mapped for the lifetime of the value.
-//! 2. Every reference in the column is below the capacity (the heap's own invariant; a graph that cannot promise it is not a [`Graph`](crate::Graph)).
+//! 2. Every reference in the column is below the capacity (the heap's own invariant; a graph that cannot promise it is not a
+//!    [`Graph`](crate::Graph)).
 //!    Outside Wasm, where a broken promise would be undefined behaviour of the process rather than of a sandbox, every batch is checked.
 
 use std::marker::PhantomData;
@@ -17,7 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::graph::Bitmap;
 use crate::graph::{Cell, References};
 
-/// Most cells that [`RawCells::visit`] takes at a time: large enough that misses overlap, small enough that their references stay in the first-level cache.
+/// Most cells that [`RawCells::visit`] takes at a time: large enough that misses overlap, small enough that their references stay in the
+/// first-level cache.
 pub(crate) const GATHER: usize = 512;
 
 /// A borrowed cells column.
@@ -56,11 +58,13 @@ impl<'a> RawCells<'a> {
 
     /// Visits the last `count` cells of `worklist`: takes them off, marks what they refer to, and appends what was not marked before.
     ///
-    /// Two loops, so that the cache misses of the first overlap: it only loads, and the second only works on the first-level cache and the marks. The
+    /// Two loops, so that the cache misses of the first overlap: it only loads, and the second only works on the first-level cache and the
+    /// marks. The
     /// second has no branch that depends on data: every reference is appended, and the end moves on if it was fresh.
     ///
     /// # Panics
-    /// When the worklist is shorter than `count`, `count` is over [`GATHER`], or there are fewer marks than cells. Outside Wasm also when a cell or a
+    /// When the worklist is shorter than `count`, `count` is over [`GATHER`], or there are fewer marks than cells. Outside Wasm also when
+    /// a cell or a
     /// reference is not below the capacity.
     #[inline(never)]
     pub(crate) fn visit(&self, marks: &mut [u64], worklist: &mut Vec<Cell>, count: usize) {

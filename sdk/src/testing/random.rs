@@ -87,11 +87,23 @@ impl Mutator {
                     self.hold(heap, cell);
                 }
             }
+            6 if !self.held.is_empty() => self.move_one(heap),
             _ if !self.held.is_empty() => {
                 let index = self.random.below(self.held.len());
                 heap.unroot(self.held.swap_remove(index));
             }
             _ => {}
+        }
+    }
+
+    /// Moves a reference from one object to another: what a collector loses that forgets shades, if the other object was visited before.
+    fn move_one(&mut self, heap: &mut MockHeap) {
+        let (from, slot, to) =
+            (self.random.pick(&self.held), self.random.below(4), self.random.pick(&self.held));
+        let moved = heap.load(from, slot);
+        heap.store(from, slot, 0);
+        if moved != 0 {
+            heap.store(to, self.random.below(4), moved);
         }
     }
 

@@ -37,7 +37,8 @@ fn a_cycle_that_only_a_root_held_goes_when_the_root_is_gone() {
 
 #[test]
 fn a_store_between_count_and_trial_fools_nobody() {
-    // The count of `x` is 1, from the root `old`. While the trial runs, `y` shows a reference to `x`, too, which no count knows: it would make up for the one from outside.
+    // The count of `x` is 1, from the root `old`. While the trial runs, `y` shows a reference to `x`, too, which no count knows: it would
+    // make up for the one from outside.
     let mut heap = MockHeap::new(64, Access::Window);
     let (x, y) = (heap.alloc([0; 4]), heap.alloc([0; 4]));
     heap.store(x, 0, y);
