@@ -26,6 +26,8 @@ pub(crate) struct Summary {
     tenure: String,
     live_objects: u64,
     reclaimed_objects: u64,
+    heap_live_objects: u64,
+    heap_reclaimed_objects: u64,
     cycles: u64,
     refused_verdicts: u64,
     strategy_faults: u64,
@@ -69,14 +71,18 @@ fn ns(duration: Duration) -> u64 {
 impl Summary {
     pub(crate) fn new(status: &Status, report: Option<&WorkloadReport>, took: Duration) -> Summary {
         let heap = &status.heap;
+        // A load whose objects have ids knows better than the heap, which also counts what the load used to hold them.
+        let named = report.filter(|report| !report.live.is_empty() || !report.reclaimed.is_empty());
         Summary {
             event: "summary",
             strategy: status.strategy.name.clone(),
             version: status.strategy.version.clone(),
             digest: status.strategy.digest.clone(),
             tenure: status.tenure.clone(),
-            live_objects: heap.live_objects,
-            reclaimed_objects: heap.condemned_objects,
+            live_objects: named.map_or(heap.live_objects, |report| report.live.len() as u64),
+            reclaimed_objects: named.map_or(heap.condemned_objects, |report| report.reclaimed.len() as u64),
+            heap_live_objects: heap.live_objects,
+            heap_reclaimed_objects: heap.condemned_objects,
             cycles: status.cycles,
             refused_verdicts: status.refused,
             strategy_faults: status.faults,

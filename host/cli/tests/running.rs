@@ -1,0 +1,144 @@
+//! The binary as a person uses it.
+
+mod common;
+
+use common::Place;
+
+const GRAPH: &str = "# kept and lost\nroot a\nedge a b\nedge b a\nedge lost-1 lost-2\nedge lost-2 lost-1\nedge lost-1 b\nsize b 100\n";
+
+#[test]
+fn a_graph_is_loaded_collected_and_told_about() {
+    let place = Place::new();
+    std::fs::write(place.path("graph.txt"), GRAPH).unwrap();
+    for strategy in ["tracing", "mark-sweep", "refcount"] {
+        let ended = place.host(&[
+            "run", "--strategy", strategy, "--heap", "64MiB", "--load", "graph:graph.txt", "--reclaimed", "gone", "--json",
+        ]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let mut gone: Vec<String> =
+            std::fs::read_to_string(place.path("gone")).unwrap().lines().map(Into::into).collect();
+        gone.sort();
+        assert_eq!(gone, ["lost-1", "lost-2"], "{strategy}");
+        let summary = ended.json();
+        assert_eq!(summary["event"], "summary");
+        assert_eq!(summary["strategy"], strategy);
+        assert_eq!((&summary["live_objects"], &summary["reclaimed_objects"]), (&2.into(), &2.into()));
+        for key in [
+            "digest", "cycles", "pause_ns_p50", "pause_ns_p999", "pause_ns_max", "mark_ns_last", "proof_ns_last",
+            "heap_committed_bytes",
+        ] {
+            assert!(!summary[key].is_null(), "{key} is missing: {summary}");
+        }
+        let events: Vec<serde_json::Value> =
+            ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(events.iter().any(|event| event["event"] == "cycle" && event["outcome"] == "settled"));
+    }
+    let text = place.host(&["run", "--heap", "64MiB", "--load", "graph:graph.txt"]);
+    assert!(text.out.contains("2 of 4 objects") && text.out.contains("lost-2"), "{text:?}");
+    assert!(text.err.contains("cause=request outcome=settled"), "{text:?}");
+}
+
+#[test]
+fn a_strategy_is_extracted_and_run_from_its_file() {
+    let place = Place::new();
+    assert_eq!(place.host(&["strategy", "extract", "epoch"]).code, Some(0));
+    let inspected = place.host(&["strategy", "inspect", "epoch.wasm", "--json"]).json();
+    assert_eq!(inspected["name"], "epoch");
+    assert_eq!(inspected["promises"], "what was retired");
+    let ended = place.host(&["run", "--strategy", "epoch.wasm", "--heap", "64MiB", "--load", "churn", "--for", "300ms", "--json"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let summary = ended.json();
+    assert_eq!((&summary["strategy"], &summary["digest"]), (&inspected["name"], &inspected["digest"]));
+    assert!(summary["allocated_objects"].as_u64().unwrap() > 0);
+    // What has other content is not written over.
+    std::fs::write(place.path("none.wasm"), "precious").unwrap();
+    assert_eq!(place.host(&["strategy", "extract", "none"]).code, Some(1));
+    assert_eq!(place.host(&["strategy", "extract", "none", "--force"]).code, Some(0));
+}
+
+#[test]
+fn a_running_node_is_asked_and_swapped() {
+    let place = Place::new();
+    let running = place.node(&["--strategy", "mark-sweep", "--heap", "64MiB", "--load", "churn", "--journal", "swaps.jsonl"]);
+    let status = place.host(&["status", "--json"]).json();
+    assert_eq!(status["strategy"]["name"], "mark-sweep");
+    assert_eq!(place.host(&["collect", "--json"]).json()["outcome"], "settled");
+    assert_eq!(place.host(&["collect", "--dry-run", "--json"]).json()["outcome"], "dry-run");
+    let shadow = place.host(&["swap", "refcount", "--shadow", "2"]);
+    assert!(shadow.out.contains("2 cycles") && shadow.out.contains("both would free"), "{shadow:?}");
+    for name in ["tracing", "refcount", "epoch"] {
+        let swapped = place.host(&["swap", name, "--json"]);
+        assert_eq!(swapped.code, Some(0), "{swapped:?}");
+        assert_eq!(swapped.json()["serving"]["name"], name);
+    }
+    std::fs::write(place.path("bad.wasm"), "no").unwrap();
+    for (strategy, word) in [("bad.wasm", "not WebAssembly"), ("nothing", "nothing")] {
+        let refused = place.host(&["swap", strategy]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains(word) && refused.err.contains("epoch"), "{refused:?}");
+    }
+    let unknown = place.host(&["why", "n0.1:1.4000000000"]);
+    assert!(unknown.code == Some(0) && unknown.out.contains("gone"), "{unknown:?}");
+    let status = place.host(&["status"]);
+    assert!(status.out.contains("epoch@") && status.out.contains("load-failed"), "{status:?}");
+    let ended = running.end("-INT");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.contains("epoch@"), "{ended:?}");
+    let journal = std::fs::read_to_string(place.path("swaps.jsonl")).unwrap();
+    let steps: Vec<String> = journal
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(steps.iter().filter(|step| *step == "exchanged").count(), 3, "{steps:?}");
+    assert_eq!(place.host(&["status"]).code, Some(3));
+}
+
+#[test]
+fn the_built_in_strategies_are_listed_and_pass_the_kit() {
+    let place = Place::new();
+    let listed = place.host(&["strategy", "list"]);
+    for name in ["none", "mark-sweep", "refcount", "epoch", "tracing", "hold"] {
+        assert!(listed.out.lines().any(|line| line.starts_with(name)), "{name}: {listed:?}");
+    }
+    for name in ["none", "mark-sweep", "refcount", "epoch", "tracing"] {
+        let checked = place.host(&["strategy", "check", name, "--quick"]);
+        assert_eq!(checked.code, Some(0), "{name}: {checked:?}");
+        assert!(checked.out.contains("passes all"), "{checked:?}");
+    }
+}
+
+#[test]
+fn a_new_strategy_builds_and_its_tests_pass() {
+    let place = Place::new();
+    let made = place.host(&["strategy", "new", "my-collector"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let folder = place.path("my-collector");
+    for file in ["Cargo.toml", ".cargo/config.toml", "README.md", "src/lib.rs", "tests/collector.rs"] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        assert!(!text.contains("@NAME@") && !text.contains("@SDK@"), "{file}");
+    }
+    let again = place.host(&["strategy", "new", "my-collector"]);
+    assert!(again.code == Some(1) && again.err.contains("not empty"), "{again:?}");
+    // The crates that it needs are those of this workspace, which are at hand: no network is asked.
+    let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
+    let cargo = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(args)
+            .arg("--offline")
+            .current_dir(&folder)
+            .env("CARGO_TARGET_DIR", &target)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    cargo(&["test", "--quiet"]);
+    cargo(&["build", "--release", "--target", "wasm32-wasip2", "--quiet"]);
+    let component = target.join("wasm32-wasip2/release/my_collector.wasm");
+    let checked = place.host(&["strategy", "check", component.to_str().unwrap(), "--quick"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
