@@ -1,8 +1,8 @@
 /* Mark and sweep in C: the proof that the contract is not for Rust only.
  *
  * The host calls the functions below in the order that wit/strategy.wit gives. Marking gathers: it takes a batch of cells from the
- * worklist, reads the references
- * of all of them, then marks. With a graph window the references are read with plain loads, without one by a host call per batch. */
+ * worklist, reads the references of all of them, then marks. With a graph window the references are read with plain loads, without one by a
+ * host call per batch. */
 
 #include <stdlib.h>
 #include <string.h>

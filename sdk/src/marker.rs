@@ -1,10 +1,9 @@
 //! Marking: from roots to everything reachable, in budgeted slices.
 //!
 //! Why gather and not depth first: on a heap that is larger than the caches, marking waits for memory. A batch of cells is taken from the
-//! worklist, the references of all of them are loaded, then all marks are tested and set, then survivors are appended without a branch.
-//! The loads of a
-//! batch overlap, so their misses do too: four times faster than depth first on 10 M cells (Cher, Hosking, Vitek 2004 prefetch to the same
-//! end; Wasm has no prefetch).
+//! worklist, the references of all of them are loaded, then all marks are tested and set, then survivors are appended without a branch. The
+//! loads of a batch overlap, so their misses do too: four times faster than depth first on 10 M cells (Cher, Hosking, Vitek 2004 prefetch
+//! to the same end; Wasm has no prefetch).
 //!
 //! Invariants:
 //! 1. A cell enters the worklist when its mark goes from 0 to 1, hence at most once per cycle.

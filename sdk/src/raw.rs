@@ -6,8 +6,8 @@
 //! Invariants:
 //! 1. `cells` points to `4 * capacity` aligned words that stay mapped for the lifetime of the value.
 //! 2. Every reference in the column is below the capacity (the heap's own invariant; a graph that cannot promise it is not a
-//!    [`Graph`](crate::Graph)).
-//!    Outside Wasm, where a broken promise would be undefined behaviour of the process rather than of a sandbox, every batch is checked.
+//!    [`Graph`](crate::Graph)). Outside Wasm, where a broken promise would be undefined behaviour of the process rather than of a sandbox,
+//!    every batch is checked.
 
 use std::marker::PhantomData;
 #[cfg(target_arch = "wasm32")]
@@ -59,13 +59,11 @@ impl<'a> RawCells<'a> {
     /// Visits the last `count` cells of `worklist`: takes them off, marks what they refer to, and appends what was not marked before.
     ///
     /// Two loops, so that the cache misses of the first overlap: it only loads, and the second only works on the first-level cache and the
-    /// marks. The
-    /// second has no branch that depends on data: every reference is appended, and the end moves on if it was fresh.
+    /// marks. The second has no branch that depends on data: every reference is appended, and the end moves on if it was fresh.
     ///
     /// # Panics
-    /// When the worklist is shorter than `count`, `count` is over [`GATHER`], or there are fewer marks than cells. Outside Wasm also when
-    /// a cell or a
-    /// reference is not below the capacity.
+    /// When the worklist is shorter than `count`, `count` is over [`GATHER`], or there are fewer marks than cells. Outside Wasm also when a
+    /// cell or a reference is not below the capacity.
     #[inline(never)]
     pub(crate) fn visit(&self, marks: &mut [u64], worklist: &mut Vec<Cell>, count: usize) {
         assert!(count <= GATHER && count <= worklist.len(), "a batch is at most the worklist");

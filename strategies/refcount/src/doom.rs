@@ -1,8 +1,7 @@
 //! The cells of the verdict: counts that reached zero, what only they referred to, and cycles that were found out.
 //!
 //! Each is kept with the references that were read when it was doomed, so that it can be taken back exactly: a cell that is looked up by
-//! handle before the verdict is
-//! given takes all that it reaches out of the verdict again.
+//! handle before the verdict is given takes all that it reaches out of the verdict again.
 
 use gc_sdk::{Cell, Graph, Progress, References};
 

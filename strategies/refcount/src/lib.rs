@@ -1,21 +1,19 @@
 //! Deferred, coalesced reference counting with trial deletion for cycles.
 //!
 //! Counts come from the change log: one change per cell and log epoch, however often it was written (Levanoni and Petrank 2001). Roots are
-//! not counted
-//! (deferred, Deutsch and Bobrow 1976): a cell with count zero goes unless it is a root of this cycle. What it referred to is decremented,
-//! and so on.
+//! not counted (deferred, Deutsch and Bobrow 1976): a cell with count zero goes unless it is a root of this cycle. What it referred to is
+//! decremented, and so on.
 //!
 //! Cycles are found by trial deletion (Bacon and Rajan 2001). Counts are those of the end of a log epoch, while references are read from
-//! the live heap, so
-//! a trial may be fooled by a store that came in between. It is therefore only a suspicion, and is checked against the whole next log epoch:
+//! the live heap, so a trial may be fooled by a store that came in between. It is therefore only a suspicion, and is checked against the
+//! whole next log epoch:
 //!
 //! 1. The trial in cycle N reads every cell once and keeps what it read. What is left white forms a set in which every count equals the
 //!    references that were read inside the set.
-//! 2. In cycle N + 1 a suspect that was written, whose count changed, or that is a root or was shaded, is dropped, and with it all that the trial
-//!    had seen it reach. What remains was not written since epoch N ended, so what was read are the references of that moment; its counts
-//!    were complete
-//!    then and have not changed since; none of them is a root: nothing outside refers to the set when epoch N + 1 ends. It is garbage, and
-//!    garbage stays so.
+//! 2. In cycle N + 1 a suspect that was written, whose count changed, or that is a root or was shaded, is dropped, and with it all that the
+//!    trial had seen it reach. What remains was not written since epoch N ended, so what was read are the references of that moment; its
+//!    counts were complete then and have not changed since; none of them is a root: nothing outside refers to the set when epoch N + 1
+//!    ends. It is garbage, and garbage stays so.
 //!
 //! Which trials are needed: of every cell whose count or references changed, and of every former root. A cycle that dies without either was
 //! not there before. So a cycle goes in the second cycle after its death, everything else in the first.

@@ -1,9 +1,8 @@
 //! Trial deletion: what would be left without the references inside?
 //!
 //! From each candidate everything that it reaches is read once and turned grey, and each reference that was read takes one from the trial
-//! count of its target.
-//! A grey cell whose trial count is not zero is held from outside: it turns black with all that it reaches, which gives those references back.
-//! What stays grey is suspected to be garbage, and waits for the next cycle to confirm it.
+//! count of its target. A grey cell whose trial count is not zero is held from outside: it turns black with all that it reaches, which
+//! gives those references back. What stays grey is suspected to be garbage, and waits for the next cycle to confirm it.
 
 use gc_sdk::{Cell, Graph, Progress, References, Shape};
 
