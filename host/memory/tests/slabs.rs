@@ -72,11 +72,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Trim),
         1 => Just(Step::Tick),
     ];
-    prop::collection::vec(step, if cfg!(miri) { 1..30 } else { 1..600 })
+    prop::collection::vec(step, if cfg!(miri) { 1..12 } else { 1..600 })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// No two live blocks overlap, nobody writes into a live block, the accounting is exact, everything comes back.
     #[test]
