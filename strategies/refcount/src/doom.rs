@@ -21,10 +21,6 @@ impl Doomed {
         self.cells.clear();
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.cells.len()
-    }
-
     /// The cells, in the order in which they were doomed.
     pub(crate) fn cells(&self) -> Vec<Cell> {
         self.cells.iter().map(|&(cell, _)| cell).collect()
@@ -72,14 +68,6 @@ impl Doomed {
             self.cells.iter().map(|&(cell, _)| cell).filter(|&cell| counts.is_held(cell)).collect();
         if !held.is_empty() {
             self.spare(held, counts);
-        }
-    }
-
-    /// Takes everything back.
-    pub(crate) fn spare_all(&mut self, counts: &mut Counts) {
-        for (cell, references) in std::mem::take(&mut self.cells) {
-            counts.set_doomed(cell, false);
-            restore(cell, references, counts);
         }
     }
 
