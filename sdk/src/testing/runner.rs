@@ -75,6 +75,8 @@ pub struct Runner<S> {
     rebuild: bool,
     random: Random,
     budget: usize,
+    postpone: bool,
+    postponed: Vec<Cell>,
 }
 
 impl<S: Strategy> Runner<S> {
@@ -92,7 +94,15 @@ impl<S: Strategy> Runner<S> {
     /// When the strategy refuses the options.
     pub fn with_options(heap: &MockHeap, options: &Options) -> Result<Runner<S>, Error> {
         let strategy = S::new(options, Shape { capacity: heap.capacity() })?;
-        Ok(Runner { strategy, cycle: 0, rebuild: true, random: Random::new(1), budget: 64 })
+        Ok(Runner {
+            strategy,
+            cycle: 0,
+            rebuild: true,
+            random: Random::new(1),
+            budget: 64,
+            postpone: false,
+            postponed: Vec::new(),
+        })
     }
 
     /// Sets the largest budget of a step (default 64: small, so that mutators get in between). Steps get 1 to this many.
@@ -110,6 +120,11 @@ impl<S: Strategy> Runner<S> {
     /// Makes the next cycle one with `rebuild` set, as after a swap or an abandoned cycle.
     pub fn forget(&mut self) {
         self.rebuild = true;
+    }
+
+    /// Puts the next verdict off, as the host does with small ones: what it condemns goes with the verdict after it.
+    pub fn postpone(&mut self) {
+        self.postpone = true;
     }
 
     /// Runs one cycle with no mutator.
@@ -132,7 +147,7 @@ impl<S: Strategy> Runner<S> {
         let snapshot = self.begin(heap)?;
         let steps = self.mark(heap, mutate)?;
         let verdict = self.strategy.finish(heap)?;
-        let result = judge::<S>(heap, &snapshot, verdict);
+        let result = judge::<S>(heap, &snapshot, verdict, &self.postponed);
         heap.running = false;
         let (condemned, withheld_cells) = match result {
             Ok(judged) => judged,
@@ -140,6 +155,13 @@ impl<S: Strategy> Runner<S> {
                 self.strategy.settled(&Outcome { accepted: false, condemned_cells: 0, withheld_cells: 0 });
                 return Err(violation);
             }
+        };
+        let condemned = if std::mem::take(&mut self.postpone) {
+            self.postponed = condemned;
+            Vec::new()
+        } else {
+            self.postponed.clear();
+            condemned
         };
         heap.reclaim(&condemned);
         let outcome = Outcome { accepted: true, condemned_cells: condemned.len() as u32, withheld_cells };
@@ -197,8 +219,10 @@ fn judge<S: Strategy>(
     heap: &MockHeap,
     snapshot: &BTreeSet<Cell>,
     verdict: Verdict,
+    postponed: &[Cell],
 ) -> Result<(Vec<Cell>, u32), Violation> {
-    let proposed = proposed(heap, verdict)?;
+    let mut proposed: BTreeSet<Cell> = proposed(heap, verdict)?.into_iter().collect();
+    proposed.extend(postponed);
     let roots: BTreeSet<Cell> = heap.roots().chain(snapshot.iter().copied()).collect();
     let reachable = heap.reachable();
     let condemned: Vec<Cell> = proposed.iter().copied().filter(|cell| !roots.contains(cell)).collect();

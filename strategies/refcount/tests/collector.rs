@@ -81,6 +81,20 @@ fn a_cell_that_is_looked_up_before_the_verdict_takes_all_that_it_reaches_with_it
 }
 
 #[test]
+fn what_a_postponed_verdict_referred_to_goes_as_well() {
+    let mut heap = MockHeap::new(64, Access::Window);
+    let child = heap.alloc([0; 4]);
+    let (parent, holder) = (heap.alloc([child, 0, 0, 0]), heap.alloc([child, 0, 0, 0]));
+    heap.root(holder);
+    let mut runner = Runner::<Refcount>::new(&heap);
+    runner.postpone();
+    assert!(runner.cycle(&mut heap).unwrap().condemned.is_empty());
+    assert_eq!(runner.cycle(&mut heap).unwrap().condemned, [parent]);
+    heap.unroot(holder);
+    assert_eq!(runner.cycle(&mut heap).unwrap().condemned, [child, holder]);
+}
+
+#[test]
 fn random_heaps_are_clean_after_two_cycles() {
     for seed in 0..60 {
         let access = if seed % 2 == 0 { Access::Window } else { Access::Portable };
