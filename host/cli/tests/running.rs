@@ -45,7 +45,7 @@ fn a_strategy_is_extracted_and_run_from_its_file() {
     let inspected = place.host(&["strategy", "inspect", "epoch.wasm", "--json"]).json();
     assert_eq!(inspected["name"], "epoch");
     assert_eq!(inspected["promises"], "what was retired");
-    let ended = place.host(&["run", "--strategy", "epoch.wasm", "--heap", "64MiB", "--load", "churn", "--for", "300ms", "--json"]);
+    let ended = place.host(&["run", "--strategy", "epoch.wasm", "--heap", "512MiB", "--load", "churn", "--for", "300ms", "--json"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let summary = ended.json();
     assert_eq!((&summary["strategy"], &summary["digest"]), (&inspected["name"], &inspected["digest"]));
@@ -59,7 +59,7 @@ fn a_strategy_is_extracted_and_run_from_its_file() {
 #[test]
 fn a_running_node_is_asked_and_swapped() {
     let place = Place::new();
-    let running = place.node(&["--strategy", "mark-sweep", "--heap", "64MiB", "--load", "churn", "--journal", "swaps.jsonl"]);
+    let running = place.node(&["--strategy", "mark-sweep", "--heap", "512MiB", "--load", "churn", "--journal", "swaps.jsonl"]);
     let status = place.host(&["status", "--json"]).json();
     assert_eq!(status["strategy"]["name"], "mark-sweep");
     assert_eq!(place.host(&["collect", "--json"]).json()["outcome"], "settled");

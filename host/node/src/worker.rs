@@ -28,7 +28,7 @@ use crate::board::{Board, Standing};
 use crate::config::NodeConfig;
 use crate::crew::{Crew, Ready, Workshop};
 use crate::error::NodeError;
-use crate::limits::{COLLECTOR_NICE, WAITING_IDLE};
+use crate::limits::{COLLECTOR_NICE, REHEARSALS_MAX, WAITING_IDLE};
 use crate::record::{
     Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings, SwapReport, reason,
 };
@@ -93,6 +93,8 @@ pub(crate) struct Worker {
     asked: BTreeMap<Id, Asked>,
     wanted: Vec<Wanted>,
     rehearsal: Option<Id>,
+    /// How often the rehearsal was given up because the heap was full.
+    rehearsals_given_up: u32,
     shadow: Option<Id>,
     quarantined_bytes: u64,
     last_cycle: Instant,
@@ -138,6 +140,7 @@ impl Worker {
             asked: BTreeMap::new(),
             wanted: Vec::new(),
             rehearsal: None,
+            rehearsals_given_up: 0,
             shadow: None,
             quarantined_bytes: 0,
             last_cycle: Instant::now(),
@@ -244,7 +247,8 @@ impl Worker {
             };
             let watch = shadow.as_mut().map(Attached::strategy);
             let request = request(&self.config, &self.pacer, cause, execute);
-            run_cycle(&mut self.collector, &self.heap, &self.pacer, &self.abandon, &request, strategy, watch)
+            let stops = || self.abandon.load(Ordering::Relaxed);
+            run_cycle(&mut self.collector, &self.heap, &self.pacer, &stops, &request, strategy, watch)
         };
         for (id, attached) in [(Some(serving), attached), (shadow_id, shadow)] {
             if let (Some(id), Some(mut attached)) = (id, attached) {
@@ -277,7 +281,17 @@ impl Worker {
         self.crew.put_back(id, attached);
         self.last_cycle = Instant::now();
         let event = match (&report.end, reason(&report.end)) {
-            (CycleEnd::Abandoned, _) => return,
+            (CycleEnd::Abandoned, _) if self.abandon.load(Ordering::Relaxed) => return,
+            (CycleEnd::Abandoned, _) if self.rehearsals_given_up < REHEARSALS_MAX => {
+                self.rehearsals_given_up += 1;
+                self.rehearsal = Some(id);
+                self.cycle(Cause::Full, true);
+                return;
+            }
+            (CycleEnd::Abandoned, _) => {
+                let reason = "the heap was full whenever it was rehearsed: try again with a larger heap or less load";
+                Event::RehearsalFailed { id, reason: reason.into() }
+            }
             (_, Some(reason)) => Event::RehearsalFailed { id, reason },
             (_, None) => match self.over_memory(id) {
                 Some(reason) => Event::RehearsalFailed { id, reason },
@@ -434,7 +448,10 @@ impl Worker {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Load(id) => self.load(id),
-            Effect::Rehearse(id) => self.rehearsal = Some(id),
+            Effect::Rehearse(id) => {
+                self.rehearsal = Some(id);
+                self.rehearsals_given_up = 0;
+            }
             Effect::Shadow(id) => {
                 self.collector.forget_shadow();
                 self.shadow = Some(id);
@@ -572,7 +589,7 @@ fn run_cycle(
     collector: &mut Collector,
     heap: &Heap,
     pacer: &Pacer,
-    abandon: &AtomicBool,
+    stops: &dyn Fn() -> bool,
     request: &CycleRequest,
     strategy: &mut dyn Strategy,
     shadow: Option<&mut dyn Strategy>,
@@ -581,19 +598,19 @@ fn run_cycle(
     let hurried = matches!(request.cause, Cause::Request | Cause::Full);
     let mut pace = |slice: Slice| {
         if !hurried {
-            rest(pacer.rest(slice.busy, heap.used_bytes(), false), heap, abandon);
+            rest(pacer.rest(slice.busy, heap.used_bytes(), false), heap, stops);
         }
-        if abandon.load(Ordering::Relaxed) { Pace::Abandon } else { Pace::Go }
+        if stops() { Pace::Abandon } else { Pace::Go }
     };
     collector.run(request, strategy, shadow, &mut pace)
 }
 
 /// Sleeps to keep the collector's share, unless a mutator waits for room or the node stops.
-fn rest(rest: Duration, heap: &Heap, abandon: &AtomicBool) {
+fn rest(rest: Duration, heap: &Heap, stops: &dyn Fn() -> bool) {
     let until = Instant::now() + rest;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || heap.signal().is_full() || abandon.load(Ordering::Relaxed) {
+        if left.is_zero() || heap.signal().is_full() || stops() {
             return;
         }
         std::thread::sleep(left.min(NAP));
