@@ -8,7 +8,7 @@
 //! 2. Only [`crate::reclaim`] frees, and only what `decide` let through.
 //! 3. The strategy is told of the heap; it is never asked for the truth.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::graph::{bit, cells_of, has};
 use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
 use crate::limits::{
-    BATCH_CELLS, BATCH_CHANGES, BUDGET_MAX, DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX, FIRST_BUDGET,
+    BATCH_CELLS, BATCH_CHANGES, BUDGET_MAX, DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX, FIRST_BUDGET, STEPS_MAX,
 };
 use crate::mutator::Pin;
 use crate::mutator::shared::{Handshake, Record, mode};
@@ -105,7 +105,7 @@ pub struct Collector {
     /// Retired and not gone yet.
     retired: Vec<(u32, u64)>,
     /// Proposed in earlier cycles, and waiting to share a proof: words of a bitmap that are not 0.
-    pending: Vec<(u32, u64)>,
+    pending: BTreeMap<u32, u64>,
     deferred_cycles: u32,
 }
 
@@ -125,7 +125,7 @@ impl Collector {
             last_changes: Vec::new(),
             shadow_changes: Vec::new(),
             retired: Vec::new(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             deferred_cycles: 0,
         }
     }
@@ -204,6 +204,11 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
+        self.reclaimer.free_all();
+        if self.logging {
+            let epoch = self.heap.phase().epoch;
+            self.heap.handshake(Handshake { mode: 0, epoch, publish: false });
+        }
         // Whoever waits for room would wait in vain.
         self.heap.signal.set_served(false);
     }
@@ -216,6 +221,7 @@ struct Shadow<'a> {
     /// What it proposed, as a bitmap.
     proposed: Vec<AtomicU64>,
     needs: Needs,
+    steps: u32,
 }
 
 /// One cycle under way.
@@ -256,6 +262,7 @@ impl<'a> Cycle<'a> {
             report: ShadowReport::new(strategy.identity().clone()),
             needs: strategy.needs(),
             proposed: Vec::new(),
+            steps: 0,
             strategy,
         });
         Cycle {
@@ -301,6 +308,10 @@ impl<'a> Cycle<'a> {
         self.heap.grace.fetch_add(1, Ordering::Relaxed);
         let before = self.heap.phase().epoch;
         self.epoch = self.renew_stamps(before).wrapping_add(1);
+        if !self.collector.logging {
+            self.collector.rebuild |= self.needs.change_log;
+            self.collector.shadow_rebuild = true;
+        }
         let log = if self.wants_log() { mode::LOG | mode::LOG_NEW } else { 0 };
         self.working = mode::CYCLE | mode::LOG | log;
         self.handshake(mode::CYCLE | mode::SNOOP | log, self.epoch.wrapping_sub(1), false);
@@ -370,7 +381,8 @@ impl<'a> Cycle<'a> {
         }
         self.tell_retired()?;
         self.collector.rebuild = false;
-        self.collector.shadow_rebuild = false;
+        // A shadow that comes after a cycle without one has missed that cycle.
+        self.collector.shadow_rebuild = self.shadow.is_none();
         Ok(())
     }
 
@@ -383,15 +395,15 @@ impl<'a> Cycle<'a> {
         let last = std::mem::take(&mut self.collector.last_changes);
         let deaths = std::mem::take(&mut self.collector.shadow_changes);
         if (main && !rebuild) || (beside && !shadow_rebuild) {
-            let mut changes = last;
+            let mut changes = Vec::new();
             let befores = closed.iter().map(|record| (record.cell, record.old));
             self.complete(befores, &mut changes);
-            self.report.changes = changes.len() as u64;
-            for batch in changes.chunks(BATCH_CHANGES) {
-                self.tell_some(main && !rebuild, beside && !shadow_rebuild, batch)?;
-            }
-            for batch in deaths.chunks(BATCH_CHANGES) {
-                self.tell_some(false, beside && !shadow_rebuild, batch)?;
+            self.report.changes = (last.len() + changes.len()) as u64;
+            // In the order of the life of a cell: its last change, its death, its next life.
+            for (batches, to_main) in [(last, main), (deaths, false), (changes, main)] {
+                for batch in batches.chunks(BATCH_CHANGES) {
+                    self.tell_some(to_main && !rebuild, beside && !shadow_rebuild, batch)?;
+                }
             }
         }
         if rebuild || shadow_rebuild {
@@ -535,6 +547,9 @@ impl<'a> Cycle<'a> {
         let begun = Instant::now();
         let progress = self.call(|strategy| strategy.step(budget))?;
         self.report.steps += 1;
+        if self.report.steps > self.steps_max() {
+            return Err(Stop::Faulted(endless(self.report.steps)));
+        }
         let took = begun.elapsed().max(Duration::from_nanos(1));
         let ratio = self.request.slice_target.as_secs_f64() / took.as_secs_f64();
         let next = f64::from(budget) * ratio.clamp(0.5, 2.0);
@@ -542,8 +557,20 @@ impl<'a> Cycle<'a> {
         Ok(progress)
     }
 
+    /// Steps after which a strategy is taken for one that does not end: enough to visit every cell many times in the smallest steps.
+    fn steps_max(&self) -> u32 {
+        STEPS_MAX + self.heap.capacity() / 16
+    }
+
     fn step_shadow(&mut self) -> bool {
         let budget = self.budget;
+        let most = self.steps_max();
+        if let Some(shadow) = self.shadow.as_mut() {
+            shadow.steps += 1;
+            if shadow.steps > most {
+                shadow.report.fault.get_or_insert(endless(shadow.steps));
+            }
+        }
         self.call_shadow(|strategy| strategy.step(budget)) != Some(Progress::More)
     }
 
@@ -596,17 +623,19 @@ impl<'a> Cycle<'a> {
             self.report.end = CycleEnd::Deferred;
             return Ok(());
         }
-        self.collector.pending.iter().for_each(|&(word, bits)| {
+        for (&word, &bits) in &self.collector.pending {
             condemned[word as usize].fetch_or(bits, Ordering::Relaxed);
-        });
+        }
         // What an earlier cycle proposed may have been looked up since.
         let revived: Vec<u32> = self.roots.iter().copied().filter(|&cell| has(condemned, cell)).collect();
         self.report.withheld_cells += withhold(&heap.graph, condemned, revived);
-        let violations = if heap.config.proof { self.prove(condemned)? } else { Violations::default() };
-        let deciding = if self.request.execute { mode::DECIDING } else { 0 };
-        self.handshake(self.working | deciding, self.epoch, false);
+        let anything = proposed > 0 || !self.collector.pending.is_empty();
+        let violations =
+            if heap.config.proof && anything { self.prove(condemned)? } else { Violations::default() };
+        let flush = self.working | if self.request.execute { mode::DECIDING } else { 0 };
+        self.handshake(flush, self.epoch, false);
         self.take_late();
-        self.excuse(condemned, violations)?;
+        self.excuse(condemned, &violations, flush)?;
         if self.request.execute {
             self.execute()
         } else {
@@ -634,7 +663,7 @@ impl<'a> Cycle<'a> {
     /// Whether a verdict of so few cells waits for later ones.
     fn may_wait(&mut self, proposed: u64) -> bool {
         let heap = Arc::clone(&self.heap);
-        let waiting: u64 = self.collector.pending.iter().map(|&(_, bits)| u64::from(bits.count_ones())).sum();
+        let waiting: u64 = self.collector.pending.values().map(|bits| u64::from(bits.count_ones())).sum();
         let allocated = heap.usage.cells();
         let wait = heap.config.share_proofs
             && heap.config.proof
@@ -645,7 +674,9 @@ impl<'a> Cycle<'a> {
             && self.collector.deferred_cycles < DEFERRED_CYCLES_MAX;
         if wait {
             self.collector.deferred_cycles += 1;
-            self.collector.pending.extend(drain_words(&heap.columns.condemned, heap.space.words_in_use()));
+            for (word, bits) in drain_words(&heap.columns.condemned, heap.space.words_in_use()) {
+                *self.collector.pending.entry(word).or_default() |= bits;
+            }
         }
         wait
     }
@@ -664,31 +695,41 @@ impl<'a> Cycle<'a> {
         Ok(violations)
     }
 
+    /// Takes what was looked up and logged since the scan began.
     fn take_late(&mut self) {
         let taken = self.heap.take();
-        self.late_acquired = taken.acquired;
-        self.late_logged =
-            taken.open.iter().flat_map(|record| record.old).filter(|&cell| cell != 0).collect();
+        self.late_acquired.extend(taken.acquired);
+        self.late_logged.extend(taken.open.iter().flat_map(|record| record.old).filter(|&cell| cell != 0));
         self.collector.open.extend(taken.open);
         self.collector.retired.extend(taken.retired);
         self.roots.extend(taken.roots);
     }
 
     /// Withholds what has an excuse, and refuses the verdict if anything is left.
-    fn excuse(&mut self, condemned: &[AtomicU64], violations: Violations) -> Result<(), Stop> {
+    ///
+    /// What is withheld may have been in the hands of a mutator, which may have taken references out of it; those are in its log. So after every
+    /// withholding there is another flush, until one brings nothing that is condemned. The argument is that of the scan.
+    fn excuse(&mut self, condemned: &[AtomicU64], violations: &Violations, flush: u32) -> Result<(), Stop> {
         let heap = Arc::clone(&self.heap);
-        let revived = self.late_acquired.iter().any(|&cell| has(condemned, cell));
-        let mut seeds = std::mem::take(&mut self.late_acquired);
-        if revived {
-            seeds.extend(&self.late_logged);
+        loop {
+            let pending = &self.collector.pending;
+            let excused = |cell: &u32| {
+                heap.columns.is_retired(*cell)
+                    || pending.get(&(cell / 64)).is_some_and(|bits| bits & bit(*cell) != 0)
+            };
+            let targets = violations.found.iter().map(|&(_, target)| target);
+            let mut seeds: Vec<u32> = std::mem::take(&mut self.late_acquired);
+            seeds.extend(targets.filter(|target| excused(target)));
+            let all_logged = self.report.withheld_cells > 0 || seeds.iter().any(|&cell| has(condemned, cell));
+            seeds.extend(self.late_logged.iter().filter(|cell| all_logged || excused(cell)));
+            let withheld = withhold(&heap.graph, condemned, seeds);
+            self.report.withheld_cells += withheld;
+            if withheld == 0 {
+                break;
+            }
+            self.handshake(flush, self.epoch, false);
+            self.take_late();
         }
-        let pending: HashMap<u32, u64> = self.collector.pending.iter().copied().collect();
-        let excused = |cell: u32| {
-            heap.columns.is_retired(cell)
-                || pending.get(&(cell / 64)).is_some_and(|bits| bits & bit(cell) != 0)
-        };
-        seeds.extend(violations.found.iter().map(|&(_, target)| target).filter(|&target| excused(target)));
-        self.report.withheld_cells += withhold(&heap.graph, condemned, seeds);
         let left = violations.found.iter().copied().find(|&(_, target)| has(condemned, target));
         // A reference that was overwritten during the cycle is a root of it; its holder is not known any more.
         let logged =
@@ -723,16 +764,8 @@ impl<'a> Cycle<'a> {
             self.keep_last_changes();
         }
         let words = heap.space.words_in_use();
-        let decision = lock(&heap.decisions).keep(DecisionRecord {
-            cycle: self.report.number,
-            at: heap.started.elapsed(),
-            strategy: self.report.strategy.clone(),
-            rule: if heap.config.proof { Rule::Proved } else { Rule::Unproved },
-            objects: 0,
-            cells: 0,
-        });
-        let condemned = self.collector.reclaimer.condemn(decision, words);
-        lock(&heap.decisions).amend(decision, condemned.objects, condemned.cells);
+        let anything = heap.columns.condemned[..words].iter().any(|word| word.load(Ordering::Relaxed) != 0);
+        let condemned = if anything { self.condemn(words) } else { Freed::default() };
         self.collector.pending.clear();
         self.collector.deferred_cycles = 0;
         self.report.condemned_objects = condemned.objects;
@@ -746,6 +779,23 @@ impl<'a> Cycle<'a> {
         self.report.freed_objects = freed.objects;
         self.report.freed_bytes = freed.bytes;
         self.report.reclaim_ns += begun.elapsed().as_nanos() as u64;
+    }
+
+    fn condemn(&mut self, words: usize) -> Freed {
+        let heap = Arc::clone(&self.heap);
+        let decision = lock(&heap.decisions).keep(DecisionRecord {
+            cycle: self.report.number,
+            at: heap.started.elapsed(),
+            strategy: self.report.strategy.clone(),
+            rule: if heap.config.proof { Rule::Proved } else { Rule::Unproved },
+            objects: 0,
+            cells: 0,
+        });
+        let condemned = self.collector.reclaimer.condemn(decision, words);
+        lock(&heap.decisions).amend(decision, condemned.objects, condemned.cells);
+        // Before a cell can be used again: its next life may be retired too.
+        self.collector.retired.retain(|&(cell, _)| has(heap.graph.allocated(), cell));
+        condemned
     }
 
     /// The changes of cells that are about to go can be read now and not later.
@@ -853,9 +903,14 @@ impl<'a> Cycle<'a> {
                 self.collector.forget();
             }
         }
-        self.call_shadow(|strategy| {
-            strategy.settled(&Outcome { accepted: true, condemned_cells: 0, withheld_cells: 0 })
-        });
+        if !faulted {
+            // Nothing of what a shadow proposed was carried out on its word.
+            let nothing = Outcome { accepted: true, condemned_cells: 0, withheld_cells: 0 };
+            self.call_shadow(|strategy| strategy.settled(&nothing));
+            // What a shadow alone proposed stays alive, and it takes it for gone.
+            let alone = |shadow: &Shadow<'_>| shadow.report.proposed_cells > shadow.report.agreed_cells;
+            self.collector.shadow_rebuild |= self.shadow.as_ref().is_some_and(alone);
+        }
         self.report.shadow = self.shadow.take().map(|shadow| shadow.report);
     }
 
@@ -866,6 +921,10 @@ impl<'a> Cycle<'a> {
         self.report.live_bytes = stats.used_bytes;
         self.report.retired_waiting = self.collector.retired.len() as u64;
     }
+}
+
+fn endless(steps: u32) -> Fault {
+    Fault::Nonsense(format!("work is left after {steps} steps, in a heap that has long been visited"))
 }
 
 fn change(cell: u32, old: [u32; 4], new: [u32; 4]) -> Change {

@@ -46,6 +46,10 @@
 //!    replaced X came after A's load, so after H2 everywhere, so it was by a mutator in e+1, so it was logged or Y had been. And the log is in R, because the
 //!    operation had begun before the scan read its effect, and the flush H4 waits for the end of an operation that is under way.
 //!
+//! Two things are needed beside. A local is a root of its own mutator alone, so a store of a reference is always by a mutator that holds it ("B held
+//! X" in case 2): locals of one mutator are refused by another. And where part of C is withheld, what mutators did to the withheld part since the scan is
+//! found by flushing until nothing new in C turns up.
+//!
 //! Hence the proof needs no trust in whoever proposed C. Nor does it need a moment at which everything stands still.
 //!
 //! Young cells are never in C. That a strategy need not trace them follows in the same way: whatever was stored in them after H1 was snooped, or held by its storer.
@@ -186,8 +190,8 @@ impl Inner {
         fence::heavy();
         for shared in &mutators {
             let mut round = 0;
-            // Relaxed: what the answer brought over is read under the gate.
-            while shared.mode.load(Ordering::Relaxed) & mode::PENDING != 0 {
+            // Acquire: pairs with the Release store of the answer.
+            while shared.mode.load(Ordering::Acquire) & mode::PENDING != 0 {
                 if round >= GRACE_ROUNDS && shared.state.load(Ordering::Acquire) == IDLE {
                     shared.carry_out(&mut lock(&shared.gate));
                     break;

@@ -146,7 +146,7 @@ pub(crate) struct Totals {
 }
 
 pub(crate) struct Inner {
-    /// Told apart from other heaps of this process, so that a local of one is not used in another.
+    /// Told apart from other heaps of this process, so that a pin of one is not used in another.
     pub(crate) tag: u32,
     pub(crate) config: HeapConfig,
     pub(crate) started: Instant,

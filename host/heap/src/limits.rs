@@ -34,9 +34,6 @@ pub const LOCALS_MAX: usize = 64 << 20;
 /// Length of one payload in bytes: its length is kept in 32 bits.
 pub const PAYLOAD_MAX: usize = u32::MAX as usize - 16;
 
-/// Longest name of a root in bytes.
-pub const ROOT_NAME_MAX: usize = 4096;
-
 /// Decision records that are kept. A cell names its record in 16 bits, 0 means none.
 pub const DECISIONS_MAX: usize = u16::MAX as usize;
 
@@ -45,6 +42,9 @@ pub const ACCOUNT_BYTES: u64 = 64 * 1024;
 
 /// Cells that the first step of a cycle is asked to visit; later steps are sized by their time.
 pub const FIRST_BUDGET: u32 = 4096;
+
+/// Steps that any strategy may take in a cycle; one more for every 16 cells of the heap.
+pub const STEPS_MAX: u32 = 10_000;
 
 /// Most cells that one step is asked to visit.
 pub const BUDGET_MAX: u32 = 1 << 30;

@@ -1,4 +1,4 @@
-//! Payloads: one word of header (length, owner), then the bytes. Only ever touched as relaxed atomics, so that no mistake elsewhere can make a
+//! Payloads: one word with the length, then the bytes. Only ever touched as relaxed atomics, so that no mistake elsewhere can make a
 //! read undefined.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +10,8 @@ pub(crate) fn block_bytes(len: usize) -> u64 {
     if len == 0 { 0 } else { HEADER_BYTES + (len as u64).next_multiple_of(8) }
 }
 
-pub(crate) fn write(words: &[AtomicU64], owner: u32, bytes: &[u8]) {
-    words[0].store(bytes.len() as u64 | u64::from(owner) << 32, Ordering::Relaxed);
+pub(crate) fn write(words: &[AtomicU64], bytes: &[u8]) {
+    words[0].store(bytes.len() as u64, Ordering::Relaxed);
     let (whole, rest) = bytes.as_chunks::<8>();
     for (word, eight) in words[1..].iter().zip(whole) {
         word.store(u64::from_le_bytes(*eight), Ordering::Relaxed);
@@ -24,7 +24,7 @@ pub(crate) fn write(words: &[AtomicU64], owner: u32, bytes: &[u8]) {
 }
 
 pub(crate) fn len(words: &[AtomicU64]) -> usize {
-    (words[0].load(Ordering::Relaxed) & u64::from(u32::MAX)) as usize
+    words[0].load(Ordering::Relaxed) as usize
 }
 
 pub(crate) fn read(words: &[AtomicU64], out: &mut Vec<u8>) {
@@ -46,7 +46,7 @@ mod tests {
         for len in [1, 7, 8, 9, 63, 64, 65, 1000] {
             let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
             let words: Vec<AtomicU64> = (0..block_bytes(len) / 8).map(|_| AtomicU64::new(u64::MAX)).collect();
-            write(&words, 7, &bytes);
+            write(&words, &bytes);
             let mut out = b"before".to_vec();
             read(&words, &mut out);
             assert_eq!(out[6..], bytes);

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use gc_memory::{Block, Cache};
 
+use crate::columns::flag;
 use crate::graph::{bit, cells_of, has};
 use crate::heap::{Inner, Quarantine};
 use crate::limits::{BLOCK_CELLS, CELL_BYTES};
@@ -71,12 +72,14 @@ impl Reclaimer {
             if condemned == 0 {
                 continue;
             }
-            // In this order: see `cells`, invariant 2.
-            columns.quarantine[index].fetch_or(condemned, Ordering::AcqRel);
-            heap.graph.allocated()[index].fetch_and(!condemned, Ordering::AcqRel);
-            columns.condemned[index].store(0, Ordering::Relaxed);
             for cell in cells_of(index, condemned) {
                 columns.decision[cell as usize].store(decision, Ordering::Relaxed);
+            }
+            // In this order: see `cells`, invariant 2, and `Scope::resolve`.
+            columns.quarantine[index].fetch_or(condemned, Ordering::AcqRel);
+            heap.graph.allocated()[index].fetch_and(!condemned, Ordering::AcqRel);
+            columns.condemned[index].store(0, Ordering::Release);
+            for cell in cells_of(index, condemned) {
                 sum.objects += u64::from(!columns.is_extension(cell));
                 sum.bytes += self.block_bytes(cell);
             }
@@ -142,8 +145,7 @@ impl Reclaimer {
         let mut sum = Freed::default();
         let mut counts: Vec<(u32, u32)> = Vec::new();
         for &(index, mask) in &batch.words {
-            // Restored cells have left the quarantine.
-            let mut freed = mask & columns.quarantine[index as usize].load(Ordering::Relaxed);
+            let mut freed = mask;
             for cell in cells_of(index as usize, freed) {
                 let at = cell as usize;
                 let generation = columns.generation[at].load(Ordering::Relaxed);
@@ -176,25 +178,44 @@ impl Reclaimer {
 
     /// Takes a quarantined cell, with everything quarantined that it leads to, back among the living. Answers how many objects and cells.
     pub(crate) fn restore(&mut self, cell: u32) -> Freed {
-        let heap = &*self.heap;
-        let mut sum = Freed::default();
+        let heap = Arc::clone(&self.heap);
+        let columns = &heap.columns;
+        // All of it is found before any of it can be reached, and changed, by a mutator.
+        let mut found = std::collections::BTreeSet::new();
         let mut work = vec![cell];
         while let Some(cell) = work.pop() {
-            if cell == 0 || !has(&heap.columns.quarantine, cell) {
-                continue;
+            if cell != 0 && has(&columns.quarantine, cell) && found.insert(cell) {
+                work.extend(heap.graph.references(cell));
             }
-            let index = cell as usize / 64;
-            // The reverse of condemning: allocated first, so that no mutator takes the cell for a free one.
-            heap.graph.allocated()[index].fetch_or(bit(cell), Ordering::AcqRel);
-            heap.columns.quarantine[index].fetch_and(!bit(cell), Ordering::AcqRel);
-            sum.objects += u64::from(!heap.columns.is_extension(cell));
+        }
+        let mut sum = Freed::default();
+        for &cell in &found {
+            sum.objects += u64::from(!columns.is_extension(cell));
             sum.cells += 1;
             sum.bytes += CELL_BYTES + self.block_bytes(cell);
-            work.extend(heap.graph.references(cell));
+            columns.flags[cell as usize].fetch_and(!flag::RETIRED, Ordering::Relaxed);
+            self.leave_batch(cell);
+        }
+        // The reverse of condemning: allocated first, so that no mutator takes the cell for a free one.
+        for &cell in &found {
+            heap.graph.allocated()[cell as usize / 64].fetch_or(bit(cell), Ordering::AcqRel);
+        }
+        for &cell in &found {
+            columns.quarantine[cell as usize / 64].fetch_and(!bit(cell), Ordering::AcqRel);
         }
         heap.totals.condemned_objects.fetch_sub(sum.objects, Ordering::Relaxed);
         heap.totals.condemned_cells.fetch_sub(sum.cells, Ordering::Relaxed);
         heap.totals.quarantined_cells.fetch_sub(sum.cells, Ordering::Relaxed);
         sum
+    }
+
+    /// A restored cell may be condemned again, in a later batch; the earlier one must not free it then.
+    fn leave_batch(&mut self, cell: u32) {
+        let word = cell / 64;
+        for batch in &mut self.batches {
+            if let Ok(at) = batch.words.binary_search_by_key(&word, |&(word, _)| word) {
+                batch.words[at].1 &= !bit(cell);
+            }
+        }
     }
 }

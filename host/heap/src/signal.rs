@@ -22,6 +22,8 @@ struct State {
     goal: bool,
     full: bool,
     bell: bool,
+    /// Mutators that wait for room.
+    waiting: u32,
     /// Cycles that ended, and whether a collector serves this heap at all.
     cycles: u64,
     served: bool,
@@ -40,7 +42,7 @@ pub struct Signal {
 impl Signal {
     /// Waits until a cycle is wanted, the bell rings, or `patience` is over. A full heap goes before the goal.
     pub fn wait(&self, patience: Duration) -> Wake {
-        let until = Instant::now() + patience;
+        let until = Instant::now().checked_add(patience);
         let mut state = lock(&self.state);
         loop {
             if std::mem::take(&mut state.bell) {
@@ -55,7 +57,7 @@ impl Signal {
                 self.goal_set.store(false, Ordering::Relaxed);
                 return Wake::Cycle(Cause::Goal);
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = left_until(until);
             if left.is_zero() {
                 return Wake::TimedOut;
             }
@@ -73,7 +75,7 @@ impl Signal {
     /// Whether a mutator waits for room at this moment, so that a cycle should not dawdle.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        lock(&self.state).full
+        lock(&self.state).waiting > 0
     }
 
     /// Says whether a collector serves this heap: without one, nobody shall wait for it.
@@ -95,26 +97,36 @@ impl Signal {
         self.mutators.notify_all();
     }
 
-    /// Asks for a cycle because the heap is full and waits until `room` says that there is some again. Answers the number of cycles waited for
-    /// when there is none after two whole cycles, or after `patience`.
-    pub(crate) fn wait_for_room(&self, patience: Duration, room: impl Fn() -> bool) -> Result<(), u64> {
-        let until = Instant::now() + patience;
+    /// Asks for a cycle because the heap is full and waits until `room` says that there is some again. Answers the number of cycles waited for when
+    /// there is none after four of them, or at the time `until`.
+    pub(crate) fn wait_for_room(&self, until: Option<Instant>, room: impl Fn() -> bool) -> Result<(), u64> {
         let mut state = lock(&self.state);
         let before = state.cycles;
-        loop {
+        state.waiting += 1;
+        let result = loop {
             let waited = state.cycles - before;
             if waited > 0 && room() {
-                return Ok(());
+                break Ok(());
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = left_until(until);
             // The first cycle to end may have begun before the heap was full, and what it condemned may rest until the next proof.
-            if !state.served || waited >= 4 || left.is_zero() {
-                return Err(waited);
+            if !state.served || waited >= FULL_CYCLES_MAX || left.is_zero() {
+                break Err(waited);
             }
             state.full = true;
             self.collector.notify_one();
             state =
                 self.mutators.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        }
+        };
+        state.waiting -= 1;
+        result
     }
+}
+
+/// Cycles that an allocation waits for at most before it says that the heap is full.
+const FULL_CYCLES_MAX: u64 = 4;
+
+/// Time left until a deadline; a day where there is none.
+fn left_until(until: Option<Instant>) -> Duration {
+    until.map_or(Duration::from_secs(86_400), |until| until.saturating_duration_since(Instant::now()))
 }

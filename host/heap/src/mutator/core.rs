@@ -26,7 +26,7 @@ use crate::sync::{lock, point};
 pub(crate) struct Core {
     pub(crate) heap: Arc<Inner>,
     pub(crate) shared: Arc<Shared>,
-    /// The heap's tag, its references and their stamps: what every store needs, one step away.
+    /// This mutator's tag, the references and their stamps: what every store needs, one step away.
     tag: u32,
     references: Column<AtomicU32>,
     stamps: Column<AtomicU32>,
@@ -57,9 +57,10 @@ impl Drop for Operation<'_> {
 
 impl Core {
     pub(crate) fn register(heap: &Arc<Inner>) -> Core {
+        static NEXT_TAG: AtomicU32 = AtomicU32::new(1);
         let shared = lock(&heap.registry).register();
         Core {
-            tag: heap.tag,
+            tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
             references: heap.graph.cells_column(),
             stamps: heap.columns.stamp.clone(),
             locals: RefCell::new(shared.locals()),
@@ -79,7 +80,8 @@ impl Core {
         point();
         // Pairs with the heavy fence in `handshake`: either the collector sees BUSY, or this load sees PENDING.
         fence::light();
-        let mut mode = shared.mode.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release store of a handshake that was carried out on our behalf.
+        let mut mode = shared.mode.load(Ordering::Acquire);
         if mode & mode::PENDING != 0 {
             mode = self.answer();
         }
@@ -126,13 +128,17 @@ impl Core {
         locals[len].store(cell.get(), Ordering::Relaxed);
         self.shared.locals_len.store(len + 1, Ordering::Relaxed);
         point();
-        Local { cell, heap: self.tag, scope: PhantomData }
+        Local { cell, mutator: self.tag, scope: PhantomData }
     }
 
-    /// The cell of a local of this heap.
+    /// The cell of a local of this mutator. A local of another would be a root of that one alone, and what is stored here must be a root here: the
+    /// proof in `handshake` rests on it.
     #[inline]
     pub(crate) fn cell_of(&self, local: Local<'_>) -> u32 {
-        assert!(local.heap == self.tag, "a local of another heap was used");
+        assert!(
+            local.mutator == self.tag,
+            "a local of another mutator was used: hand objects over by a root, a pin or a handle"
+        );
         local.cell.get()
     }
 
@@ -275,7 +281,7 @@ impl Core {
 
     /// Waits for the collector to make room. Between operations.
     #[cold]
-    pub(crate) fn wait_for_room(&self, bytes: u64) -> Result<(), HeapError> {
+    pub(crate) fn wait_for_room(&self, bytes: u64, until: Option<Instant>) -> Result<(), HeapError> {
         let begun = Instant::now();
         self.settle_count();
         // Cells in the cache may be few and scattered; what was freed is elsewhere.
@@ -285,7 +291,7 @@ impl Core {
             usage.bytes() + bytes <= self.heap.config.limit_bytes
                 && usage.cells() + 1 < u64::from(self.heap.capacity())
         };
-        let waited = self.heap.signal.wait_for_room(self.heap.config.full_wait, room);
+        let waited = self.heap.signal.wait_for_room(until, room);
         self.held_up(begun);
         waited.map_err(|cycles| self.heap.full(cycles))
     }

@@ -21,8 +21,9 @@ use crate::sync::lock;
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub struct Local<'s> {
     pub(crate) cell: NonZeroU32,
-    pub(crate) heap: u32,
-    pub(crate) scope: PhantomData<&'s ()>,
+    pub(crate) mutator: u32,
+    /// Not to be sent to another thread: it is a root of its own mutator only.
+    pub(crate) scope: PhantomData<(&'s (), *const ())>,
 }
 
 impl std::fmt::Debug for Local<'_> {

@@ -28,9 +28,9 @@ use crate::columns::flag;
 use crate::error::{Gone, HeapError};
 use crate::graph::has;
 use crate::handle::Handle;
-use crate::limits::{ALLOC_ATTEMPTS, CELL_BYTES, PAYLOAD_MAX, ROOT_NAME_MAX};
+use crate::limits::{ALLOC_ATTEMPTS, CELL_BYTES, PAYLOAD_MAX};
 use crate::payload;
-use crate::sync::{back_off, lock};
+use crate::sync::{back_off, lock, point};
 
 /// Slots that are in the first cell of an object that has a tree.
 const DIRECT: u32 = 3;
@@ -73,6 +73,10 @@ impl<'s> Scope<'s> {
             return Err(HeapError::TooManySlots { slots: slots.len(), capacity_cells });
         }
         let bytes = CELL_BYTES * (slots.len() as u64 / 3 + 1) + payload::block_bytes(payload.len());
+        if bytes > self.core.heap.config.limit_bytes {
+            return Err(self.core.heap.full(0));
+        }
+        let until = Instant::now().checked_add(self.core.heap.config.full_wait);
         for _ in 0..ALLOC_ATTEMPTS {
             if self.core.room_for(bytes) {
                 let operation = self.core.operation();
@@ -80,7 +84,7 @@ impl<'s> Scope<'s> {
                     return Ok(local);
                 }
             }
-            self.core.wait_for_room(bytes)?;
+            self.core.wait_for_room(bytes, until)?;
         }
         // There was room each time, in pieces too small or taken by others at once.
         Err(self.core.heap.full(u64::from(ALLOC_ATTEMPTS)))
@@ -95,14 +99,11 @@ impl<'s> Scope<'s> {
         let core = self.core;
         let block =
             if bytes.is_empty() { None } else { Some(core.new_block(payload::block_bytes(bytes.len()))?) };
+        // Before the cell, which can be found by its handle as soon as it is there.
+        block.inspect(|&block| payload::write(core.heap.slabs.words(block), bytes));
         match self.try_alloc_cells(operation, slots, block) {
             Ok(cell) => {
-                let mut block_bytes = 0;
-                if let Some(block) = block {
-                    payload::write(core.heap.slabs.words(block), cell.get(), bytes);
-                    block_bytes = core.heap.slabs.block_bytes(block);
-                }
-                core.count(1, 0, block_bytes);
+                core.count(1, 0, block.map_or(0, |block| core.heap.slabs.block_bytes(block)));
                 Ok(core.hold(cell))
             }
             Err(NoRoom) => {
@@ -279,12 +280,12 @@ impl<'s> Scope<'s> {
         drop(operation);
     }
 
-    /// Sets or removes a named root. Names are at most 4096 bytes; longer ones are cut.
+    /// Sets or removes a named root.
     pub fn set_root(&self, name: &str, value: Option<Local<'_>>) {
         let operation = self.core.operation();
         let cell = value.map_or(0, |local| self.core.cell_of(local));
         self.snoop(&operation, cell);
-        lock(&self.core.heap.roots).set(&name[..name.floor_char_boundary(ROOT_NAME_MAX)], cell);
+        lock(&self.core.heap.roots).set(name, cell);
     }
 
     /// What a named root holds.
@@ -340,13 +341,18 @@ impl<'s> Scope<'s> {
         let mut waiting: Option<(Instant, u32)> = None;
         loop {
             let operation = self.core.operation();
+            // First whether it is condemned, then whether it is there: condemning clears the first after the second, so a cell that is found there and
+            // not condemned was not about to go.
+            let deciding = operation.mode & mode::DECIDING != 0 && handle.cell < heap.capacity();
+            let condemned = deciding && has(&heap.columns.condemned, handle.cell);
+            point();
             let Some(cell) = heap.locate(handle) else {
                 drop(operation);
                 waiting.inspect(|&(begun, _)| self.core.held_up(begun));
                 return Err(heap.gone(handle));
             };
-            if operation.mode & mode::DECIDING != 0 && has(&heap.columns.condemned, cell) {
-                // Its fate is being decided; that takes microseconds. No handshake waits for us meanwhile.
+            if condemned {
+                // Its fate is being decided. No handshake waits for us meanwhile.
                 drop(operation);
                 back_off(&mut waiting.get_or_insert_with(|| (Instant::now(), 0)).1);
                 continue;

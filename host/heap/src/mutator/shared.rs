@@ -213,8 +213,9 @@ impl Shared {
             gate.roots.extend(held);
             gate.grace = self.scope_grace.load(Ordering::Relaxed);
         }
-        // Overwrites PENDING, which only the collector sets, and never while a request stands.
-        self.mode.store(handshake.mode, Ordering::Relaxed);
+        // Overwrites PENDING, which only the collector sets, and never while a request stands. Release: whoever sees the mode sees the epoch, and what
+        // was read above was read before.
+        self.mode.store(handshake.mode, Ordering::Release);
     }
 
     /// Makes room for more locals: at least twice as much. The mutator itself.
