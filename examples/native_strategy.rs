@@ -72,7 +72,8 @@ impl Strategy for MarkSweep {
         for _ in 0..budget {
             let Some(cell) = self.work.pop() else { return Ok(Progress::Idle) };
             let at = cell as usize * 4;
-            let slots: [u32; 4] = std::array::from_fn(|slot| self.graph.cells()[at + slot].load(Ordering::Relaxed));
+            let slots: [u32; 4] =
+                std::array::from_fn(|slot| self.graph.cells()[at + slot].load(Ordering::Relaxed));
             self.mark(&slots);
         }
         Ok(Progress::More)

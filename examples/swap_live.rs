@@ -28,7 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         for name in ["tracing", "refcount", "mark-sweep"] {
             let swap = node.swap(name)?;
-            println!("{} serves after a rehearsal, on probation for {} cycles", swap.serving, swap.probation_cycles);
+            println!(
+                "{} serves after a rehearsal, on probation for {} cycles",
+                swap.serving, swap.probation_cycles
+            );
         }
         match node.swap("no-such-strategy") {
             Ok(_) => unreachable!("there is none of that name"),

@@ -58,7 +58,9 @@ fn strategies_that_are_none_are_refused() {
         ("module.wasm", "core WebAssembly module"),
         ("component.wasm", "not a strategy"),
     ] {
-        for args in [&["run", "--strategy", file][..], &["strategy", "inspect", file], &["strategy", "check", file]] {
+        for args in
+            [&["run", "--strategy", file][..], &["strategy", "inspect", file], &["strategy", "check", file]]
+        {
             failed(&place.host(args), 1, &[file, word]);
         }
     }
@@ -84,9 +86,17 @@ fn inputs_that_cannot_be_read_are_refused() {
     failed(&place.host(&["run", "--quiet", "--load", "git:folder"]), 1, &["folder"]);
     failed(&place.host(&["run", "--quiet", "--load", "git:nowhere"]), 1, &["nowhere"]);
     failed(&place.host(&["run", "--quiet", "--load", "graph:nowhere"]), 1, &["nowhere"]);
-    failed(&place.host(&["run", "--quiet", "--load", "graph:graph.txt", "--reclaimed", "ids"]), 1, &["graph.txt", "2"]);
+    failed(
+        &place.host(&["run", "--quiet", "--load", "graph:graph.txt", "--reclaimed", "ids"]),
+        1,
+        &["graph.txt", "2"],
+    );
     assert_eq!(std::fs::read_to_string(place.path("ids")).unwrap(), "precious");
-    failed(&place.host(&["run", "--quiet", "--load", "graph:graph.txt", "--reclaimed", "no/ids"]), 1, &["no/ids"]);
+    failed(
+        &place.host(&["run", "--quiet", "--load", "graph:graph.txt", "--reclaimed", "no/ids"]),
+        1,
+        &["no/ids"],
+    );
 }
 
 #[test]
@@ -106,7 +116,11 @@ fn a_full_heap_ends_the_load_and_says_so() {
         text += &format!("edge {} {n}\n", (n - 1) / 2);
     }
     std::fs::write(place.path("big.txt"), text).unwrap();
-    failed(&place.host(&["run", "--quiet", "--heap", "1MiB", "--load", "graph:big.txt"]), 1, &["heap full", "--heap"]);
+    failed(
+        &place.host(&["run", "--quiet", "--heap", "1MiB", "--load", "graph:big.txt"]),
+        1,
+        &["heap full", "--heap"],
+    );
 }
 
 #[test]
@@ -135,7 +149,13 @@ fn a_socket_belongs_to_one_node() {
 #[test]
 fn without_a_node_there_is_nobody_to_talk_to() {
     let place = Place::new();
-    for args in [&["status"][..], &["swap", "epoch"], &["why", "n0.1:2.0"], &["collect"], &["collect", "--dry-run", "--json"]] {
+    for args in [
+        &["status"][..],
+        &["swap", "epoch"],
+        &["why", "n0.1:2.0"],
+        &["collect"],
+        &["collect", "--dry-run", "--json"],
+    ] {
         failed(&place.host(args), 3, &["no node is running", "host run"]);
     }
 }

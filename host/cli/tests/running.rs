@@ -12,7 +12,16 @@ fn a_graph_is_loaded_collected_and_told_about() {
     std::fs::write(place.path("graph.txt"), GRAPH).unwrap();
     for strategy in ["tracing", "mark-sweep", "refcount"] {
         let ended = place.host(&[
-            "run", "--strategy", strategy, "--heap", "64MiB", "--load", "graph:graph.txt", "--reclaimed", "gone", "--json",
+            "run",
+            "--strategy",
+            strategy,
+            "--heap",
+            "64MiB",
+            "--load",
+            "graph:graph.txt",
+            "--reclaimed",
+            "gone",
+            "--json",
         ]);
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let mut gone: Vec<String> =
@@ -24,7 +33,13 @@ fn a_graph_is_loaded_collected_and_told_about() {
         assert_eq!(summary["strategy"], strategy);
         assert_eq!((&summary["live_objects"], &summary["reclaimed_objects"]), (&2.into(), &2.into()));
         for key in [
-            "digest", "cycles", "pause_ns_p50", "pause_ns_p999", "pause_ns_max", "mark_ns_last", "proof_ns_last",
+            "digest",
+            "cycles",
+            "pause_ns_p50",
+            "pause_ns_p999",
+            "pause_ns_max",
+            "mark_ns_last",
+            "proof_ns_last",
             "heap_committed_bytes",
         ] {
             assert!(!summary[key].is_null(), "{key} is missing: {summary}");
@@ -45,7 +60,18 @@ fn a_strategy_is_extracted_and_run_from_its_file() {
     let inspected = place.host(&["strategy", "inspect", "epoch.wasm", "--json"]).json();
     assert_eq!(inspected["name"], "epoch");
     assert_eq!(inspected["promises"], "what was retired");
-    let ended = place.host(&["run", "--strategy", "epoch.wasm", "--heap", "512MiB", "--load", "churn", "--for", "300ms", "--json"]);
+    let ended = place.host(&[
+        "run",
+        "--strategy",
+        "epoch.wasm",
+        "--heap",
+        "512MiB",
+        "--load",
+        "churn",
+        "--for",
+        "300ms",
+        "--json",
+    ]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let summary = ended.json();
     assert_eq!((&summary["strategy"], &summary["digest"]), (&inspected["name"], &inspected["digest"]));
@@ -59,7 +85,16 @@ fn a_strategy_is_extracted_and_run_from_its_file() {
 #[test]
 fn a_running_node_is_asked_and_swapped() {
     let place = Place::new();
-    let running = place.node(&["--strategy", "mark-sweep", "--heap", "512MiB", "--load", "churn", "--journal", "swaps.jsonl"]);
+    let running = place.node(&[
+        "--strategy",
+        "mark-sweep",
+        "--heap",
+        "512MiB",
+        "--load",
+        "churn",
+        "--journal",
+        "swaps.jsonl",
+    ]);
     let status = place.host(&["status", "--json"]).json();
     assert_eq!(status["strategy"]["name"], "mark-sweep");
     assert_eq!(place.host(&["collect", "--json"]).json()["outcome"], "settled");
@@ -87,7 +122,9 @@ fn a_running_node_is_asked_and_swapped() {
     let journal = std::fs::read_to_string(place.path("swaps.jsonl")).unwrap();
     let steps: Vec<String> = journal
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(steps.iter().filter(|step| *step == "exchanged").count(), 3, "{steps:?}");
     assert_eq!(place.host(&["status"]).code, Some(3));

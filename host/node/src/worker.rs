@@ -289,7 +289,8 @@ impl Worker {
                 return;
             }
             (CycleEnd::Abandoned, _) => {
-                let reason = "the heap was full whenever it was rehearsed: try again with a larger heap or less load";
+                let reason =
+                    "the heap was full whenever it was rehearsed: try again with a larger heap or less load";
                 Event::RehearsalFailed { id, reason: reason.into() }
             }
             (_, Some(reason)) => Event::RehearsalFailed { id, reason },

@@ -162,7 +162,7 @@ impl Summary {
 
 fn load_lines(report: &WorkloadReport, reclaimed: Option<&Path>) -> anyhow::Result<()> {
     if report.stopped {
-        output::line("the load was stopped before its end")?;
+        output::line("the load was stopped")?;
     }
     if report.missing_references > 0 {
         output::line(format!("{} references lead out of the input", count(report.missing_references)))?;

@@ -1,4 +1,4 @@
-//! The live view: six lines at the bottom of a terminal, redrawn a few times a second.
+//! The live view: a few lines at the bottom of a terminal, redrawn a few times a second.
 //!
 //! What is drawn is made by a pure function, [`lines`], so that it can be tested; this file's other half only moves the cursor.
 
@@ -193,15 +193,15 @@ fn lines(shown: &Shown, columns: usize, unicode: bool) -> Vec<String> {
             nanoseconds(heap.pause_ns_max)
         ),
         format!(
-            "{}{} threads, {} objects/s, {}/s{}",
+            "{}{} threads, {} objects/s, {}/s",
             label("mutators"),
             heap.mutators,
             rate(shown.objects_per_s),
-            bytes(shown.bytes_per_s as u64),
-            load(shown)
+            bytes(shown.bytes_per_s as u64)
         ),
     ];
-    text.into_iter().map(|line| truncate_str(&line, columns, "…").into_owned()).collect()
+    let load = shown.progress.map(|progress| format!("{}{}", label("load"), load(shown.load, progress)));
+    text.into_iter().chain(load).map(|line| truncate_str(&line, columns, "…").into_owned()).collect()
 }
 
 fn standing(status: &Status) -> String {
@@ -215,15 +215,13 @@ fn standing(status: &Status) -> String {
     }
 }
 
-fn load(shown: &Shown) -> String {
-    match shown.progress {
-        None => String::new(),
-        Some(Progress { phase, done, total: None }) => {
-            format!(", {} {}: {} {}", shown.load, phase.word(), count(done), phase.unit())
-        }
-        Some(Progress { phase, done, total: Some(total) }) => {
+fn load(name: &str, progress: Progress) -> String {
+    let Progress { phase, done, total } = progress;
+    match total {
+        None => format!("{name} {}: {} {}", phase.word(), count(done), phase.unit()),
+        Some(total) => {
             let percent = done as f64 * 100.0 / total.max(1) as f64;
-            format!(", {} {}: {percent:.0} % of {} {}", shown.load, phase.word(), count(total), phase.unit())
+            format!("{name} {}: {percent:.0} % of {} {}", phase.word(), count(total), phase.unit())
         }
     }
 }
@@ -304,14 +302,14 @@ mod tests {
     #[test]
     fn the_view_says_what_matters() {
         let lines = plain(100);
-        assert_eq!(lines.len(), 6);
+        assert_eq!(lines.len(), 7);
         assert!(
             lines[0].contains("tracing@0.1.0#01234567") && lines[0].contains("probation 2"),
             "{}",
             lines[0]
         );
         assert!(lines[2].contains("limit 1.0 GiB"), "{}", lines[2]);
-        assert!(lines[5].contains("12 % of 1,000,000,000"), "{}", lines[5]);
+        assert!(lines[6].contains("12 % of 1,000,000,000"), "{}", lines[6]);
     }
 
     #[test]

@@ -89,12 +89,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// The SDK as the value of a Cargo dependency.
 fn sdk(given: Option<&str>) -> anyhow::Result<String> {
     match given {
-        Some(url) if url.contains("://") || url.starts_with("git@") => Ok(format!("{{ git = {} }}", quoted(url))),
+        Some(url) if url.contains("://") || url.starts_with("git@") => {
+            Ok(format!("{{ git = {} }}", quoted(url)))
+        }
         Some(folder) => {
-            let folder = std::fs::canonicalize(folder)
-                .with_context(|| format!("cannot find the SDK in {folder}: give its folder or the URL of a git repository"))?;
+            let folder = std::fs::canonicalize(folder).with_context(|| {
+                format!("cannot find the SDK in {folder}: give its folder or the URL of a git repository")
+            })?;
             folder_dependency(&folder).ok_or_else(|| {
-                Usage(format!("{} is not the folder of gc-sdk: its Cargo.toml says another name", folder.display())).into()
+                Usage(format!(
+                    "{} is not the folder of gc-sdk: its Cargo.toml says another name",
+                    folder.display()
+                ))
+                .into()
             })
         }
         None => {
@@ -146,13 +153,19 @@ mod tests {
     fn nothing_of_the_template_is_left_unfilled() {
         for (file, text) in FILES {
             let filled = text.replace("@NAME@", "n").replace("@CRATE@", "n").replace("@SDK@", "s");
-            assert!(!filled.contains("@NAME") && !filled.contains("@CRATE") && !filled.contains("@SDK"), "{file}");
+            assert!(
+                !filled.contains("@NAME") && !filled.contains("@CRATE") && !filled.contains("@SDK"),
+                "{file}"
+            );
         }
     }
 
     #[test]
     fn the_sdk_is_a_folder_or_a_repository() {
-        assert_eq!(sdk(Some("https://example.org/x.git")).unwrap(), r#"{ git = "https://example.org/x.git" }"#);
+        assert_eq!(
+            sdk(Some("https://example.org/x.git")).unwrap(),
+            r#"{ git = "https://example.org/x.git" }"#
+        );
         assert!(sdk(None).unwrap().starts_with("{ path = "));
         assert!(sdk(Some("/")).unwrap_err().to_string().contains("gc-sdk"));
     }

@@ -89,7 +89,13 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(heap: Heap, attached: Attached) -> Rig {
-        Rig { collector: Collector::new(&heap), heap, attached, longest_slice: Duration::ZERO, slow_slices: 0 }
+        Rig {
+            collector: Collector::new(&heap),
+            heap,
+            attached,
+            longest_slice: Duration::ZERO,
+            slow_slices: 0,
+        }
     }
 
     /// A cycle. Anything but a verdict that passes the proof is a failure.
