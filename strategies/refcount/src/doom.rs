@@ -26,12 +26,11 @@ impl Doomed {
         self.cells.iter().map(|&(cell, _)| cell).collect()
     }
 
-    /// Takes over garbage cycles with the references that were read inside them.
-    pub(crate) fn add_suspects(&mut self, suspects: Vec<(Cell, References)>, counts: &mut Counts) {
-        for &(cell, _) in &suspects {
-            counts.set_doomed(cell, true);
-        }
-        suspects.into_iter().for_each(|(cell, references)| self.add(cell, references, counts));
+    /// Takes over garbage cycles. Their references are read anew: a mutator that held one of them when the epoch ended, and let go of it before its
+    /// locals were copied, may have written to it in between. The record of that is still to come, and chains with what is there when the cell goes.
+    pub(crate) fn add_suspects(&mut self, suspects: &[Cell], graph: &impl Graph, counts: &mut Counts) {
+        suspects.iter().for_each(|&cell| counts.set_doomed(cell, true));
+        graph.for_each(suspects, |cell, references| self.add(cell, references, counts));
     }
 
     /// Dooms up to `budget` cells whose count is zero.

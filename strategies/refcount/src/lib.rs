@@ -132,7 +132,7 @@ impl Strategy for Refcount {
             }
             Phase::Confirm => {
                 if self.trial.run(&self.counts, graph, budget as usize) == Progress::Idle {
-                    self.doomed.add_suspects(self.trial.take_confirmed(), &mut self.counts);
+                    self.doomed.add_suspects(&self.trial.take_confirmed(), graph, &mut self.counts);
                     self.phase = Phase::Zeros;
                 }
             }

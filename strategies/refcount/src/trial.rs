@@ -77,10 +77,10 @@ impl Trial {
         self.phase = Phase::Confirm(0);
     }
 
-    /// The suspects that were confirmed, with what was read of them. Empties the trial.
-    pub(crate) fn take_confirmed(&mut self) -> Vec<(Cell, References)> {
+    /// The suspects that were confirmed. Empties the trial.
+    pub(crate) fn take_confirmed(&mut self) -> Vec<Cell> {
         let suspects = self.greys.iter().zip(&self.black).filter(|&(_, &black)| !black);
-        let confirmed = suspects.map(|(grey, _)| (grey.cell, grey.references)).collect();
+        let confirmed = suspects.map(|(grey, _)| grey.cell).collect();
         self.clear();
         confirmed
     }
