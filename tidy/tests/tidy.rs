@@ -95,14 +95,17 @@ fn crates_import_only_what_stands_below_them() {
         let Some(manifest) = manifests.get(*name) else { continue };
         let ours = imports(manifest).into_iter().filter(|import| import.starts_with("gc-"));
         broken.extend(
-            ours.filter(|import| !allowed.contains(&import.as_str())).map(|import| format!("{name} imports {import}")),
+            ours.filter(|import| !allowed.contains(&import.as_str()))
+                .map(|import| format!("{name} imports {import}")),
         );
     }
     fail_if_any("architecture invariant: arrows point only down", &broken);
     let inner = manifests.keys().filter(|name| name.starts_with("gc-"));
     let outside = ["gc-benches", "gc-examples", "gc-tidy", "gc-hostile"];
-    let unknown: Vec<String> =
-        inner.filter(|name| !LAYERS.iter().any(|(known, _)| known == name) && !outside.contains(&name.as_str())).cloned().collect();
+    let unknown: Vec<String> = inner
+        .filter(|name| !LAYERS.iter().any(|(known, _)| known == name) && !outside.contains(&name.as_str()))
+        .cloned()
+        .collect();
     fail_if_any("crates that no layer is named for", &unknown);
 }
 
@@ -112,13 +115,19 @@ fn the_core_knows_nothing_of_wasm_async_and_networks() {
     let mut broken = Vec::new();
     for (name, banned) in BANNED_DEPENDENCIES {
         let imported = manifests.get(*name).map(imports).unwrap_or_default();
-        broken.extend(imported.into_iter().filter(|import| banned.contains(&import.as_str())).map(|import| format!("{name}: {import}")));
+        broken.extend(
+            imported
+                .into_iter()
+                .filter(|import| banned.contains(&import.as_str()))
+                .map(|import| format!("{name}: {import}")),
+        );
     }
     fail_if_any("banned dependencies", &broken);
 }
 
 /// Where unsafe code may stand, beside gc-memory.
-const UNSAFE_ALLOWED: &[&str] = &["host/memory/", "host/plugin/src/window.rs", "sdk/src/raw.rs", "host/plugin/hostile/"];
+const UNSAFE_ALLOWED: &[&str] =
+    &["host/memory/", "host/plugin/src/window.rs", "sdk/src/raw.rs", "host/plugin/hostile/"];
 
 #[test]
 fn unsafe_code_stands_where_it_may_and_nowhere_else() {
@@ -130,7 +139,9 @@ fn unsafe_code_stands_where_it_may_and_nowhere_else() {
         }
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or("");
-            let used = ["{", "fn", "impl", "extern", "("].iter().any(|next| code.contains(&format!("{word} {next}")) || code.contains(&format!("{word}({next}")));
+            let used = ["{", "fn", "impl", "extern", "("].iter().any(|next| {
+                code.contains(&format!("{word} {next}")) || code.contains(&format!("{word}({next}"))
+            });
             if used {
                 broken.push(format!("{path}:{}", number + 1));
             }
@@ -144,10 +155,11 @@ fn files_have_honest_names() {
     let banned = ["util", "utils", "helper", "helpers", "common", "misc", "manager", "global"];
     let mut broken = Vec::new();
     for (path, _) in rust() {
-        let stem = Path::new(&path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        // What several test files of a crate share has this name by the conventions of cargo.
-        let shared_by_tests = path.contains("/tests/common/");
-        if banned.contains(&stem.as_str()) || (path.contains("/common/") && !shared_by_tests) {
+        let stem =
+            Path::new(&path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        // What several test files of a crate share is called so by the conventions of cargo.
+        let shared_by_tests = path.contains("/tests/");
+        if (banned.contains(&stem.as_str()) || path.contains("/common/")) && !shared_by_tests {
             broken.push(path);
         }
     }
@@ -160,7 +172,10 @@ fn types_have_honest_names() {
     let mut broken = Vec::new();
     for (path, text) in rust() {
         for (number, line) in text.lines().enumerate() {
-            let mut words = line.split_whitespace().skip_while(|word| !["struct", "enum", "trait"].contains(word)).skip(1);
+            let mut words = line
+                .split_whitespace()
+                .skip_while(|word| !["struct", "enum", "trait"].contains(word))
+                .skip(1);
             let name = words.next().unwrap_or("");
             let name = name.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or("");
             if banned.iter().any(|banned| name.ends_with(banned)) {
@@ -173,7 +188,15 @@ fn types_have_honest_names() {
 
 #[test]
 fn nothing_is_left_undone() {
-    let banned = [["to", "do!("], ["unimple", "mented!("], ["#[ig", "nore"], ["FIX", "ME"], ["XX", "X"], ["dbg", "!("]].map(|parts| parts.concat());
+    let banned = [
+        ["to", "do!("],
+        ["unimple", "mented!("],
+        ["#[ig", "nore"],
+        ["FIX", "ME"],
+        ["XX", "X"],
+        ["dbg", "!("],
+    ]
+    .map(|parts| parts.concat());
     let mut broken = Vec::new();
     for (path, text) in rust() {
         for (number, line) in text.lines().enumerate() {
@@ -189,7 +212,9 @@ fn nothing_is_left_undone() {
 fn every_file_says_at_its_top_what_it_is() {
     let broken: Vec<String> = rust()
         .into_iter()
-        .filter(|(path, text)| !text.starts_with("//!") && !text.starts_with("#!") && !path.ends_with("build.rs"))
+        .filter(|(path, text)| {
+            !text.starts_with("//!") && !text.starts_with("#!") && !path.ends_with("build.rs")
+        })
         .map(|(path, _)| path)
         .collect();
     fail_if_any("a file begins with a sentence that says what it is", &broken);
@@ -203,7 +228,11 @@ fn functions_fit_a_screen() {
         let lines: Vec<&str> = text.lines().collect();
         for (start, line) in lines.iter().enumerate() {
             let indent = line.len() - line.trim_start().len();
-            let head = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub ").trim_start_matches("const ");
+            let head = line
+                .trim_start()
+                .trim_start_matches("pub(crate) ")
+                .trim_start_matches("pub ")
+                .trim_start_matches("const ");
             if !head.starts_with("fn ") || line.trim_end().ends_with(';') {
                 continue;
             }
@@ -238,7 +267,9 @@ fn everything_in_the_contract_says_since_when_it_is_there() {
     for (path, text) in files(&[".wit"]).into_iter().filter(|(path, _)| path.starts_with("wit/")) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (number, line) in lines.iter().enumerate() {
-            let item = ["interface ", "world ", "record ", "variant ", "enum ", "type "].iter().any(|word| line.starts_with(word));
+            let item = ["interface ", "world ", "record ", "variant ", "enum ", "type "]
+                .iter()
+                .any(|word| line.starts_with(word));
             let function = line.contains(": func(");
             // Functions of an interface take the gate of their interface: the host offers or asks for all of them.
             if item && !function && (number == 0 || !lines[number - 1].starts_with("@since")) {

@@ -1,3 +1,5 @@
+//! The swap as a table of steps, and as a property: whatever happens, something sound serves.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
