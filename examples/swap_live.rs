@@ -1,6 +1,7 @@
 //! The collector replaced while two threads work: they do not notice, and a bad candidate does not get in.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gc_heap::HeapError;
 use gc_node::Node;
@@ -22,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         scope.set_root(name, list);
                         Ok::<_, HeapError>(())
                     })?;
+                    std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok::<_, HeapError>(())
             })

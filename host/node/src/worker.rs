@@ -274,8 +274,10 @@ impl Worker {
         self.collector.forget();
         let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
         let strategy = attached.strategy();
+        // It frees nothing: when a mutator begins to wait for room, a cycle of the serving strategy goes first.
+        let yields = || self.abandon.load(Ordering::Relaxed) || self.heap.signal().is_full();
         let report =
-            run_cycle(&mut self.collector, &self.heap, &self.pacer, &self.abandon, &request, strategy, None);
+            run_cycle(&mut self.collector, &self.heap, &self.pacer, &yields, &request, strategy, None);
         self.collector.forget();
         self.pass_on(&mut attached);
         self.crew.put_back(id, attached);
