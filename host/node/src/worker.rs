@@ -436,15 +436,10 @@ impl Worker {
     fn step(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.swap.step(event, &mut effects);
-        // Whoever is answered finds the status as the answer says.
-        let (answers, others): (Vec<_>, Vec<_>) =
-            effects.into_iter().partition(|effect| matches!(effect, Effect::Answer(..)));
-        for effect in others {
-            self.perform(effect);
-        }
+        // First, so that whoever hears of a step, or is answered, finds the status as it says.
         self.tell_standing();
-        for answer in answers {
-            self.perform(answer);
+        for effect in effects {
+            self.perform(effect);
         }
     }
 
