@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let cycle = node.collect()?;
     println!("{} freed {} object, {} live on", cycle.strategy, cycle.condemned_objects, cycle.live_objects);
-    println!("{}", mutator.scope(|scope| scope.resolve(lost).map(drop)).unwrap_err());
+    println!("{:?}", node.why(lost));
 
     assert_eq!((cycle.condemned_objects, cycle.live_objects), (1, 2));
     drop(mutator);

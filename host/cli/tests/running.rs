@@ -88,7 +88,7 @@ fn a_running_node_is_asked_and_swapped() {
     // The machine that runs tests may be busy with others: a call may take long by the clock.
     std::fs::write(
         place.path("node.toml"),
-        "heap = \"512MiB\"\nload = \"churn\"\n[limits]\ndeadline = \"30s\"\n",
+        "heap = \"512MiB\"\nload = \"churn?rate=20000&live=20000\"\n[limits]\ndeadline = \"30s\"\n",
     )
     .unwrap();
     let running =

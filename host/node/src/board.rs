@@ -163,7 +163,7 @@ impl Board {
         inside.last_mark_ns = record.mark_ns;
         inside.last_proof_ns = record.proof_ns;
         inside.last_cycle = Some(record.clone());
-        inside.tell(&Event::Cycle(record));
+        inside.tell(&Event::Cycle(Box::new(record)));
     }
 
     pub(crate) fn standing(&self, standing: Standing) {

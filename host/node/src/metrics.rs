@@ -16,8 +16,11 @@ pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const PROOF: &str = "proof";
 
+/// Name, help, type, and where the value is.
+type Declared = (&'static str, &'static str, MetricType, fn(&HeapStats) -> u64);
+
 /// What the heap counts.
-const HEAP: &[(&str, &str, MetricType, fn(&HeapStats) -> u64)] = &[
+const HEAP: &[Declared] = &[
     ("gc_heap_live_bytes", "Bytes of cells and payloads in use.", MetricType::GAUGE, |heap| heap.used_bytes),
     ("gc_heap_limit_bytes", "Bytes of cells and payloads that may be in use.", MetricType::GAUGE, |heap| {
         heap.limit_bytes

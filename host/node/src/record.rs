@@ -13,7 +13,7 @@ use crate::journal::{JournalRecord, short};
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A cycle ended.
-    Cycle(CycleRecord),
+    Cycle(Box<CycleRecord>),
     /// A swap went a step further.
     Swap(JournalRecord),
     /// Something a person should read.

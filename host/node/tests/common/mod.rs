@@ -1,6 +1,6 @@
 //! Native strategies for tests: one that is right, and ways of being wrong.
 
-#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
