@@ -748,8 +748,8 @@ impl<'a> Cycle<'a> {
     }
 
     fn count_only(&mut self, condemned: &[AtomicU64]) {
-        for index in 0..self.heap.space.words_in_use() {
-            for cell in cells_of(index, condemned[index].load(Ordering::Relaxed)) {
+        for (index, word) in condemned[..self.heap.space.words_in_use()].iter().enumerate() {
+            for cell in cells_of(index, word.load(Ordering::Relaxed)) {
                 self.report.condemned_cells += 1;
                 self.report.condemned_objects += u64::from(!self.heap.columns.is_extension(cell));
             }
@@ -811,8 +811,8 @@ impl<'a> Cycle<'a> {
             !goes
         });
         if self.shadow.as_ref().is_some_and(|shadow| shadow.needs.change_log) {
-            for index in 0..heap.space.words_in_use() {
-                for cell in cells_of(index, condemned[index].load(Ordering::Relaxed)) {
+            for (index, word) in condemned[..heap.space.words_in_use()].iter().enumerate() {
+                for cell in cells_of(index, word.load(Ordering::Relaxed)) {
                     let death = change(cell, heap.graph.references(cell), [0; 4]);
                     self.collector.shadow_changes.push(death);
                 }

@@ -71,7 +71,7 @@ pub struct Gone {
     /// What was looked up.
     pub handle: Handle,
     /// The decision that freed it, while that is kept.
-    pub decision: Option<DecisionRecord>,
+    pub decision: Option<Box<DecisionRecord>>,
 }
 
 impl std::error::Error for Gone {}

@@ -299,7 +299,7 @@ impl Inner {
 
     /// Says that a handle leads nowhere, and why if that is known.
     pub(crate) fn gone(&self, handle: Handle) -> Gone {
-        Gone { handle, decision: self.decision_on(handle) }
+        Gone { handle, decision: self.decision_on(handle).map(Box::new) }
     }
 
     fn decision_on(&self, handle: Handle) -> Option<DecisionRecord> {

@@ -54,7 +54,7 @@ impl Heap {
     pub fn why(&self, handle: Handle) -> Why {
         let inner = &*self.inner;
         let Some(target) = inner.locate(handle) else {
-            let decision = inner.gone(handle).decision;
+            let decision = inner.gone(handle).decision.map(|decision| *decision);
             let here = handle.node == inner.config.node && handle.incarnation == inner.config.incarnation;
             let quarantined = here
                 && handle.cell < inner.capacity()

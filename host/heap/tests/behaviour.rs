@@ -228,7 +228,7 @@ fn what_was_retired_and_is_still_referenced_is_withheld_and_the_strategy_stays()
         let linked = scope.alloc(&[], &[]).unwrap();
         let root = scope.alloc(&[Some(linked)], &[]).unwrap();
         scope.set_root("root", Some(root));
-        let unlinked = scope.alloc(&vec![None; 20], &[]).unwrap();
+        let unlinked = scope.alloc(&[None; 20], &[]).unwrap();
         scope.retire(linked);
         scope.retire(unlinked);
         scope.retire(unlinked);
