@@ -157,9 +157,12 @@ impl Board {
         with(&mut lock(&self.inside).metrics)
     }
 
+    pub(crate) fn goal(&self, bytes: u64) {
+        lock(&self.inside).goal_bytes = bytes;
+    }
+
     pub(crate) fn cycle(&self, record: CycleRecord) {
         let mut inside = lock(&self.inside);
-        inside.goal_bytes = record.goal_bytes;
         inside.last_mark_ns = record.mark_ns;
         inside.last_proof_ns = record.proof_ns;
         inside.last_cycle = Some(record.clone());

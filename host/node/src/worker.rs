@@ -336,7 +336,9 @@ impl Worker {
     }
 
     fn aim(&self) {
-        self.heap.set_goal_bytes(self.goal_bytes());
+        let goal_bytes = self.goal_bytes();
+        self.heap.set_goal_bytes(goal_bytes);
+        self.board.goal(goal_bytes);
     }
 
     fn publish(&mut self, report: &CycleReport, id: Id) -> CycleRecord {
