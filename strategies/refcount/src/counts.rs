@@ -1,8 +1,9 @@
 //! The counts, and per cell what this cycle and the one before have to remember of it.
 
-use gc_sdk::{Cell, Change, Shape};
+use gc_sdk::{Cell, Change};
 
 use crate::doom::Doomed;
+use crate::per_cell::PerCell;
 
 /// Count or references changed in the log epoch that this cycle closed, or this cycle's cascade changed the count.
 const TOUCHED: u8 = 1;
@@ -18,9 +19,10 @@ const FREED: u8 = 1 << 4;
 /// Counts as of the end of the log epoch, minus what doomed cells contributed.
 ///
 /// Changes come in any order, so a count may pass below zero while they come in: counts wrap, and are read only afterwards.
+#[derive(Default)]
 pub(crate) struct Counts {
-    counts: Vec<u32>,
-    flags: Vec<u8>,
+    counts: PerCell<u32>,
+    flags: PerCell<u8>,
     /// Cells with `HELD`: candidates of the next cycle.
     held: Vec<Cell>,
     /// Cells with `TOUCHED`: candidates of this cycle.
@@ -31,23 +33,10 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn new(shape: Shape) -> Counts {
-        let cells = shape.capacity as usize;
-        let lists = || Vec::new();
-        Counts {
-            counts: vec![0; cells],
-            flags: vec![0; cells],
-            held: lists(),
-            touched: lists(),
-            queue: lists(),
-            freed: lists(),
-        }
-    }
-
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.counts.fill(0);
-        self.flags.fill(0);
+        self.counts.clear();
+        self.flags.clear();
         [&mut self.held, &mut self.touched, &mut self.queue, &mut self.freed]
             .into_iter()
             .for_each(Vec::clear);
@@ -91,17 +80,19 @@ impl Counts {
     }
 
     pub(crate) fn increment(&mut self, cell: Cell) {
-        self.counts[cell as usize] = self.counts[cell as usize].wrapping_add(1);
+        let count = self.counts.at(cell);
+        *count = count.wrapping_add(1);
         self.touch(cell);
     }
 
     pub(crate) fn decrement(&mut self, cell: Cell) {
-        self.counts[cell as usize] = self.counts[cell as usize].wrapping_sub(1);
+        let count = self.counts.at(cell);
+        *count = count.wrapping_sub(1);
         self.touch(cell);
     }
 
     pub(crate) fn count(&self, cell: Cell) -> u32 {
-        self.counts[cell as usize]
+        self.counts.get(cell)
     }
 
     pub(crate) fn is_held(&self, cell: Cell) -> bool {
@@ -144,11 +135,11 @@ impl Counts {
     }
 
     fn is(&self, cell: Cell, flag: u8) -> bool {
-        self.flags[cell as usize] & flag != 0
+        self.flags.get(cell) & flag != 0
     }
 
     fn set(&mut self, cell: Cell, flag: u8, value: bool) {
-        let flags = &mut self.flags[cell as usize];
+        let flags = self.flags.at(cell);
         *flags = if value { *flags | flag } else { *flags & !flag };
     }
 }

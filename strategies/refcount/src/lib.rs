@@ -21,10 +21,11 @@
 //! What was proposed counts as gone from then on, also if the host puts the verdict off to share one proof among several: it goes without a
 //! free-record. A verdict that is not carried out is followed by a rebuild.
 //!
-//! Memory: nine bytes per cell, and 24 bytes per cell that a trial reads.
+//! Memory: nine bytes per cell in use, and 24 bytes per cell that a trial reads.
 
 mod counts;
 mod doom;
+mod per_cell;
 mod trial;
 
 use gc_sdk::{
@@ -76,11 +77,11 @@ impl Strategy for Refcount {
         )
     };
 
-    fn new(_options: &Options, shape: Shape) -> Result<Refcount, Error> {
+    fn new(_options: &Options, _shape: Shape) -> Result<Refcount, Error> {
         Ok(Refcount {
-            counts: Counts::new(shape),
+            counts: Counts::default(),
             doomed: Doomed::default(),
-            trial: Trial::new(shape),
+            trial: Trial::new(),
             phase: Phase::Idle,
             allocated: Vec::new(),
             rebuild: false,

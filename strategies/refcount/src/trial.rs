@@ -4,9 +4,10 @@
 //! count of its target. A grey cell whose trial count is not zero is held from outside: it turns black with all that it reaches, which
 //! gives those references back. What stays grey is suspected to be garbage, and waits for the next cycle to confirm it.
 
-use gc_sdk::{Cell, Graph, Progress, References, Shape};
+use gc_sdk::{Cell, Graph, Progress, References};
 
 use crate::counts::Counts;
+use crate::per_cell::PerCell;
 
 /// Cells read at once.
 const BATCH: usize = 4096;
@@ -38,7 +39,7 @@ enum Phase {
 /// A trial, and between cycles its suspects.
 pub(crate) struct Trial {
     /// Index in `greys` plus one; 0 for cells that were not read.
-    index: Vec<u32>,
+    index: PerCell<u32>,
     greys: Vec<Grey>,
     /// Parallel to `greys`.
     black: Vec<bool>,
@@ -50,9 +51,9 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    pub(crate) fn new(shape: Shape) -> Trial {
+    pub(crate) fn new() -> Trial {
         Trial {
-            index: vec![0; shape.capacity as usize],
+            index: PerCell::default(),
             greys: Vec::new(),
             black: Vec::new(),
             work: Vec::new(),
@@ -64,7 +65,7 @@ impl Trial {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         for grey in std::mem::take(&mut self.greys) {
-            self.index[grey.cell as usize] = 0;
+            *self.index.at(grey.cell) = 0;
         }
         self.black.clear();
         self.work.clear();
@@ -112,10 +113,10 @@ impl Trial {
         let mut batch = Vec::with_capacity(limit);
         while batch.len() < limit {
             let Some(cell) = self.work.pop() else { break };
-            if self.index[cell as usize] == 0 && !counts.is_doomed(cell) {
+            if self.index.get(cell) == 0 && !counts.is_doomed(cell) {
                 self.greys.push(Grey { cell, outside: counts.count(cell), references: [0; 4] });
                 self.black.push(false);
-                self.index[cell as usize] = self.greys.len() as u32;
+                *self.index.at(cell) = self.greys.len() as u32;
                 batch.push(cell);
             }
         }
@@ -123,10 +124,9 @@ impl Trial {
             self.phase = Phase::Subtract(0);
         }
         graph.for_each(&batch, |cell, references| {
-            let at = self.index[cell as usize] as usize - 1;
+            let at = self.index.get(cell) as usize - 1;
             self.greys[at].references = references;
-            self.work
-                .extend(references.into_iter().filter(|&cell| cell != 0 && self.index[cell as usize] == 0));
+            self.work.extend(references.into_iter().filter(|&cell| cell != 0 && self.index.get(cell) == 0));
         });
         batch.len()
     }
@@ -182,6 +182,6 @@ impl Trial {
     }
 
     fn position(&self, cell: Cell) -> Option<usize> {
-        (self.index[cell as usize] as usize).checked_sub(1)
+        (self.index.get(cell) as usize).checked_sub(1)
     }
 }
