@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             ExitCode::from(code(&error))
         }
     }
@@ -97,6 +97,18 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// An error with its causes, each said once: many a message quotes its cause already.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message.push_str(": ");
+            message.push_str(&cause);
+        }
+    }
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -104,5 +116,13 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_the_message_quotes_is_not_said_again() {
+        let error = anyhow::anyhow!("disk full").context("cannot write x (disk full): make room");
+        assert_eq!(super::message(&error), "cannot write x (disk full): make room");
+        let error = anyhow::anyhow!("disk full").context("cannot write x");
+        assert_eq!(super::message(&error), "cannot write x: disk full");
     }
 }

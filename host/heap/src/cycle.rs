@@ -248,6 +248,9 @@ struct Cycle<'a> {
     late_acquired: Vec<u32>,
     late_logged: Vec<u32>,
     budget: u32,
+    /// Old references by cell, of the first `indexed` records of the running log epoch.
+    open_index: HashMap<u32, [u32; 4]>,
+    indexed: usize,
 }
 
 impl<'a> Cycle<'a> {
@@ -282,6 +285,8 @@ impl<'a> Cycle<'a> {
             late_acquired: Vec::new(),
             late_logged: Vec::new(),
             budget: FIRST_BUDGET,
+            open_index: HashMap::new(),
+            indexed: 0,
         }
     }
 
@@ -433,12 +438,19 @@ impl<'a> Cycle<'a> {
                 // What is in quarantine is not allocated; what is pending is, and the strategy has forgotten that it proposed it.
                 cells_of(index, allocated)
             });
+            // What was allocated in the log epoch that has just begun was not there when the last one ended.
+            let (graph, stamps, epoch) = (&heap.graph, &heap.columns.stamp, self.epoch);
+            let cells = cells.filter(|&cell| {
+                !(has(graph.young(), cell) && stamps[cell as usize].load(Ordering::Acquire) == epoch)
+            });
             let mut changes = Vec::with_capacity(BATCH_CHANGES);
             self.complete(cells.map(|cell| (cell, [0; 4])), &mut changes);
             changes.retain(|change| change[5..] != [0; 4]);
             self.report.changes += changes.len() as u64;
+            let begun = Instant::now();
             self.tell_some(main, beside, &changes)?;
-            self.slice(Duration::ZERO)?;
+            self.slice(begun.elapsed())?;
+            self.take();
         }
         Ok(())
     }
@@ -459,12 +471,13 @@ impl<'a> Cycle<'a> {
         }
         self.handshake(self.working, self.epoch, false);
         self.take();
-        let of_cell: HashMap<u32, [u32; 4]> =
-            self.collector.open.iter().map(|record| (record.cell, record.old)).collect();
+        let fresh = self.collector.open[self.indexed..].iter().map(|record| (record.cell, record.old));
+        self.open_index.extend(fresh);
+        self.indexed = self.collector.open.len();
         for at in later {
             let [cell, old @ .., _, _, _, _] = changes[at];
             // Stamped without a record: an allocation before the log was switched on, in a cycle that rebuilds.
-            if let Some(&new) = of_cell.get(&cell) {
+            if let Some(&new) = self.open_index.get(&cell) {
                 changes[at] = change(cell, old, new);
             }
         }
