@@ -48,8 +48,6 @@ fn measure(settings: &Settings) -> Result<Vec<Reading>, RowError> {
                 "build",
                 "--release",
                 "--quiet",
-                "-p",
-                "gc-benches",
                 "--bin",
                 "collect",
             ]))?;

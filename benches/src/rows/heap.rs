@@ -65,16 +65,7 @@ fn objects(settings: &Settings) -> &'static str {
 /// A program of this package, built for release.
 pub(super) fn program(settings: &Settings, name: &str) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(&settings.root).args([
-        "run",
-        "--release",
-        "--quiet",
-        "-p",
-        "gc-benches",
-        "--bin",
-        name,
-        "--",
-    ]);
+    command.current_dir(&settings.root).args(["run", "--release", "--quiet", "--bin", name, "--"]);
     command
 }
 

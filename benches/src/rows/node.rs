@@ -91,8 +91,8 @@ fn empty(settings: &Settings) -> Result<Vec<Reading>, RowError> {
         "build",
         "--release",
         "--quiet",
-        "-p",
-        "gc-host",
+        "--bin",
+        "host",
     ]))?;
     let scratch = std::env::temp_dir().join(format!("host-empty-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)
