@@ -28,7 +28,7 @@ use crate::report::{CycleEnd, CycleReport, ShadowReport};
 use crate::strategy::{Cause, Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, Verdict};
 use crate::sync::lock;
 
-/// Words of a bitmap that are scanned, condemned or freed between two looks at the pace: 256 Ki cells, about a millisecond.
+/// Words of a bitmap that the proof scans between two looks at the pace: 256 Ki cells, about a millisecond. Condemning and freeing are not sliced.
 const PACE_WORDS: usize = 4096;
 
 /// What a cycle is to do.
@@ -100,7 +100,7 @@ pub struct Collector {
     open: Vec<Record>,
     /// Changes of cells that were condemned since they were logged.
     last_changes: Vec<Change>,
-    /// The same, with the death of each condemned cell, for a shadow that did not propose it.
+    /// The death of each condemned cell, for a shadow: none of its own proposals was carried out on its word.
     shadow_changes: Vec<Change>,
     /// Retired and not gone yet.
     retired: Vec<(u32, u64)>,

@@ -24,7 +24,7 @@ const TRIM_BLOCKS: u32 = 16;
 /// What of a free cell can be given back: references, stamp, locator, flags.
 const RELEASED_CELL_BYTES: u64 = 25;
 
-/// What happens to condemned cells before their memory is used again.
+/// What happens to condemned cells before their memory is used again. A cycle for a full heap frees all of them at once, whatever this says.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Quarantine {
     /// They are freed in the cycle that condemned them. Nothing can be restored.
