@@ -39,6 +39,14 @@ pub enum WorkloadError {
         /// The handle of the object.
         object: String,
     },
+    /// A workload whose result is known came to another one.
+    #[error(
+        "{what}: the heap or the strategy lost or doubled objects; report this with the strategy's digest"
+    )]
+    Wrong {
+        /// What was found, and what is right.
+        what: String,
+    },
     /// A mutator thread of the workload panicked.
     #[error(
         "a mutator thread of the workload panicked: this is a bug of the workload; please report it with the message above"

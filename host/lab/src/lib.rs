@@ -27,6 +27,7 @@ pub mod limits;
 mod driver;
 mod error;
 mod ids;
+mod latency;
 mod report;
 mod spec;
 
@@ -47,5 +48,6 @@ pub use churn::{ChurnSpec, Lifetime, Size};
 pub use driver::{CollectFailed, Driver, Phase, Progress};
 pub use error::{GitError, GraphError, GraphProblem, WorkloadError};
 pub use ids::Ids;
+pub use latency::{LatencyLog, Request};
 pub use report::WorkloadReport;
 pub use spec::{GitSpec, GraphSpec, HistorySpec, SpecError, WorkloadSpec};

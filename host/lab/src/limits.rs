@@ -66,3 +66,13 @@ pub const CHURN_SIZE_MAX: u64 = 64 * 1024 * 1024;
 
 /// Places through which threads of the churn workload share objects.
 pub const CHURN_BOARD: usize = 64;
+
+/// Requests of a run that are kept one by one, all threads together: 32 bytes each, 8 MiB. With so many the
+/// 99.99th percentile of metered latency still has more than twenty samples beyond it.
+pub const REQUESTS_MAX: usize = 1 << 18;
+
+/// Longest latency that is told from longer ones: an hour.
+pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Decimal digits to which a latency is exact.
+pub const LATENCY_DIGITS: u8 = 3;

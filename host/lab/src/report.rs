@@ -1,8 +1,9 @@
 //! What a workload has to say when it has ended.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ids::Ids;
+use crate::latency::LatencyLog;
 
 /// The result of a workload.
 #[derive(Debug, Clone, Default)]
@@ -22,8 +23,26 @@ pub struct WorkloadReport {
     pub missing_references: u64,
     /// Time spent reading the input.
     pub read_time: Duration,
-    /// Time spent as a mutator: building, replaying or churning.
+    /// Time spent building what the measured part works on. Not part of `mutate_time`.
+    pub set_up_time: Duration,
+    /// When the measured part began.
+    pub mutate_begun: Option<Instant>,
+    /// Time spent as a mutator: building, replaying or churning. What [`requests`](Self::requests) per second
+    /// refers to.
     pub mutate_time: Duration,
+    /// Time spent waiting for cycles at the end.
+    pub settle_time: Duration,
+    /// Units of work done in `mutate_time`, as [`request_unit`](Self::request_unit) says; 0 for workloads that
+    /// have no such unit. What throughput, and CPU time per unit, refer to: for the same parameters two runs
+    /// do the same, except where the end was given as a time.
+    pub requests: u64,
+    /// What one of `requests` is: "request", "tree", "item", "edit", "step". Empty where there is none.
+    pub request_unit: &'static str,
+    /// How long requests took, for workloads that have them.
+    pub latency: Option<LatencyLog>,
+    /// What the workload found out about its own result, one line each, as its source prints it where it does.
+    /// A result that is wrong is no line but an error, [`WorkloadError::Wrong`](crate::WorkloadError).
+    pub checks: Vec<String>,
     /// The driver asked for an early end; what follows is then empty.
     pub stopped: bool,
     /// What was reclaimed, for workloads whose objects have ids.
@@ -35,4 +54,13 @@ pub struct WorkloadReport {
     pub expected_live: Option<u64>,
     /// For `git-history`: the commits that were kept, newest first.
     pub kept_commits: Ids,
+}
+
+impl WorkloadReport {
+    /// Units of work per second of the measured part; 0 where there is no such unit.
+    #[must_use]
+    pub fn requests_per_second(&self) -> f64 {
+        let seconds = self.mutate_time.as_secs_f64();
+        if seconds > 0.0 { self.requests as f64 / seconds } else { 0.0 }
+    }
 }
