@@ -41,6 +41,8 @@ mod history;
 
 mod churn;
 
+pub mod bench;
+
 #[doc(hidden)]
 pub mod testing;
 
