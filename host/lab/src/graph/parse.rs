@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(words, [&b"b"[..], b"a", b"\xff"]);
         assert_eq!(facts.graph.targets_of(0), [2, 1]);
         assert_eq!(facts.graph.targets_of(1), [0, 0]);
-        assert_eq!(facts.graph.targets_of(2), []);
+        assert_eq!(facts.graph.targets_of(2), [0_u32; 0]);
         assert_eq!(facts.graph.roots, [(Some("a".to_owned()), 1)]);
         assert_eq!(facts.sizes, [7]);
     }
