@@ -5,6 +5,8 @@
 #![cfg(feature = "shuttle")]
 
 mod common;
+#[path = "schedules/directed.rs"]
+mod directed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,7 +171,7 @@ fn no_schedule_hides_an_object_behind_a_stamp() {
             let mut collector = Collector::new(&heap);
             let mut strategy = MarkSweep::new(&heap);
             // Between the copying of locals and the marking: when the object can be taken out unseen.
-            strategy.at_begin = || (0..20).for_each(|_| thread::yield_now());
+            strategy.at_begin = Box::new(|| (0..20).for_each(|_| thread::yield_now()));
             let report =
                 collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go);
             assert!(

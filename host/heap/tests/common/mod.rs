@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod scripted;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,7 +25,7 @@ pub(crate) struct MarkSweep {
     /// Ignores what is shaded: a strategy that is wrong as soon as mutators run.
     pub(crate) deaf: bool,
     /// Called when a cycle begins: a place where schedules can let others run.
-    pub(crate) at_begin: fn(),
+    pub(crate) at_begin: Box<dyn FnMut()>,
 }
 
 impl MarkSweep {
@@ -34,7 +36,7 @@ impl MarkSweep {
             marks: Vec::new(),
             work: Vec::new(),
             deaf: false,
-            at_begin: || (),
+            at_begin: Box::new(|| ()),
         }
     }
 

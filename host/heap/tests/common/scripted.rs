@@ -1,0 +1,100 @@
+//! A strategy that answers what it is told to answer, and writes down what it was told.
+
+use gc_heap::{Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict};
+
+use super::identity;
+
+/// What the strategy was told in one cycle.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) info: CycleInfo,
+    pub(crate) roots: Vec<u32>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) retired: Vec<(u32, u64)>,
+    pub(crate) shaded: Vec<u32>,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// See the module. Everything may be changed between cycles.
+pub(crate) struct Scripted {
+    identity: StrategyIdentity,
+    pub(crate) needs: Needs,
+    pub(crate) verdict: Verdict,
+    pub(crate) progress: Progress,
+    pub(crate) at_finish: Box<dyn FnMut()>,
+    /// One for each cycle, oldest first.
+    pub(crate) told: Vec<Told>,
+}
+
+impl Scripted {
+    pub(crate) fn new(verdict: Verdict) -> Scripted {
+        Scripted {
+            identity: identity("scripted"),
+            needs: Needs::default(),
+            verdict,
+            progress: Progress::Idle,
+            at_finish: Box::new(|| ()),
+            told: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_changes(verdict: Verdict) -> Scripted {
+        Scripted { needs: Needs { change_log: true, retired: false }, ..Scripted::new(verdict) }
+    }
+
+    pub(crate) fn with_retired(verdict: Verdict) -> Scripted {
+        Scripted { needs: Needs { change_log: false, retired: true }, ..Scripted::new(verdict) }
+    }
+
+    /// What it was told in the last cycle.
+    pub(crate) fn last(&mut self) -> &mut Told {
+        self.told.last_mut().expect("a cycle has begun")
+    }
+}
+
+impl Strategy for Scripted {
+    fn identity(&self) -> &StrategyIdentity {
+        &self.identity
+    }
+    fn needs(&self) -> Needs {
+        self.needs
+    }
+    fn begin(&mut self, info: &CycleInfo) -> Result<(), Fault> {
+        self.told.push(Told {
+            info: *info,
+            roots: Vec::new(),
+            changes: Vec::new(),
+            retired: Vec::new(),
+            shaded: Vec::new(),
+            outcome: None,
+        });
+        Ok(())
+    }
+    fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
+        self.last().roots.extend(cells);
+        Ok(())
+    }
+    fn changed(&mut self, changes: &[Change]) -> Result<(), Fault> {
+        self.last().changes.extend(changes);
+        Ok(())
+    }
+    fn retired(&mut self, cells: &[u32], grace_epochs: &[u64]) -> Result<(), Fault> {
+        self.last().retired.extend(cells.iter().copied().zip(grace_epochs.iter().copied()));
+        Ok(())
+    }
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
+        self.last().shaded.extend(cells);
+        Ok(false)
+    }
+    fn step(&mut self, _: u32) -> Result<Progress, Fault> {
+        Ok(self.progress)
+    }
+    fn finish(&mut self) -> Result<Verdict, Fault> {
+        (self.at_finish)();
+        Ok(self.verdict.clone())
+    }
+    fn settled(&mut self, outcome: &Outcome) -> Result<(), Fault> {
+        self.last().outcome = Some(*outcome);
+        Ok(())
+    }
+}
