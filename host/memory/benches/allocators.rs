@@ -1,11 +1,13 @@
 //! Allocate and free, against jemalloc and mimalloc, side by side in one process.
 //!
-//! `cargo bench -p gc-memory --bench allocators [-- [--json] [--smoke] [--rounds N]]`
+//! `cargo bench -p gc-memory --bench allocators [-- [--json] [--smoke] [--rounds N] [ROW..]]`
 //!
 //! Each row is measured in rounds; in each round every allocator does the same work once, in turn (and in turn who begins). Printed are the medians
 //! in nanoseconds per allocate + free pair, and ours as a share of the better peer. The peers are called through their C functions, not as global
-//! allocators. With `touch`, the first word of each block is written after it was allocated; without, payloads are left alone.
-//! `--json` prints one object per row instead; `--smoke` does a hundredth of the work.
+//! allocators: what a program in Rust or C gets from them. With `touch`, the first word of each block is written after it was allocated, by all three
+//! through a reference that comes from the allocation; without, payloads are left alone. Blocks are kept as each allocator names them: numbers of 32
+//! bits, or addresses.
+//! `--json` prints one object per row instead; `--smoke` does a hundredth of the work; `ROW` is a part of the names of the rows to measure.
 //!
 //! | row | work |
 //! |---|---|
@@ -15,7 +17,7 @@
 //! | remote | one thread allocates, another frees; handed over 256 at a time |
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::num::NonZeroUsize;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
@@ -23,30 +25,36 @@ use std::time::Instant;
 
 use gc_memory::{Block, Cache, SlabConfig, Slabs};
 
-/// One thread's end of an allocator. A block is a number that is not 0.
+/// One thread's end of an allocator.
 trait Allocator {
-    fn allocate(&mut self, bytes: usize) -> usize;
-    fn free(&mut self, block: usize);
-    fn touch(&self, block: usize, value: u64);
+    type Block: Copy + Send;
+
+    fn allocate(&mut self, bytes: usize) -> Self::Block;
+    /// The same, and writes the first word.
+    fn allocate_touched(&mut self, bytes: usize, value: u64) -> Self::Block;
+    fn free(&mut self, block: Self::Block);
 }
 
-struct Ours(Cache, Arc<Slabs>);
+struct Ours(Cache);
 
 impl Allocator for Ours {
+    type Block = Block;
+
     #[inline(always)]
-    fn allocate(&mut self, bytes: usize) -> usize {
-        self.0.allocate(bytes as u64).expect("the arena is large enough").index() as usize
+    fn allocate(&mut self, bytes: usize) -> Block {
+        self.0.allocate(bytes as u64).expect("the arena is large enough")
     }
 
     #[inline(always)]
-    fn free(&mut self, block: usize) {
-        self.0.free(Block::from_index(block as u32).expect("blocks are not 0"));
+    fn allocate_touched(&mut self, bytes: usize, value: u64) -> Block {
+        let (block, words) = self.0.allocate_words(bytes as u64).expect("the arena is large enough");
+        words[0].store(value, Relaxed);
+        block
     }
 
     #[inline(always)]
-    fn touch(&self, block: usize, value: u64) {
-        let block = Block::from_index(block as u32).expect("blocks are not 0");
-        self.1.words(block)[0].store(value, Relaxed);
+    fn free(&mut self, block: Block) {
+        self.0.free(block);
     }
 }
 
@@ -55,25 +63,29 @@ macro_rules! peer {
         struct $name;
 
         impl Allocator for $name {
+            /// The address.
+            type Block = NonZeroUsize;
+
             #[inline(always)]
-            fn allocate(&mut self, bytes: usize) -> usize {
+            fn allocate(&mut self, bytes: usize) -> NonZeroUsize {
                 // SAFETY: malloc takes any size.
-                let block = unsafe { $malloc(bytes) }.expose_provenance();
-                assert!(block != 0, "out of memory");
+                let block = unsafe { $malloc(bytes) };
+                NonZeroUsize::new(block.expose_provenance()).expect("out of memory")
+            }
+
+            #[inline(always)]
+            fn allocate_touched(&mut self, bytes: usize, value: u64) -> NonZeroUsize {
+                let block = self.allocate(bytes);
+                let word: *mut u64 = std::ptr::with_exposed_provenance_mut(block.get());
+                // SAFETY: the block is live, has at least 64 bytes, and only its holder writes to it.
+                unsafe { word.write_volatile(value) };
                 block
             }
 
             #[inline(always)]
-            fn free(&mut self, block: usize) {
+            fn free(&mut self, block: NonZeroUsize) {
                 // SAFETY: the block comes from `allocate` of the same allocator and is freed once.
-                unsafe { $free(std::ptr::with_exposed_provenance_mut(block)) };
-            }
-
-            #[inline(always)]
-            fn touch(&self, block: usize, value: u64) {
-                let word: *mut u64 = std::ptr::with_exposed_provenance_mut(block);
-                // SAFETY: the block is live, has at least 64 bytes, and only its holder writes to it.
-                unsafe { word.write_volatile(value) };
+                unsafe { $free(std::ptr::with_exposed_provenance_mut(block.get())) };
             }
         }
     };
@@ -96,14 +108,22 @@ struct Row {
     touch: bool,
 }
 
+impl Row {
+    #[inline(always)]
+    fn allocate<A: Allocator>(self, allocator: &mut A, value: usize) -> A::Block {
+        let bytes = black_box(self.bytes);
+        if self.touch { allocator.allocate_touched(bytes, value as u64) } else { allocator.allocate(bytes) }
+    }
+}
+
 const LIVE: usize = 1_000_000;
 const BURST_MAX: usize = 1024;
 const HANDOVER: usize = 256;
 
 /// What a row keeps from round to round: the live blocks of one allocator.
-struct Standing<A> {
+struct Standing<A: Allocator> {
     allocator: A,
-    live: Vec<usize>,
+    live: Vec<Option<A::Block>>,
     random: u64,
 }
 
@@ -127,11 +147,7 @@ impl<A: Allocator> Standing<A> {
 
     fn fill(&mut self, row: Row, count: usize) {
         for value in 0..count {
-            let block = self.allocator.allocate(row.bytes);
-            if row.touch {
-                self.allocator.touch(block, value as u64);
-            }
-            self.live.push(block);
+            self.live.push(Some(row.allocate(&mut self.allocator, value)));
         }
         // Neighbours in memory are not neighbours in time.
         for at in (1..count).rev() {
@@ -147,24 +163,20 @@ impl<A: Allocator> Standing<A> {
             let burst = 1 + self.next() % BURST_MAX;
             for _ in 0..burst {
                 let at = self.next() % self.live.len();
-                if self.live[at] != 0 {
-                    self.allocator.free(std::mem::take(&mut self.live[at]));
+                if let Some(block) = self.live[at].take() {
+                    self.allocator.free(block);
                     gone.push(at);
                 }
             }
             done += gone.len();
             for at in gone.drain(..) {
-                let block = self.allocator.allocate(row.bytes);
-                if row.touch {
-                    self.allocator.touch(block, at as u64);
-                }
-                self.live[at] = block;
+                self.live[at] = Some(row.allocate(&mut self.allocator, at));
             }
         }
     }
 
     fn clear(&mut self) {
-        for block in std::mem::take(&mut self.live) {
+        for block in std::mem::take(&mut self.live).into_iter().flatten() {
             self.allocator.free(block);
         }
     }
@@ -179,10 +191,7 @@ fn per_pair(pairs: usize, work: impl FnOnce(usize)) -> f64 {
 
 fn hot(allocator: &mut impl Allocator, row: Row, pairs: usize) {
     for value in 0..pairs {
-        let block = allocator.allocate(black_box(row.bytes));
-        if row.touch {
-            allocator.touch(block, value as u64);
-        }
+        let block = row.allocate(allocator, value);
         allocator.free(black_box(block));
     }
 }
@@ -201,8 +210,8 @@ fn pair<A: Allocator>(another: &(dyn Fn() -> A + Sync), row: Row, pairs: usize) 
 }
 
 fn remote<A: Allocator>(another: &(dyn Fn() -> A + Sync), row: Row, pairs: usize) {
-    let (full, arriving) = sync_channel::<Vec<usize>>(16);
-    let (empty, returning) = sync_channel::<Vec<usize>>(32);
+    let (full, arriving) = sync_channel::<Vec<A::Block>>(16);
+    let (empty, returning) = sync_channel::<Vec<A::Block>>(32);
     std::thread::scope(|threads| {
         threads.spawn(move || {
             let mut allocator = another();
@@ -215,11 +224,7 @@ fn remote<A: Allocator>(another: &(dyn Fn() -> A + Sync), row: Row, pairs: usize
         for start in (0..pairs).step_by(HANDOVER) {
             let mut blocks = returning.try_recv().unwrap_or_else(|_| Vec::with_capacity(HANDOVER));
             for value in start..pairs.min(start + HANDOVER) {
-                let block = allocator.allocate(black_box(row.bytes));
-                if row.touch {
-                    allocator.touch(block, value as u64);
-                }
-                blocks.push(block);
+                blocks.push(row.allocate(&mut allocator, value));
             }
             full.send(blocks).expect("the other thread takes all");
         }
@@ -238,7 +243,7 @@ fn measure(row: Row, scale: usize, rounds: usize) -> [f64; 3] {
     let arena_bytes = (2 * live * row.bytes).max(256 << 20) as u64;
     let slabs =
         Slabs::new(SlabConfig { arena_bytes, ..SlabConfig::default() }).expect("memory for the benchmark");
-    let open = || Ours(slabs.cache(), Arc::clone(&slabs));
+    let open = || Ours(slabs.cache());
     let mut ours = Standing { allocator: open(), live: Vec::new(), random: 88_172_645_463_325_252 };
     let mut jemalloc = Standing { allocator: Jemalloc, live: Vec::new(), random: ours.random };
     let mut mimalloc = Standing { allocator: Mimalloc, live: Vec::new(), random: ours.random };
@@ -266,16 +271,58 @@ fn measure(row: Row, scale: usize, rounds: usize) -> [f64; 3] {
     times.map(median)
 }
 
+/// What the command line asks for.
+struct Asked {
+    json: bool,
+    /// The work is divided by this.
+    scale: usize,
+    rounds: usize,
+    /// Parts of the names of the rows; all rows if empty.
+    rows: Vec<String>,
+}
+
+impl Asked {
+    fn from_arguments() -> Asked {
+        let mut asked = Asked { json: false, scale: 1, rounds: 0, rows: Vec::new() };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--json" => asked.json = true,
+                "--smoke" | "--test" => asked.scale = 100,
+                "--rounds" => asked.rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+                // Cargo adds `--bench`.
+                flag if flag.starts_with("--") => {}
+                row => asked.rows.push(row.to_owned()),
+            }
+        }
+        if asked.rounds == 0 {
+            asked.rounds = if asked.scale > 1 { 1 } else { 15 };
+        }
+        asked
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|row| name.contains(row))
+    }
+}
+
+fn print_row(json: bool, name: &str, [ours, jemalloc, mimalloc]: [f64; 3], goal: f64) {
+    let ratio = ours / jemalloc.min(mimalloc);
+    if json {
+        let line = serde_json::json!({
+            "name": format!("allocate + free, {name}"), "ours_ns": ours, "jemalloc_ns": jemalloc, "mimalloc_ns": mimalloc,
+            "value": ratio, "unit": "ratio to the better peer", "goal": goal, "met": ratio <= goal,
+        });
+        println!("{line}");
+    } else {
+        let verdict = if ratio <= goal { "" } else { "  missed" };
+        println!("{name:22} {ours:8.1} {jemalloc:9.1} {mimalloc:9.1} {ratio:7.2} {goal:6.1}{verdict}");
+    }
+}
+
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let value = |flag: &str| {
-        let at = arguments.iter().position(|argument| argument == flag)?;
-        arguments.get(at + 1)?.parse().ok()
-    };
-    let scale = if given("--smoke") || given("--test") { 100 } else { 1 };
-    let rounds = value("--rounds").unwrap_or(if scale > 1 { 1 } else { 9 });
-    if !given("--json") {
+    let asked = Asked::from_arguments();
+    if !asked.json {
         println!(
             "{:22} {:>8} {:>9} {:>9} {:>7} {:>6}",
             "ns per pair", "ours", "jemalloc", "mimalloc", "ratio", "goal"
@@ -288,20 +335,10 @@ fn main() {
         ("remote", Work::Remote, 1.0),
     ] {
         for (bytes, touch) in [64, 256, 4096].into_iter().flat_map(|bytes| [(bytes, false), (bytes, true)]) {
-            let [ours, jemalloc, mimalloc] = measure(Row { work, bytes, touch }, scale, rounds);
-            let ratio = ours / jemalloc.min(mimalloc);
             let name = format!("{name} {bytes} B{}", if touch { " touch" } else { "" });
-            if given("--json") {
-                let line = serde_json::json!({
-                    "name": format!("allocate + free, {name}"), "ours_ns": ours, "jemalloc_ns": jemalloc, "mimalloc_ns": mimalloc,
-                    "value": ratio, "unit": "ratio to the better peer", "goal": goal, "met": ratio <= goal,
-                });
-                println!("{line}");
-            } else {
-                let verdict = if ratio <= goal { "" } else { "  missed" };
-                println!(
-                    "{name:22} {ours:8.1} {jemalloc:9.1} {mimalloc:9.1} {ratio:7.2} {goal:6.1}{verdict}"
-                );
+            if asked.wants(&name) {
+                let times = measure(Row { work, bytes, touch }, asked.scale, asked.rounds);
+                print_row(asked.json, &name, times, goal);
             }
         }
     }

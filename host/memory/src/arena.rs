@@ -51,7 +51,8 @@ impl ArenaConfig {
                 reason: "the arena is smaller than one slab (64 KiB at least): enlarge it",
             });
         }
-        let most = (u64::from(u32::MAX) + 1) * GRANULE_BYTES - SLAB_BYTES_MAX;
+        // One slab less because of slab 0, and another so that no block has the highest number, which stands for something else in caches.
+        let most = (u64::from(u32::MAX) + 1) * GRANULE_BYTES - 2 * SLAB_BYTES_MAX;
         if self.bytes > most {
             return Err(MemoryError::ArenaTooLarge {
                 asked: self.bytes,
@@ -269,7 +270,9 @@ mod tests {
             "{}",
             refused(1 << 37, None)
         );
-        assert!(refused(u64::MAX, None).contains("32-bit block indices"));
+        let most = (1 << 38) - (64 << 20);
+        assert!(refused(most + 1, None).contains("32-bit block indices"));
+        assert!(refused(most, None).contains("this machine or container has"));
         assert!(refused(1000, None).contains("smaller than one slab"));
         assert!(refused(1 << 30, Some(100_000)).contains("power of two"));
     }

@@ -2,16 +2,24 @@
 //!
 //! Sizes are multiples of 64 bytes (a *granule*, one cache line) up to a page, then powers of two up to half a slab. What is larger spans whole slabs.
 //! So a block of up to a page wastes at most 63 bytes, a larger one less than half.
+//!
+//! Classes are numbered from 1, so that a zeroed map of classes says "none" everywhere; up to a page the number is the size in granules.
 
 /// What an address in the arena is a multiple of: one cache line.
 pub(crate) const GRANULE_BYTES: u64 = 64;
 
 /// Up to here there is a class for every multiple of a granule.
 const FINE_BYTES: u64 = 4096;
-const FINE_CLASSES: usize = (FINE_BYTES / GRANULE_BYTES) as usize;
+const FINE_CLASSES: u8 = (FINE_BYTES / GRANULE_BYTES) as u8;
 
-/// The most classes that any slab size gives: slabs are at most 32 MiB, so the last one is 16 MiB.
-pub(crate) const CLASSES_MAX: usize = FINE_CLASSES + 12;
+/// Class of what nobody has.
+pub(crate) const NO_CLASS: u8 = 0;
+/// The highest class that any slab size gives: slabs are at most 32 MiB, so its blocks have 16 MiB.
+pub(crate) const CLASS_MAX: u8 = FINE_CLASSES + 12;
+/// Class of the first slab of a block of whole slabs.
+pub(crate) const LARGE: u8 = u8::MAX;
+/// Class of the other slabs of such a block.
+pub(crate) const LARGE_REST: u8 = u8::MAX - 1;
 
 pub(crate) const SLAB_BYTES_MIN: u64 = 64 << 10;
 pub(crate) const SLAB_BYTES_MAX: u64 = 32 << 20;
@@ -49,27 +57,26 @@ impl Shape {
 }
 
 /// The class whose blocks are the smallest that hold this many bytes, if there is one for slabs of this size.
-pub(crate) fn class_of(bytes: u64, class_count: usize) -> Option<usize> {
+pub(crate) fn class_of(bytes: u64, class_count: usize) -> Option<u8> {
     let bytes = bytes.max(1);
-    let class = if bytes <= FINE_BYTES {
-        fine_class(bytes).unwrap_or(0)
-    } else {
+    let class = fine_class(bytes).unwrap_or_else(|| {
         let log = u64::BITS - (bytes - 1).leading_zeros();
-        FINE_CLASSES + log as usize - 13
-    };
-    (class < class_count).then_some(class)
+        FINE_CLASSES + (log - FINE_BYTES.ilog2()) as u8
+    });
+    (usize::from(class) <= class_count).then_some(class)
 }
 
 /// The class of 1 to 4096 bytes, in three instructions; `None` for anything else.
 #[inline(always)]
-pub(crate) fn fine_class(bytes: u64) -> Option<usize> {
-    let class = bytes.wrapping_sub(1) / GRANULE_BYTES;
-    (class < FINE_CLASSES as u64).then_some(class as usize)
+pub(crate) fn fine_class(bytes: u64) -> Option<u8> {
+    let below = bytes.wrapping_sub(1) / GRANULE_BYTES;
+    // Written so that the compiler sees that a class is not zero.
+    (below < u64::from(FINE_CLASSES)).then(|| below as u8 + 1)
 }
 
-/// All classes for slabs of this size, smallest first.
+/// The shapes of all classes for slabs of this size, from class 1 on.
 pub(crate) fn shapes(slab_bytes: u64) -> Vec<Shape> {
-    let fine = (1..=FINE_CLASSES as u32).map(|granules| Shape::new(granules, slab_bytes));
+    let fine = (1..=u32::from(FINE_CLASSES)).map(|granules| Shape::new(granules, slab_bytes));
     let coarse = (13..)
         .map(|log| 1_u64 << log)
         .take_while(|bytes| bytes * 2 <= slab_bytes)
@@ -85,12 +92,14 @@ mod tests {
     fn every_size_gets_the_smallest_class_that_holds_it() {
         let shapes = shapes(2 << 20);
         assert_eq!(shapes.len(), 64 + 8);
-        assert!(self::shapes(SLAB_BYTES_MAX).len() == CLASSES_MAX);
+        assert!(self::shapes(SLAB_BYTES_MAX).len() == usize::from(CLASS_MAX));
         let most = if cfg!(miri) { 9000 } else { 1 << 20 };
         for bytes in 0..=most {
             let class = class_of(bytes, shapes.len()).unwrap();
-            assert!(shapes[class].bytes() >= bytes);
-            assert!(class == 0 || shapes[class - 1].bytes() < bytes, "{bytes} in class {class}");
+            let at = usize::from(class) - 1;
+            assert!(shapes[at].bytes() >= bytes);
+            assert!(at == 0 || shapes[at - 1].bytes() < bytes, "{bytes} in class {class}");
+            assert!(class > FINE_CLASSES || shapes[at].granules == u32::from(class));
             assert_eq!(fine_class(bytes), (1..=4096).contains(&bytes).then_some(class));
         }
         assert_eq!(class_of((1 << 20) + 1, shapes.len()), None);

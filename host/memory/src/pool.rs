@@ -15,10 +15,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::classes::Shape;
+use crate::classes::{NO_CLASS, Shape};
 use crate::set::NumberSet;
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::table::{NO_CLASS, SlabTable};
+use crate::table::SlabTable;
 use crate::{Arena, Elastic, ElasticConfig, MemoryError, Span};
 
 /// How many batches `ready` holds.
@@ -108,19 +108,19 @@ impl SizePool {
         &self.shape
     }
 
-    /// Appends at least one and up to `room` free blocks to `out`, so that popping it gives ascending addresses. `bytes` is what the caller
-    /// wants to store in the first of them.
-    pub(crate) fn take(&self, bytes: u64, room: usize, out: &mut [u32]) -> Result<usize, MemoryError> {
+    /// Fills the beginning of `out` with at least one free block, so that popping them gives ascending addresses; returns how many. `bytes` is what
+    /// the caller wants to store in the first of them.
+    pub(crate) fn take(&self, bytes: u64, out: &mut [u32]) -> Result<usize, MemoryError> {
         let mut state = self.lock();
         if state.closed {
             return Err(MemoryError::Closed);
         }
-        let mut count = room.min(out.len()).min(state.ready.len());
+        let mut count = out.len().min(state.ready.len());
         let rest = state.ready.len() - count;
         out[..count].copy_from_slice(&state.ready[rest..]);
         state.ready.truncate(rest);
         if count == 0 {
-            count = self.take_from_slabs(&mut state, &mut out[..room])?;
+            count = self.take_from_slabs(&mut state, out)?;
         }
         state.used += count as u64;
         state.rounding.asked_bytes += bytes * count as u64;

@@ -9,16 +9,17 @@
 //! A block is a number, not a pointer: the index of its first 64-byte granule in the arena. Whoever has the number may read the words, which are
 //! atomics, at any time: a stale number reads a zero or somebody else's words, and never faults.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::cache::{Cache, Counts};
-use crate::classes::{GRANULE_BYTES, class_of, shapes};
+use crate::cache::{Cache, Rack};
+use crate::classes::{GRANULE_BYTES, LARGE, LARGE_REST, NO_CLASS, class_of, shapes};
 use crate::pool::SizePool;
 use crate::stats::{ClassStats, SlabStats};
 use crate::sync::{Mutex, lock};
-use crate::table::{LARGE, LARGE_REST, NO_CLASS, SlabTable};
+use crate::table::{ClassMap, SlabTable};
 use crate::{Arena, ArenaConfig, Block, Column, ElasticConfig, MemoryError, Span};
 
 const GRANULE_WORDS: usize = (GRANULE_BYTES / 8) as usize;
@@ -60,14 +61,16 @@ impl Default for SlabConfig {
 #[derive(Debug)]
 pub struct Slabs {
     words: Column<AtomicU64>,
+    classes: ClassMap,
+    /// Granules of a block by class: one where there is no block, and for [`LARGE`] more than any arena has.
+    class_granules: [NonZeroU32; 256],
     table: SlabTable,
-    /// Words of a block by class; 0 for [`LARGE`], one granule where there is no block.
-    class_words: Box<[u32; 256]>,
     arena: Arc<Arena>,
+    /// By class, from class 1 on.
     pools: Vec<SizePool>,
     batches: Vec<usize>,
     large_bytes: AtomicU64,
-    caches: Mutex<Vec<Weak<Counts>>>,
+    caches: Mutex<Vec<Weak<Rack>>>,
     closed: AtomicBool,
 }
 
@@ -88,24 +91,25 @@ impl Slabs {
         let shapes = shapes(arena.slab_bytes());
         let fitting = |bytes: u64| ((config.batch_bytes / bytes) as usize).clamp(1, config.batch_blocks);
         let batches: Vec<usize> = shapes.iter().map(|shape| fitting(shape.bytes())).collect();
-        let pool = |(class, shape)| {
+        let pool = |(at, shape)| {
             let (arena, table) = (Arc::clone(&arena), table.clone());
-            let tuning = (batches[class], config.small_page_slabs);
-            SizePool::new(arena, table, (class as u8, shape), config.pool.clone(), tuning)
+            let tuning = (batches[at], config.small_page_slabs);
+            SizePool::new(arena, table, (at as u8 + 1, shape), config.pool.clone(), tuning)
         };
         let pools = shapes.iter().copied().enumerate().map(pool).collect::<Result<Vec<_>, _>>()?;
         let (large_bytes, caches, closed) =
             (AtomicU64::new(0), Mutex::new(Vec::new()), AtomicBool::new(false));
-        let mut class_words = Box::new([GRANULE_WORDS as u32; 256]);
-        class_words[usize::from(LARGE)] = 0;
-        for (words, shape) in class_words.iter_mut().zip(&shapes) {
-            *words = shape.granules * GRANULE_WORDS as u32;
+        let mut class_granules = [NonZeroU32::MIN; 256];
+        class_granules[usize::from(LARGE)] = NonZeroU32::MAX;
+        for (granules, shape) in class_granules[1..].iter_mut().zip(&shapes) {
+            *granules = NonZeroU32::new(shape.granules).expect("blocks have at least one granule");
         }
         Ok(Arc::new(Slabs {
             words: arena.all_words().clone(),
-            class_words,
-            arena,
+            classes: table.classes().clone(),
+            class_granules,
             table,
+            arena,
             pools,
             batches,
             large_bytes,
@@ -118,8 +122,8 @@ impl Slabs {
     pub fn cache(self: &Arc<Self>) -> Cache {
         let cache = Cache::new(Arc::clone(self));
         let mut caches = lock(&self.caches);
-        caches.retain(|counts| counts.strong_count() > 0);
-        caches.push(Arc::downgrade(cache.counts()));
+        caches.retain(|rack| rack.strong_count() > 0);
+        caches.push(Arc::downgrade(cache.rack()));
         cache
     }
 
@@ -128,19 +132,18 @@ impl Slabs {
     /// Safe also for a block that was freed meanwhile: whatever size lies there, zero or somebody else's words are read. Panics outside the arena.
     #[inline]
     pub fn words(&self, block: Block) -> &[AtomicU64] {
-        let class = self.table.class_at(block.index());
+        let class = self.classes.at(block.index());
         let start = block.index() as usize * GRANULE_WORDS;
-        let end = start + self.class_words[usize::from(class)] as usize;
-        if end > start
-            && let Some(words) = self.words.get(start..end)
-        {
-            return words;
+        let words = self.class_granules[usize::from(class)].get() as usize * GRANULE_WORDS;
+        match self.words.get(start..start + words) {
+            Some(words) => words,
+            None => self.words_slow(block),
         }
-        self.words_slow(block)
     }
 
     /// A block of whole slabs; or a stale block that lies too near to the end for the class that its slab has by now.
     #[cold]
+    #[inline(never)]
     fn words_slow(&self, block: Block) -> &[AtomicU64] {
         let start = block.index() as usize * GRANULE_WORDS;
         let end = start + (self.block_bytes(block) / 8) as usize;
@@ -149,9 +152,9 @@ impl Slabs {
 
     /// Bytes of a block: what was asked for, rounded up to its class. For a block that was freed meanwhile some multiple of 64.
     pub fn block_bytes(&self, block: Block) -> u64 {
-        match self.table.class_at(block.index()) {
+        match self.classes.at(block.index()) {
             LARGE => u64::from(self.table.free(self.table.slab_of(block.index()))) * self.arena.slab_bytes(),
-            class => u64::from(self.class_words[usize::from(class)]) * 8,
+            class => u64::from(self.class_granules[usize::from(class)].get()) * GRANULE_BYTES,
         }
     }
 
@@ -210,20 +213,29 @@ impl Slabs {
         self.closed.load(Relaxed)
     }
 
-    pub(crate) fn table(&self) -> &SlabTable {
-        &self.table
+    pub(crate) fn all_words(&self) -> &Column<AtomicU64> {
+        &self.words
     }
 
-    pub(crate) fn pools(&self) -> &[SizePool] {
-        &self.pools
+    pub(crate) fn classes(&self) -> &ClassMap {
+        &self.classes
     }
 
-    pub(crate) fn batch(&self, class: usize) -> usize {
-        self.batches[class]
+    /// Classes are numbered from 1 to this.
+    pub(crate) fn class_count(&self) -> u8 {
+        self.pools.len() as u8
     }
 
-    pub(crate) fn class_of(&self, bytes: u64) -> Option<usize> {
+    pub(crate) fn class_of(&self, bytes: u64) -> Option<u8> {
         class_of(bytes, self.pools.len())
+    }
+
+    pub(crate) fn pool(&self, class: u8) -> &SizePool {
+        &self.pools[usize::from(class) - 1]
+    }
+
+    pub(crate) fn batch(&self, class: u8) -> usize {
+        self.batches[usize::from(class) - 1]
     }
 
     /// A block of whole slabs.
@@ -270,13 +282,8 @@ impl Slabs {
     }
 
     fn cached_blocks(&self) -> Vec<u64> {
-        let mut cached = vec![0; self.pools.len()];
-        for counts in lock(&self.caches).iter().filter_map(Weak::upgrade) {
-            cached
-                .iter_mut()
-                .zip(counts.iter())
-                .for_each(|(sum, count)| *sum += u64::from(count.load(Relaxed)));
-        }
-        cached
+        let racks: Vec<Arc<Rack>> = lock(&self.caches).iter().filter_map(Weak::upgrade).collect();
+        let count = |class| racks.iter().map(|rack| u64::from(rack.count(class))).sum();
+        (1..=self.class_count()).map(count).collect()
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing of this lies in the blocks themselves: to free a block that has left the cache long ago touches one bit of a dense map, not the block.
 //! A 2 MiB slab of 64-byte blocks has a map of 4 KiB.
 //!
-//! **Who writes.** `class` of a slab: whoever owns it (a pool under its lock, or a large allocation), at commit and release; read by everybody. Map and
+//! **Who writes.** The class of a slab: whoever owns it (a pool under its lock, or a large allocation), at commit and release; read by everybody. Map and
 //! free count: the owning pool, under its lock, so plain loads and stores do.
 //!
 //! **Invariants.** (1) `free[slab]` is the number of ones in the slab's map. (2) Bit *w* of the summary is set if and only if word *w* of the map is
@@ -12,19 +12,31 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
-use crate::classes::{GRANULE_BYTES, Shape};
+use crate::classes::{GRANULE_BYTES, SLAB_BYTES_MIN, Shape};
 use crate::{Column, MemoryError, Region};
 
-/// Class of a slab that nobody has.
-pub(crate) const NO_CLASS: u8 = u8::MAX;
-/// Class of the first slab of a large block; its `free` entry holds how many slabs the block spans.
-pub(crate) const LARGE: u8 = u8::MAX - 1;
-/// Class of the other slabs of a large block.
-pub(crate) const LARGE_REST: u8 = u8::MAX - 2;
+/// log2 of the granules under one entry of a [`ClassMap`].
+const UNIT_SHIFT: u32 = (SLAB_BYTES_MIN / GRANULE_BYTES).ilog2();
+
+/// The class of the block at any granule of the arena: what every free and every read begins with.
+///
+/// One byte for each 64 KiB, the smallest slab there is, however large slabs are: so it is found by a shift that the compiler knows, and a
+/// class costs two loads. A larger slab fills several entries; one who reads a stale block while they change sees the old class or the other.
+#[derive(Clone, Debug)]
+pub(crate) struct ClassMap(Column<AtomicU8>);
+
+impl ClassMap {
+    /// The class at this granule; panics outside the arena.
+    #[inline(always)]
+    pub(crate) fn at(&self, granule: u32) -> u8 {
+        // Relaxed: who holds a live block got it from the thread that wrote its class, or from one who got it so; for a stale block any class will do.
+        self.0[(granule >> UNIT_SHIFT) as usize].load(Relaxed)
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct SlabTable {
-    class: Column<AtomicU8>,
+    classes: ClassMap,
     free: Column<AtomicU32>,
     /// Per slab: summary, then map.
     bits: Column<AtomicU64>,
@@ -42,13 +54,13 @@ impl SlabTable {
         let summary_words = map_words.div_ceil(64);
         let stride = (summary_words + map_words).next_multiple_of(8);
         let entries = slabs as usize + 1;
-        let frees = (entries as u64 * 4).next_multiple_of(64);
-        let classes = (entries as u64).next_multiple_of(64);
+        // Two lines apart: everybody reads classes all the time, pools write the counts before and the maps after them.
+        let frees = (entries as u64 * 4).next_multiple_of(128);
+        let units = entries << (granules.ilog2() - UNIT_SHIFT);
+        let classes = (units as u64).next_multiple_of(128);
         let region = Region::private_small_pages(frees + classes + (entries * stride * 8) as u64)?;
-        let class: Column<AtomicU8> = region.column(frees, entries)?;
-        class.iter().for_each(|class| class.store(NO_CLASS, Relaxed));
         Ok(SlabTable {
-            class,
+            classes: ClassMap(region.column(frees, units)?),
             free: region.column(0, entries)?,
             bits: region.column(frees + classes, entries * stride)?,
             summary_words,
@@ -58,19 +70,19 @@ impl SlabTable {
     }
 
     /// The slab that holds this granule of the arena.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn slab_of(&self, granule: u32) -> u32 {
         granule >> self.shift
     }
 
-    /// The class of the slab that holds this granule; panics outside the arena.
-    #[inline(always)]
-    pub(crate) fn class_at(&self, granule: u32) -> u8 {
-        self.class[self.slab_of(granule) as usize].load(Relaxed)
+    pub(crate) fn classes(&self) -> &ClassMap {
+        &self.classes
     }
 
     pub(crate) fn set_class(&self, slab: u32, class: u8) {
-        self.class[slab as usize].store(class, Relaxed);
+        let units = self.shift - UNIT_SHIFT;
+        let (start, end) = ((slab as usize) << units, (slab as usize + 1) << units);
+        self.classes.0[start..end].iter().for_each(|entry| entry.store(class, Relaxed));
     }
 
     /// Free blocks of a slab of a pool; slabs spanned by a large block.

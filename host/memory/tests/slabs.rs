@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use gc_memory::{Block, Cache, ElasticConfig, MemoryError, SlabConfig, Slabs};
@@ -54,6 +54,22 @@ impl Model {
     }
 }
 
+/// Every second time by `allocate_words`, which must give the words that `words` gives.
+fn allocate_some_way(
+    slabs: &Slabs,
+    cache: &mut Cache,
+    bytes: u64,
+    turn: usize,
+) -> Result<Block, MemoryError> {
+    if turn.is_multiple_of(2) {
+        return cache.allocate(bytes);
+    }
+    let (block, words) = cache.allocate_words(bytes)?;
+    let again = slabs.words(block);
+    assert_eq!((words.as_ptr(), words.len()), (again.as_ptr(), again.len()), "of {bytes} bytes");
+    Ok(block)
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Allocate { cache: usize, bytes: u64 },
@@ -86,7 +102,7 @@ proptest! {
         let (mut model, mut minute) = (Model::default(), 0);
         for (mark, step) in steps.into_iter().enumerate() {
             match step {
-                Step::Allocate { cache, bytes } => match caches[cache].allocate(bytes) {
+                Step::Allocate { cache, bytes } => match allocate_some_way(&slabs, &mut caches[cache], bytes, mark) {
                     Ok(block) => model.allocated(&slabs, block, bytes, mark as u64 + 1),
                     Err(error) => prop_assert!(matches!(error, MemoryError::Full { .. }), "{error}"),
                 },
@@ -188,6 +204,63 @@ fn a_stale_block_reads_zero_or_something_and_never_faults() {
     let last =
         Block::from_index((slabs.stats().reserved_bytes + slabs.block_bytes(blocks[0])) as u32 / 64).unwrap();
     assert!(!slabs.words(last).is_empty());
+}
+
+#[test]
+fn a_block_has_its_size_in_every_part_of_a_large_slab() {
+    let config = SlabConfig {
+        arena_bytes: 1024 * KIB,
+        slab_bytes: Some(256 * KIB),
+        batch_blocks: 8,
+        huge_pages: false,
+        ..SlabConfig::default()
+    };
+    let slabs = Slabs::new(config).unwrap();
+    let mut cache = slabs.cache();
+    let bytes = if cfg!(miri) { 3000 } else { 192 };
+    let words = (bytes as usize).next_multiple_of(64) / 8;
+    let large = cache.allocate(400 * KIB).unwrap();
+    let (blocks, _) = fill(&mut cache, bytes);
+    assert!(blocks.len() as u64 * bytes > 400 * KIB, "two slabs: {}", blocks.len());
+    for block in &blocks {
+        assert_eq!(slabs.words(*block).len(), words, "{block:?}");
+    }
+    // Inside the large block, in both of its slabs, there is nothing to be freed.
+    for inside in [1, 64, 128, 256, 300, 511] {
+        let index = large.index() + inside * KIB as u32 / 64;
+        let free = || slabs.cache().free(Block::from_index(index).unwrap());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(free)).is_err(), "{inside} KiB in");
+    }
+    cache.free(large);
+    blocks.into_iter().for_each(|block| cache.free(block));
+    cache.flush();
+    slabs.trim();
+    assert_eq!(slabs.stats().committed_bytes, 0);
+}
+
+/// A cache makes its magazines while another thread counts what they hold.
+#[test]
+fn counts_are_possible_ones_while_caches_come_and_go() {
+    let slabs = slabs(4096 * KIB);
+    let (rounds, stop) = (if cfg!(miri) { 1 } else { 100 }, AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Relaxed) {
+                for class in slabs.stats().classes {
+                    assert!(class.cached_blocks <= 16, "{class:?}");
+                }
+                std::thread::yield_now();
+            }
+        });
+        for _ in 0..rounds {
+            let mut cache = slabs.cache();
+            for bytes in (64..=4096).step_by(if cfg!(miri) { 512 } else { 64 }) {
+                let block = cache.allocate(bytes).unwrap();
+                cache.free(block);
+            }
+        }
+        stop.store(true, Relaxed);
+    });
 }
 
 #[test]
