@@ -28,10 +28,13 @@ mod driver;
 mod error;
 mod ids;
 mod latency;
+mod options;
 mod report;
-mod spec;
 
+mod crew;
+mod distributions;
 mod import;
+mod leftover;
 mod settle;
 
 mod graph;
@@ -39,17 +42,30 @@ mod graph;
 mod git;
 mod history;
 
+mod cost;
+
 mod churn;
+
+mod trees;
+
+mod binary_trees;
+mod gcbench;
+
+mod spec;
 
 pub mod bench;
 
 #[doc(hidden)]
 pub mod testing;
 
-pub use churn::{ChurnSpec, Lifetime, Size};
+pub use binary_trees::BinaryTreesSpec;
+pub use churn::{ChurnSpec, Lifetime};
+pub use distributions::Size;
 pub use driver::{CollectFailed, Driver, Phase, Progress};
 pub use error::{GitError, GraphError, GraphProblem, WorkloadError};
+pub use gcbench::GcBenchSpec;
 pub use ids::Ids;
 pub use latency::{LatencyLog, Request};
+pub use options::SpecError;
 pub use report::WorkloadReport;
-pub use spec::{GitSpec, GraphSpec, HistorySpec, SpecError, WorkloadSpec};
+pub use spec::{GitSpec, GraphSpec, HistorySpec, WorkloadSpec};

@@ -52,8 +52,8 @@ pub const READ_OBJECTS: usize = 2048;
 /// Symbolic references that are followed one after the other.
 pub const SYMBOLIC_DEPTH_MAX: usize = 5;
 
-/// Threads of the churn workload.
-pub const CHURN_THREADS_MAX: u32 = 256;
+/// Mutator threads of a workload.
+pub const THREADS_MAX: u32 = 256;
 
 /// Objects that the churn workload keeps alive at most.
 pub const CHURN_LIVE_MAX: u64 = 1 << 31;
@@ -61,8 +61,8 @@ pub const CHURN_LIVE_MAX: u64 = 1 << 31;
 /// Objects in one group of the churn workload.
 pub const CHURN_GROUP_MAX: u64 = 64;
 
-/// Longest payload of the churn workload in bytes.
-pub const CHURN_SIZE_MAX: u64 = 64 * 1024 * 1024;
+/// Longest payload that a synthetic workload gives an object, in bytes.
+pub const PAYLOAD_DRAWN_MAX: u64 = 64 * 1024 * 1024;
 
 /// Places through which threads of the churn workload share objects.
 pub const CHURN_BOARD: usize = 64;

@@ -1,7 +1,10 @@
 //! The end of a workload: cycles until nothing more is reclaimed.
 
+use std::time::Instant;
+
 use crate::driver::{CollectFailed, Driver, Phase, Progress};
 use crate::limits::{FINAL_CYCLES_MAX, QUIET_CYCLES};
+use crate::report::WorkloadReport;
 
 /// Asks for cycles until [`QUIET_CYCLES`] in a row reclaimed nothing, or [`FINAL_CYCLES_MAX`] have passed, or
 /// the driver wants to stop. Says whether it did want to.
@@ -18,6 +21,14 @@ pub(crate) fn settle(driver: &dyn Driver) -> Result<bool, CollectFailed> {
         }
     }
     Ok(false)
+}
+
+/// Settles the heap after a workload that was not stopped, and notes how long that took.
+pub(crate) fn settle_timed(driver: &dyn Driver, report: &mut WorkloadReport) -> Result<(), CollectFailed> {
+    let begun = Instant::now();
+    report.stopped = report.stopped || driver.stop_requested() || settle(driver)?;
+    report.settle_time = begun.elapsed();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@ use std::time::Instant;
 
 use gc_heap::Heap;
 
+use crate::binary_trees::BinaryTreesSpec;
 use crate::churn::ChurnSpec;
 use crate::driver::Driver;
 use crate::error::WorkloadError;
+use crate::gcbench::GcBenchSpec;
+use crate::options::{Options, SpecError, path_and_options, path_of};
 use crate::report::WorkloadReport;
 
 /// What to run.
@@ -25,6 +28,10 @@ pub enum WorkloadSpec {
     Graph(GraphSpec),
     /// Synthetic load.
     Churn(ChurnSpec),
+    /// The classic artificial benchmark.
+    GcBench(GcBenchSpec),
+    /// The one of the Benchmarks Game.
+    BinaryTrees(BinaryTreesSpec),
 }
 
 /// `git:PATH[?payload=true]`
@@ -55,72 +62,17 @@ pub struct GraphSpec {
     pub path: PathBuf,
 }
 
-/// A text that names no workload.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpecError {
-    /// The name is not known.
-    #[error(
-        "'{0}' is no workload: write git:PATH, git-history:PATH?keep=N, graph:FILE or churn[?key=value&...]"
-    )]
-    UnknownWorkload(String),
-    /// The workload needs a path and has none.
-    #[error("{workload} needs a path: write {example}")]
-    NoPath {
-        /// The workload.
-        workload: &'static str,
-        /// How it is written.
-        example: &'static str,
-    },
-    /// An option that the workload does not have.
-    #[error("{workload} has no option '{key}': it has {known}")]
-    UnknownOption {
-        /// The workload.
-        workload: &'static str,
-        /// What was given.
-        key: String,
-        /// What there is.
-        known: &'static str,
-    },
-    /// A value that the option cannot have.
-    #[error("{key}={value} cannot be: write {wanted}")]
-    BadValue {
-        /// The option.
-        key: String,
-        /// What was given.
-        value: String,
-        /// What can be.
-        wanted: &'static str,
-    },
-    /// The same option again.
-    #[error("option '{0}' is given twice: keep one")]
-    Twice(String),
-    /// An option without which the workload means nothing.
-    #[error("{workload} needs '{key}': write {example}")]
-    Missing {
-        /// The workload.
-        workload: &'static str,
-        /// The option.
-        key: &'static str,
-        /// How it is written.
-        example: &'static str,
-    },
-    /// Two options that exclude each other.
-    #[error("{what}: {remedy}")]
-    Conflict {
-        /// What does not go together.
-        what: &'static str,
-        /// What to do.
-        remedy: &'static str,
-    },
-}
-
 impl std::str::FromStr for WorkloadSpec {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<WorkloadSpec, SpecError> {
         let end = text.find([':', '?']).unwrap_or(text.len());
         let (name, rest) = text.split_at(end);
+        let unknown = || SpecError::UnknownWorkload(text.chars().take(80).collect());
+        let options = |workload| match rest.starts_with(':') {
+            true => Err(unknown()),
+            false => Options::parse(workload, rest.strip_prefix('?').unwrap_or("")),
+        };
         match name {
             "git" => parse_git(rest).map(WorkloadSpec::Git),
             "git-history" => parse_history(rest).map(WorkloadSpec::GitHistory),
@@ -128,11 +80,12 @@ impl std::str::FromStr for WorkloadSpec {
                 let path = path_of("graph", rest.strip_prefix(':'), "graph:FILE")?;
                 Ok(WorkloadSpec::Graph(GraphSpec { path }))
             }
-            "churn" if !rest.starts_with(':') => {
-                ChurnSpec::parse(&mut Options::parse("churn", rest.strip_prefix('?').unwrap_or(""))?)
-                    .map(WorkloadSpec::Churn)
+            "churn" => ChurnSpec::parse(&mut options("churn")?).map(WorkloadSpec::Churn),
+            "gcbench" => GcBenchSpec::parse(&mut options("gcbench")?).map(WorkloadSpec::GcBench),
+            "binary-trees" => {
+                BinaryTreesSpec::parse(&mut options("binary-trees")?).map(WorkloadSpec::BinaryTrees)
             }
-            _ => Err(SpecError::UnknownWorkload(text.chars().take(80).collect())),
+            _ => Err(unknown()),
         }
     }
 }
@@ -146,6 +99,8 @@ impl WorkloadSpec {
             WorkloadSpec::GitHistory(_) => "git-history",
             WorkloadSpec::Graph(_) => "graph",
             WorkloadSpec::Churn(_) => "churn",
+            WorkloadSpec::GcBench(_) => "gcbench",
+            WorkloadSpec::BinaryTrees(_) => "binary-trees",
         }
     }
 
@@ -156,11 +111,51 @@ impl WorkloadSpec {
             WorkloadSpec::Git(spec) => Some(&spec.path),
             WorkloadSpec::GitHistory(spec) => Some(&spec.path),
             WorkloadSpec::Graph(spec) => Some(&spec.path),
-            WorkloadSpec::Churn(_) => None,
+            _ => None,
         }
     }
 
-    /// Does the work, in this thread and, for `churn`, in others that end before this returns.
+    /// What it stresses, in a sentence.
+    #[must_use]
+    pub fn stresses(&self) -> &'static str {
+        match self {
+            WorkloadSpec::Git(_) => "one big acyclic graph with shared subtrees, marked once",
+            WorkloadSpec::GitHistory(_) => {
+                "a window that slides over shared versions: old garbage, weak look-ups, unlinking"
+            }
+            WorkloadSpec::Graph(_) => "any shape: cycles, hubs, long chains",
+            WorkloadSpec::Churn(_) => {
+                "a steady live size: allocation, stores into old objects, cyclic garbage, several threads"
+            }
+            WorkloadSpec::GcBench(_) => "allocation of which next to all dies at once, above a live tree",
+            WorkloadSpec::BinaryTrees(_) => {
+                "allocation of which next to all dies at once, each object read once more before"
+            }
+        }
+    }
+
+    /// About the most bytes that it keeps alive at once, as the heap's limit counts them; none where only the
+    /// input says it. A search for the smallest heap can begin there.
+    #[must_use]
+    pub fn live_bytes(&self) -> Option<u64> {
+        match self {
+            WorkloadSpec::Git(_) | WorkloadSpec::GitHistory(_) | WorkloadSpec::Graph(_) => None,
+            WorkloadSpec::Churn(spec) => Some(spec.live_bytes()),
+            WorkloadSpec::GcBench(spec) => Some(spec.live_bytes()),
+            WorkloadSpec::BinaryTrees(spec) => Some(spec.live_bytes()),
+        }
+    }
+
+    /// Makes it draw other random numbers; says whether it draws any.
+    pub fn set_seed(&mut self, seed: u64) -> bool {
+        match self {
+            WorkloadSpec::Churn(spec) => spec.seed = seed,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Does the work, in this thread and, for most, in others that end before this returns.
     ///
     /// # Errors
     ///
@@ -172,14 +167,9 @@ impl WorkloadSpec {
             WorkloadSpec::GitHistory(spec) => crate::history::run(spec, heap, driver, begun),
             WorkloadSpec::Graph(spec) => crate::graph::run(spec, heap, driver, begun),
             WorkloadSpec::Churn(spec) => crate::churn::run(spec, heap, driver),
+            WorkloadSpec::GcBench(spec) => crate::gcbench::run(spec, heap, driver),
+            WorkloadSpec::BinaryTrees(spec) => crate::binary_trees::run(spec, heap, driver),
         }
-    }
-}
-
-fn path_of(workload: &'static str, path: Option<&str>, example: &'static str) -> Result<PathBuf, SpecError> {
-    match path {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err(SpecError::NoPath { workload, example }),
     }
 }
 
@@ -198,96 +188,6 @@ fn parse_history(rest: &str) -> Result<HistorySpec, SpecError> {
     options.finish("keep and payload")?;
     let keep = keep.ok_or(SpecError::Missing { workload: "git-history", key: "keep", example: EXAMPLE })?;
     Ok(HistorySpec { path, keep: keep as usize, payload: payload.unwrap_or(false) })
-}
-
-fn path_and_options<'t>(
-    workload: &'static str,
-    rest: &'t str,
-    example: &'static str,
-) -> Result<(PathBuf, Options<'t>), SpecError> {
-    let (path, options) = rest.rsplit_once('?').unwrap_or((rest, ""));
-    Ok((path_of(workload, path.strip_prefix(':'), example)?, Options::parse(workload, options)?))
-}
-
-/// The options of a workload, taken out one by one.
-pub(crate) struct Options<'t> {
-    workload: &'static str,
-    left: Vec<(&'t str, &'t str)>,
-}
-
-impl<'t> Options<'t> {
-    fn parse(workload: &'static str, text: &'t str) -> Result<Options<'t>, SpecError> {
-        let mut left: Vec<(&str, &str)> = Vec::new();
-        for option in text.split('&').filter(|option| !option.is_empty()) {
-            let (key, value) = option.split_once('=').unwrap_or((option, ""));
-            if left.iter().any(|&(other, _)| other == key) {
-                return Err(SpecError::Twice(key.to_owned()));
-            }
-            left.push((key, value));
-        }
-        Ok(Options { workload, left })
-    }
-
-    /// Takes an option out and reads its value.
-    pub(crate) fn take<T>(
-        &mut self,
-        key: &str,
-        wanted: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, SpecError> {
-        let Some(at) = self.left.iter().position(|&(other, _)| other == key) else { return Ok(None) };
-        let (_, value) = self.left.remove(at);
-        let bad = || SpecError::BadValue { key: key.to_owned(), value: value.to_owned(), wanted };
-        read(value).map(Some).ok_or_else(bad)
-    }
-
-    pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, SpecError> {
-        self.take(key, "true or false", |value| value.parse().ok())
-    }
-
-    pub(crate) fn number(
-        &mut self,
-        key: &str,
-        min: u64,
-        max: u64,
-        wanted: &'static str,
-    ) -> Result<Option<u64>, SpecError> {
-        self.take(key, wanted, |value| count(value).filter(|number| (min..=max).contains(number)))
-    }
-
-    /// A share between 0 and 1.
-    pub(crate) fn share(&mut self, key: &str) -> Result<Option<f64>, SpecError> {
-        self.take(key, "a share from 0 to 1, for example 0.25", share)
-    }
-
-    /// All options must have been taken by now.
-    pub(crate) fn finish(&self, known: &'static str) -> Result<(), SpecError> {
-        match self.left.first() {
-            None => Ok(()),
-            Some(&(key, _)) => {
-                Err(SpecError::UnknownOption { workload: self.workload, key: key.to_owned(), known })
-            }
-        }
-    }
-}
-
-/// A whole number, possibly of thousands (`k`), millions (`M`) or thousands of millions (`G`).
-pub(crate) fn count(text: &str) -> Option<u64> {
-    let (digits, unit) = match text.as_bytes().last()? {
-        b'k' => (&text[..text.len() - 1], 1000),
-        b'M' => (&text[..text.len() - 1], 1_000_000),
-        b'G' => (&text[..text.len() - 1], 1_000_000_000),
-        _ => (text, 1),
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
-/// A share between 0 and 1.
-pub(crate) fn share(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share))
 }
 
 #[cfg(test)]
@@ -338,17 +238,6 @@ mod tests {
         ] {
             let error = read(text).expect_err(text).to_string();
             assert!(error.contains(says), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn counts_have_units() {
-        assert_eq!(count("10"), Some(10));
-        assert_eq!(count("10k"), Some(10_000));
-        assert_eq!(count("3M"), Some(3_000_000));
-        assert_eq!(count("1G"), Some(1_000_000_000));
-        for text in ["", "k", "+1", "-1", "1.5", "1K", "99999999999999999999", "99999999999G"] {
-            assert_eq!(count(text), None, "{text}");
         }
     }
 }

@@ -22,95 +22,43 @@
 mod spec;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
 use gc_heap::Heap;
 
-use crate::driver::{Driver, Phase, Progress};
+use crate::crew::{self, Task};
+use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::limits::PROGRESS_EVERY;
+use crate::latency::LatencyLog;
 use crate::report::WorkloadReport;
-use crate::settle::settle;
-pub use spec::{ChurnSpec, Lifetime, Size};
+use crate::settle::settle_timed;
+pub use spec::{ChurnSpec, Lifetime};
 use worker::{Counts, Worker};
-
-/// What the threads of one run share.
-struct Shared<'d> {
-    driver: &'d dyn Driver,
-    /// A thread has failed, or time is up.
-    over: AtomicBool,
-    begun: Instant,
-}
 
 pub(crate) fn run(
     spec: &ChurnSpec,
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let shared = Shared { driver, over: AtomicBool::new(false), begun: Instant::now() };
-    let counters: Vec<AtomicU64> = (0..spec.threads).map(|_| AtomicU64::new(0)).collect();
-    let counts = std::thread::scope(|threads| {
-        let workers: Vec<_> = (0..spec.threads)
-            .zip(&counters)
-            .map(|(thread, counter)| {
-                let shared = &shared;
-                threads.spawn(move || {
-                    let end = OnEnd(&shared.over);
-                    let result = Worker::new(spec, shared, thread, counter).run(&mut heap.mutator());
-                    if result.is_ok() {
-                        std::mem::forget(end);
-                    }
-                    result
-                })
-            })
-            .collect();
-        while !workers.iter().all(|worker| worker.is_finished()) {
-            let done = counters.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
-            driver.progress(Progress { phase: Phase::Mutate, done, total: spec.operations });
-            if spec.duration.is_some_and(|duration| shared.begun.elapsed() >= duration) {
-                shared.over.store(true, Ordering::Relaxed);
-            }
-            nap(&shared, &workers);
-        }
-        let results = workers.into_iter().map(|worker| worker.join().unwrap_or(Err(WorkloadError::Panicked)));
-        results.collect::<Result<Vec<Counts>, WorkloadError>>()
-    })?;
+    let task = Task { phase: Phase::Mutate, total: spec.operations, duration: spec.duration };
+    let members = vec![(); spec.threads as usize];
+    let done =
+        crew::run(heap, driver, task, members, |(), post, mutator| Worker::new(spec, post).run(mutator))?;
+    let (counts, recorders): (Vec<Counts>, Vec<_>) = done.results.into_iter().unzip();
     let sum = |count: fn(&Counts) -> u64| counts.iter().map(count).sum();
-    Ok(WorkloadReport {
+    let latency = LatencyLog::merge("step", recorders);
+    let mut report = WorkloadReport {
         objects: sum(|counts| counts.objects),
         references: sum(|counts| counts.references),
         payload_bytes: sum(|counts| counts.payload_bytes),
         operations: sum(|counts| counts.operations),
         threads: spec.threads,
-        mutate_time: shared.begun.elapsed(),
+        mutate_begun: Some(done.begun),
+        mutate_time: done.took,
+        requests: latency.as_ref().map_or(0, LatencyLog::count),
+        request_unit: "step",
+        latency,
         expected_live: Some(sum(|counts| counts.live)),
-        stopped: settle_at_end(driver)?,
         ..WorkloadReport::default()
-    })
-}
-
-/// Cycles at the end, unless the driver wants to go home.
-fn settle_at_end(driver: &dyn Driver) -> Result<bool, WorkloadError> {
-    Ok(driver.stop_requested() || settle(driver)?)
-}
-
-/// Sleeps until the next report of progress, or until the threads have ended.
-fn nap<T>(shared: &Shared<'_>, workers: &[std::thread::ScopedJoinHandle<'_, T>]) {
-    let until = Instant::now() + PROGRESS_EVERY;
-    while Instant::now() < until && !shared.over.load(Ordering::Relaxed) {
-        if workers.iter().all(|worker| worker.is_finished()) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Tells the other threads to end when a thread fails or panics.
-struct OnEnd<'s>(&'s AtomicBool);
-
-impl Drop for OnEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    };
+    settle_timed(driver, &mut report)?;
+    Ok(report)
 }

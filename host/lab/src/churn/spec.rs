@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rand::{Rng, RngExt};
-
-use crate::limits::{CHURN_LIVE_MAX, CHURN_SIZE_MAX, CHURN_THREADS_MAX};
-use crate::spec::{Options, SpecError, count, share};
+use crate::cost::object_bytes;
+use crate::distributions::Size;
+use crate::limits::{CHURN_LIVE_MAX, THREADS_MAX};
+use crate::options::{Options, SpecError, share};
 
 const KNOWN: &str = "threads, live, group, fanout, links, size, lifetime, reads, shared, rate, seed, seconds, \
                      operations and retire";
@@ -59,19 +59,6 @@ pub struct ChurnSpec {
     pub retire: bool,
 }
 
-/// How large payloads are. Object sizes of programs are skewed, with a median of some tens of bytes and a
-/// long tail, which a log-normal distribution follows (object demographics in Blackburn et al., *The DaCapo
-/// Benchmarks*, OOPSLA 2006).
-#[derive(Debug, Copy, Clone, PartialEq)]
-pub enum Size {
-    /// All the same.
-    Fixed(u64),
-    /// Anything from the first to the second, equally likely.
-    Uniform(u64, u64),
-    /// Log-normal with this median and this standard deviation of the logarithm, cut at 1024 medians.
-    LogNormal(u64, f64),
-}
-
 /// Who dies when a new group comes.
 ///
 /// Most objects die young (Ungar, *Generation Scavenging*, 1984; Jones, Hosking, Moss, *The Garbage
@@ -112,7 +99,7 @@ impl Default for ChurnSpec {
 impl ChurnSpec {
     pub(crate) fn parse(options: &mut Options<'_>) -> Result<ChurnSpec, SpecError> {
         let default = ChurnSpec::default();
-        let threads = options.number("threads", 1, CHURN_THREADS_MAX.into(), "1 to 256")?;
+        let threads = options.number("threads", 1, THREADS_MAX.into(), "1 to 256")?;
         let live =
             options.number("live", 1, CHURN_LIVE_MAX, "a number of objects from 1, for example 100k")?;
         let group = options.take("group", "a mean from 1 to 32", |text| mean(text, 32.0))?;
@@ -161,36 +148,12 @@ impl ChurnSpec {
     }
 }
 
-impl Size {
-    fn parse(text: &str) -> Option<Size> {
-        let (kind, numbers) = text.split_once(':')?;
-        let bytes = |text| count(text).filter(|&bytes| bytes <= CHURN_SIZE_MAX);
-        match kind {
-            "fixed" => Some(Size::Fixed(bytes(numbers)?)),
-            "uniform" => {
-                let (min, max) = numbers.split_once(':')?;
-                let (min, max) = (bytes(min)?, bytes(max)?);
-                (min <= max).then_some(Size::Uniform(min, max))
-            }
-            "lognormal" => {
-                let (median, sigma) = numbers.split_once(':')?;
-                let sigma = sigma.parse::<f64>().ok().filter(|sigma| (0.0..=4.0).contains(sigma))?;
-                Some(Size::LogNormal(bytes(median)?, sigma))
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn sample(self, random: &mut impl Rng) -> usize {
-        let bytes = match self {
-            Size::Fixed(bytes) => bytes,
-            Size::Uniform(min, max) => random.random_range(min..=max),
-            Size::LogNormal(median, sigma) => {
-                let factor = (sigma * normal(random)).exp().min(1024.0);
-                (median as f64 * factor).round() as u64
-            }
-        };
-        bytes.min(CHURN_SIZE_MAX) as usize
+impl ChurnSpec {
+    /// About the bytes that are alive at a time.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        let slots = (self.fanout + f64::from(self.links) / self.group).ceil() as u64;
+        let tables = object_bytes((self.live as f64 / self.group).ceil() as u64, 0);
+        self.live * object_bytes(slots, self.size.mean()) + tables
     }
 }
 
@@ -206,45 +169,4 @@ impl Lifetime {
 
 fn mean(text: &str, max: f64) -> Option<f64> {
     text.parse::<f64>().ok().filter(|mean| (1.0..=max).contains(mean))
-}
-
-/// Normal with mean 0 and deviation 1 (Box and Muller 1958).
-fn normal(random: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
-}
-
-/// Geometric from 1 with this mean, cut at `max`.
-pub(super) fn geometric(mean: f64, max: u64, random: &mut impl Rng) -> u64 {
-    let draw = 1.0 - random.random::<f64>();
-    if mean <= 1.0 {
-        return 1;
-    }
-    let more = (draw.ln() / (1.0 - 1.0 / mean).ln()).floor();
-    (1 + more as u64).min(max)
-}
-
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
-
-    use super::*;
-
-    fn mean_of(mut draw: impl FnMut(&mut ChaCha8Rng) -> f64) -> f64 {
-        let mut random = ChaCha8Rng::seed_from_u64(7);
-        (0..100_000).map(|_| draw(&mut random)).sum::<f64>() / 100_000.0
-    }
-
-    #[test]
-    fn distributions_have_the_means_that_they_say() {
-        let near =
-            |found: f64, wanted: f64| assert!((found / wanted - 1.0).abs() < 0.03, "{found} for {wanted}");
-        near(mean_of(|random| geometric(4.0, u64::MAX, random) as f64), 4.0);
-        near(mean_of(|random| geometric(1.0, 8, random) as f64), 1.0);
-        near(mean_of(|random| Size::Uniform(10, 20).sample(random) as f64), 15.0);
-        near(mean_of(|random| Size::Fixed(64).sample(random) as f64), 64.0);
-        // A log-normal distribution has the mean median * exp(sigma^2 / 2).
-        near(mean_of(|random| Size::LogNormal(64, 1.0).sample(random) as f64), 64.0 * 0.5_f64.exp());
-    }
 }

@@ -1,15 +1,16 @@
 //! One thread of the churn workload.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gc_heap::{Local, Mutator, Scope};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Shared;
-use super::spec::{ChurnSpec, Lifetime, geometric};
+use super::spec::{ChurnSpec, Lifetime};
+use crate::crew::Post;
+use crate::distributions::geometric;
 use crate::error::WorkloadError;
+use crate::latency::Recorder;
 use crate::limits::{CHURN_BOARD, CHURN_GROUP_MAX, STEPS_PER_LOOK};
 
 /// References of an object into its group, at most.
@@ -50,8 +51,8 @@ struct Group {
 
 pub(super) struct Worker<'w> {
     spec: &'w ChurnSpec,
-    shared: &'w Shared<'w>,
-    counter: &'w AtomicU64,
+    post: Post<'w>,
+    recorder: Recorder,
     thread: u32,
     random: ChaCha8Rng,
     groups: Vec<Group>,
@@ -63,20 +64,15 @@ pub(super) struct Worker<'w> {
 }
 
 impl<'w> Worker<'w> {
-    pub(super) fn new(
-        spec: &'w ChurnSpec,
-        shared: &'w Shared<'w>,
-        thread: u32,
-        counter: &'w AtomicU64,
-    ) -> Worker<'w> {
+    pub(super) fn new(spec: &'w ChurnSpec, post: Post<'w>) -> Worker<'w> {
         let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-        random.set_stream(thread.into());
+        random.set_stream(post.thread.into());
         let places = (spec.live as f64 / f64::from(spec.threads) / spec.group).ceil().max(1.0) as usize;
         Worker {
             spec,
-            shared,
-            counter,
-            thread,
+            post,
+            recorder: Recorder::new(post.begun, post.thread, post.threads),
+            thread: post.thread,
             random,
             groups: std::iter::repeat_with(Group::default).take(places).collect(),
             oldest: 0,
@@ -86,7 +82,7 @@ impl<'w> Worker<'w> {
         }
     }
 
-    pub(super) fn run(mut self, mutator: &mut Mutator) -> Result<Counts, WorkloadError> {
+    pub(super) fn run(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
         if let Err(error) = self.work(mutator) {
             mutator.scope(|scope| {
                 ["table", "borrowed"].iter().for_each(|what| scope.set_root(&self.root(what), None));
@@ -95,8 +91,8 @@ impl<'w> Worker<'w> {
             return Err(error);
         }
         self.counts.live = 2 + self.groups.iter().map(|group| u64::from(group.members)).sum::<u64>();
-        self.counter.store(self.counts.operations, Ordering::Relaxed);
-        Ok(self.counts)
+        self.post.tell(self.counts.operations);
+        Ok((self.counts, self.recorder))
     }
 
     fn work(&mut self, mutator: &mut Mutator) -> Result<(), WorkloadError> {
@@ -112,10 +108,15 @@ impl<'w> Worker<'w> {
             })?;
         }
         while !self.is_over() {
-            self.steps(mutator, STEPS_PER_LOOK, |worker, scope, table| worker.step(scope, table))?;
+            self.recorder.restart();
+            self.steps(mutator, STEPS_PER_LOOK, |worker, scope, table| {
+                worker.step(scope, table)?;
+                worker.recorder.lap();
+                Ok(())
+            })?;
             self.pace();
         }
-        if !self.shared.driver.stop_requested() {
+        if !self.post.is_stopped() {
             self.check_all(mutator)?;
         }
         mutator.scope(|scope| self.let_go_of_others(scope))
@@ -150,15 +151,13 @@ impl<'w> Worker<'w> {
             }
             Ok::<(), WorkloadError>(())
         })?;
-        self.counter.store(self.counts.operations, Ordering::Relaxed);
+        self.post.tell(self.counts.operations);
         Ok(())
     }
 
     fn is_over(&self) -> bool {
         let share = self.spec.operations.map(|all| all.div_ceil(self.spec.threads.into()));
-        share.is_some_and(|share| self.counts.operations >= share)
-            || self.shared.over.load(Ordering::Relaxed)
-            || self.shared.driver.stop_requested()
+        share.is_some_and(|share| self.counts.operations >= share) || self.post.is_over()
     }
 
     /// Sleeps while this thread is ahead of its share of the rate.
@@ -168,8 +167,7 @@ impl<'w> Worker<'w> {
         }
         let share = self.spec.rate as f64 / f64::from(self.spec.threads);
         let due = Duration::try_from_secs_f64(self.counts.operations as f64 / share).unwrap_or(Duration::MAX);
-        while let Some(ahead) = due.checked_sub(self.shared.begun.elapsed()).filter(|ahead| !ahead.is_zero())
-        {
+        while let Some(ahead) = due.checked_sub(self.post.begun.elapsed()).filter(|ahead| !ahead.is_zero()) {
             if self.is_over() {
                 return;
             }

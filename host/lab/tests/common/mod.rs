@@ -206,3 +206,38 @@ pub(crate) fn heap(mebibytes: u64) -> Heap {
 pub(crate) fn run(workload: &str) -> Result<WorkloadReport, WorkloadError> {
     run_in(&heap(64), workload).map(|(report, _)| report)
 }
+
+/// A heap that says soon that it is full.
+pub(crate) fn tight_heap(mebibytes: u64) -> Heap {
+    let limits = HeapConfig::with_limit(mebibytes << 20);
+    Heap::new(HeapConfig { full_wait: Duration::from_millis(20), ..limits }).unwrap()
+}
+
+/// Runs a workload, asks it to stop after some milliseconds, and says how long it went on.
+pub(crate) fn stopped_after(heap: &Heap, workload: &str, wait_ms: u64) -> Duration {
+    let driver = Local::new(heap, MarkSweep::new(heap));
+    let spec: WorkloadSpec = workload.parse().unwrap();
+    std::thread::scope(|threads| {
+        let worker = threads.spawn(|| spec.run(heap, &driver));
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        driver.stop.store(true, Ordering::Relaxed);
+        let asked = std::time::Instant::now();
+        let report = worker.join().unwrap().unwrap();
+        assert!(report.stopped, "{workload} had ended before it was asked to stop");
+        asked.elapsed()
+    })
+}
+
+/// A workload gets through in twice the bytes that it is said to keep alive at most, and a megabyte for garbage
+/// and pools; and it does not in a third of them.
+pub(crate) fn fits(workload: &str, live_bytes: u64) {
+    let heap = |bytes| {
+        let limits = HeapConfig::with_limit(bytes);
+        Heap::new(HeapConfig { full_wait: Duration::from_secs(1), ..limits }).unwrap()
+    };
+    if let Err(error) = run_in(&heap(2 * live_bytes + (1 << 20)), workload) {
+        panic!("{workload} keeps {live_bytes} bytes alive, it says, but: {error}");
+    }
+    let tight = heap((live_bytes / 3).max(1 << 20));
+    assert!(run_in(&tight, workload).is_err(), "{workload} needs less than a third of {live_bytes} bytes");
+}
