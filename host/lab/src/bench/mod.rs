@@ -1,5 +1,16 @@
 //! Comparing strategies: what a result is, and the parts of measuring that need no running node.
+//!
+//! ```text
+//!  plan ─▶ search ─▶ schedule ─▶ one process per run ─▶ model::Report ─▶ statistics, page, exports
+//!                                   │
+//!                                   └─ meter, oracle (around the strategy), latency, mmu (from what was recorded)
+//! ```
 
 pub mod histogram;
-pub mod metric;
 pub mod model;
+
+pub mod latency;
+pub mod metric;
+pub mod mmu;
+pub mod overhead;
+pub mod search;

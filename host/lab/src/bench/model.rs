@@ -40,6 +40,25 @@ pub struct Report {
     pub interrupted: bool,
 }
 
+impl Report {
+    /// A result without anything in it.
+    #[must_use]
+    pub fn empty() -> Report {
+        Report {
+            schema: SCHEMA,
+            began_unix_ms: 0,
+            took_ns: 0,
+            environment: Environment::default(),
+            plan: Plan::default(),
+            subjects: Vec::new(),
+            workloads: Vec::new(),
+            runs: Vec::new(),
+            remarks: Vec::new(),
+            interrupted: false,
+        }
+    }
+}
+
 /// The machine and the programs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -245,8 +264,10 @@ pub struct Measures {
     pub cpu_ns: u64,
     /// The same, by who used it.
     pub cpu: CpuParts,
-    /// Operations of the workload, as it counts them.
+    /// Work done, in the workload's own unit.
     pub operations: u64,
+    /// That unit: `request`, `tree`, `operation`.
+    pub operation_unit: String,
     /// Objects allocated.
     pub allocated_objects: u64,
     /// Bytes allocated, cells and payloads.
@@ -263,9 +284,10 @@ pub struct Measures {
     pub latency: Option<Latency>,
     /// Minimum mutator utilisation: for each window the least share of it that any mutator had. Ascending windows.
     pub mmu: Vec<Utilisation>,
-    /// The heap over time, at most 512 samples.
+    /// The heap over time, at most 256 samples. Like the cycles and the longest pauses kept of each strategy's first run per workload and heap, and
+    /// empty for the others.
     pub heap: Vec<HeapSample>,
-    /// The cycles, at most 2048: the first ones if there were more.
+    /// The cycles, at most 512: the first ones if there were more.
     pub cycles: Vec<Cycle>,
     /// How many cycles there were.
     pub cycle_count: u64,
@@ -298,7 +320,7 @@ pub struct Measures {
 pub struct CpuParts {
     /// Mutators: the workload itself, allocation and barrier with it.
     pub mutator_ns: u64,
-    /// Mutators in the collector's service: hold-ups that they did not sleep through, slow paths of the barrier. At most what the hold-ups were long.
+    /// Mutators in the collector's service: answering handshakes, slow paths of the barrier. Hold-ups of up to a millisecond; longer ones are waiting.
     pub barrier_ns: u64,
     /// Inside the strategy.
     pub strategy_ns: u64,
