@@ -18,6 +18,7 @@ use crate::mutator::Mutator;
 use crate::roots::Roots;
 use crate::signal::Signal;
 use crate::sync::{Mutex, lock};
+use crate::tape::Tape;
 
 /// Blocks that are looked at, and given back, under one lock.
 const TRIM_BLOCKS: u32 = 16;
@@ -57,6 +58,8 @@ pub struct HeapConfig {
     pub full_wait: Duration,
     /// Payload memory. Its arena is made as large as `limit_bytes`.
     pub slabs: SlabConfig,
+    /// Where mutators write down what they do. Default none.
+    pub tape: Option<Tape>,
 }
 
 impl Default for HeapConfig {
@@ -71,6 +74,7 @@ impl Default for HeapConfig {
             share_proofs: true,
             full_wait: Duration::from_secs(2),
             slabs: SlabConfig::default(),
+            tape: None,
         }
     }
 }
@@ -190,7 +194,7 @@ impl Heap {
                 space: CellSpace::new(capacity),
                 slabs,
                 registry: Mutex::new(Registry::new()),
-                roots: Mutex::new(Roots::default()),
+                roots: Mutex::new(Roots::new(config.tape.as_ref())),
                 decisions: Mutex::new(Decisions::default()),
                 grace: AtomicU64::new(1),
                 usage,
@@ -247,6 +251,12 @@ impl Heap {
     pub fn named_roots(&self) -> Vec<(String, Handle)> {
         let roots = lock(&self.inner.roots);
         roots.names().map(|(name, cell)| (name.to_owned(), self.inner.handle(cell))).collect()
+    }
+
+    /// Hands over what is left on the tape. Mutators do so themselves when they go; what those that are still there have in their buffers is
+    /// handed over later.
+    pub fn end_recording(&self) {
+        lock(&self.inner.roots).end_recording();
     }
 
     /// Lets the payload memory shrink when it has been idle. Call now and then; the collector thread of a node does.

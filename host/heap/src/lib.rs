@@ -13,6 +13,8 @@
 pub mod limits;
 mod sync;
 
+pub mod tape;
+
 mod handle;
 pub mod strategy;
 

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::tape::{Recorder, Tape};
+
 /// The table. Behind one lock; a look-up copies one word out.
 #[derive(Default)]
 pub(crate) struct Roots {
@@ -12,9 +14,27 @@ pub(crate) struct Roots {
     /// Cells that pins hold; 0 where a place is free.
     pins: Vec<u32>,
     free: Vec<u32>,
+    /// Operations so far: their order, for the tape.
+    turn: u64,
+    /// Where the end of pins is recorded, for it may come from any thread.
+    tape: Option<Recorder>,
 }
 
 impl Roots {
+    pub(crate) fn new(tape: Option<&Tape>) -> Roots {
+        Roots { tape: tape.map(Tape::heap_recorder), ..Roots::default() }
+    }
+
+    /// The number of the operation that is being carried out.
+    pub(crate) fn take_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn
+    }
+
+    pub(crate) fn end_recording(&mut self) {
+        self.tape = None;
+    }
+
     pub(crate) fn set(&mut self, name: &str, cell: u32) {
         if cell == 0 {
             self.named.remove(name);
@@ -45,6 +65,10 @@ impl Roots {
     pub(crate) fn unpin(&mut self, place: u32) {
         self.pins[place as usize] = 0;
         self.free.push(place);
+        let turn = self.take_turn();
+        if let Some(tape) = &mut self.tape {
+            tape.unpinned(turn, place);
+        }
     }
 
     pub(crate) fn pinned(&self) -> impl Iterator<Item = u32> {

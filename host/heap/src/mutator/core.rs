@@ -22,6 +22,7 @@ use crate::graph::bit;
 use crate::heap::Inner;
 use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, CELL_SLOTS, LOCALS_MAX};
 use crate::sync::{lock, point};
+use crate::tape::{Recorder, Tape};
 
 pub(crate) struct Core {
     pub(crate) heap: Arc<Inner>,
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     blocks: RefCell<Cache>,
     /// Cells and bytes taken that the heap's counts do not hold yet.
     uncounted: Cell<(u64, u64)>,
+    /// Where this mutator writes down what it does.
+    tape: Option<Box<RefCell<Recorder>>>,
 }
 
 /// There was no cell or no block, or the limit is reached.
@@ -67,6 +70,7 @@ impl Core {
             cells: RefCell::default(),
             blocks: RefCell::new(heap.slabs.cache()),
             uncounted: Cell::default(),
+            tape: heap.config.tape.as_ref().map(Tape::recorder).map(RefCell::new).map(Box::new),
             heap: Arc::clone(heap),
             shared,
         }
@@ -101,6 +105,14 @@ impl Core {
     /// Notes that an operation that began at `begun` was held up.
     pub(crate) fn held_up(&self, begun: Instant) {
         lock(&self.shared.gate).holdups.saturating_record(begun.elapsed().as_nanos() as u64);
+    }
+
+    /// Writes down what was done. Between operations: handing a block over may take a while, and no handshake is to wait for that.
+    #[inline]
+    pub(crate) fn record(&self, write: impl FnOnce(&mut Recorder, u32)) {
+        if let Some(tape) = &self.tape {
+            write(&mut tape.borrow_mut(), self.shared.epoch.load(Ordering::Relaxed));
+        }
     }
 
     // Locals.

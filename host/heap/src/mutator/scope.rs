@@ -48,11 +48,13 @@ impl<'s> Scope<'s> {
             let grace = core.heap.grace.load(Ordering::Relaxed);
             core.shared.scope_grace.store(grace, Ordering::Relaxed);
         }
+        core.record(|tape, epoch| tape.scope_opened(epoch, true));
         Scope { core, base }
     }
 
     /// Opens a scope inside this one. What it holds is let go when `work` ends, which keeps a long loop from holding all that it has seen.
     pub fn scope<R>(&mut self, work: impl for<'i> FnOnce(&mut Scope<'i>) -> R) -> R {
+        self.core.record(|tape, epoch| tape.scope_opened(epoch, false));
         work(&mut Scope { core: self.core, base: self.core.locals_len() })
     }
 
@@ -81,6 +83,11 @@ impl<'s> Scope<'s> {
             if self.core.room_for(bytes) {
                 let operation = self.core.operation();
                 if let Ok(local) = self.try_alloc(&operation, slots, payload) {
+                    drop(operation);
+                    self.core.record(|tape, epoch| {
+                        let slots = slots.iter().map(|slot| slot.map_or(0, |local| local.cell.get()));
+                        tape.allocated(epoch, local.cell.get(), slots, payload.len());
+                    });
                     return Ok(local);
                 }
             }
@@ -170,11 +177,12 @@ impl<'s> Scope<'s> {
     #[inline]
     pub fn load(&self, object: Local<'_>, slot: u32) -> Result<Option<Local<'s>>, HeapError> {
         let operation = self.core.operation();
-        let (cell, slot) = self.find_slot(self.core.cell_of(object), slot)?;
+        let (cell, at) = self.find_slot(self.core.cell_of(object), slot)?;
         // Acquire: pairs with the Release store of whoever put the reference there; the object behind it is complete.
-        let value = self.core.heap.graph.slot(cell, slot).load(Ordering::Acquire);
+        let value = self.core.heap.graph.slot(cell, at).load(Ordering::Acquire);
         let local = NonZeroU32::new(value).map(|cell| self.core.hold(cell));
         drop(operation);
+        self.core.record(|tape, epoch| tape.loaded(epoch, object.cell.get(), slot, value));
         Ok(local)
     }
 
@@ -186,9 +194,11 @@ impl<'s> Scope<'s> {
     #[inline]
     pub fn store(&self, object: Local<'_>, slot: u32, value: Option<Local<'_>>) -> Result<(), HeapError> {
         let operation = self.core.operation();
-        let (cell, slot) = self.find_slot(self.core.cell_of(object), slot)?;
+        let (cell, at) = self.find_slot(self.core.cell_of(object), slot)?;
         let value = value.map_or(0, |local| self.core.cell_of(local));
-        self.core.write(&operation, cell, slot, value);
+        self.core.write(&operation, cell, at, value);
+        drop(operation);
+        self.core.record(|tape, epoch| tape.stored(epoch, object.cell.get(), slot, value));
         Ok(())
     }
 
@@ -255,6 +265,7 @@ impl<'s> Scope<'s> {
         if let Some(block) = self.block_of(object) {
             payload::read(self.core.heap.slabs.words(block), out);
         }
+        self.core.record(|tape, epoch| tape.read(epoch, object.cell.get()));
     }
 
     fn block_of(&self, object: Local<'_>) -> Option<Block> {
@@ -278,6 +289,7 @@ impl<'s> Scope<'s> {
             }
         }
         drop(operation);
+        self.core.record(|tape, epoch| tape.retired(epoch, cell));
     }
 
     /// Sets or removes a named root.
@@ -285,16 +297,26 @@ impl<'s> Scope<'s> {
         let operation = self.core.operation();
         let cell = value.map_or(0, |local| self.core.cell_of(local));
         self.snoop(&operation, cell);
-        lock(&self.core.heap.roots).set(name, cell);
+        let turn = {
+            let mut roots = lock(&self.core.heap.roots);
+            roots.set(name, cell);
+            roots.take_turn()
+        };
+        drop(operation);
+        self.core.record(|tape, epoch| tape.root_set(epoch, turn, name, cell));
     }
 
     /// What a named root holds.
     #[must_use]
     pub fn root(&self, name: &str) -> Option<Local<'s>> {
         let operation = self.core.operation();
-        let cell = lock(&self.core.heap.roots).named(name);
+        let (cell, turn) = {
+            let mut roots = lock(&self.core.heap.roots);
+            (roots.named(name), roots.take_turn())
+        };
         let local = NonZeroU32::new(cell).map(|cell| self.core.hold(cell));
         drop(operation);
+        self.core.record(|tape, epoch| tape.root_read(epoch, turn, name, cell));
         local
     }
 
@@ -304,8 +326,12 @@ impl<'s> Scope<'s> {
         let operation = self.core.operation();
         let cell = self.core.cell_of(object);
         self.snoop(&operation, cell);
-        let place = lock(&self.core.heap.roots).pin(cell);
+        let (place, turn) = {
+            let mut roots = lock(&self.core.heap.roots);
+            (roots.pin(cell), roots.take_turn())
+        };
         drop(operation);
+        self.core.record(|tape, epoch| tape.pinned(epoch, turn, place, cell));
         Pin { heap: Arc::clone(&self.core.heap), place, cell: object.cell }
     }
 
@@ -316,6 +342,7 @@ impl<'s> Scope<'s> {
         let operation = self.core.operation();
         let local = self.core.hold(pin.cell);
         drop(operation);
+        self.core.record(|tape, epoch| tape.pin_read(epoch, pin.place, pin.cell.get()));
         local
     }
 
@@ -349,6 +376,7 @@ impl<'s> Scope<'s> {
             let Some(cell) = heap.locate(handle) else {
                 drop(operation);
                 waiting.inspect(|&(begun, _)| self.core.held_up(begun));
+                self.core.record(|tape, epoch| tape.looked_up(epoch, 0));
                 return Err(heap.gone(handle));
             };
             if condemned {
@@ -363,6 +391,7 @@ impl<'s> Scope<'s> {
             let local = self.core.hold(NonZeroU32::new(cell).expect("no handle names cell 0"));
             drop(operation);
             waiting.inspect(|&(begun, _)| self.core.held_up(begun));
+            self.core.record(|tape, epoch| tape.looked_up(epoch, cell));
             return Ok(local);
         }
     }
@@ -383,6 +412,7 @@ fn retire_tree(core: &Core, cell: u32, height: u32, grace: u64, retired: &mut Ve
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
+        self.core.record(|tape, epoch| tape.scope_closed(epoch));
         self.core.truncate_locals(self.base);
         if self.base == 0 {
             self.core.shared.scope_grace.store(u64::MAX, Ordering::Relaxed);
