@@ -53,6 +53,8 @@ mod gcbench;
 
 mod spec;
 
+pub mod stats;
+
 pub mod bench;
 
 #[doc(hidden)]
