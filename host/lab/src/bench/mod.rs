@@ -9,8 +9,13 @@
 pub mod histogram;
 pub mod model;
 
+pub mod environment;
 pub mod latency;
+pub mod meter;
 pub mod metric;
 pub mod mmu;
+pub mod oracle;
 pub mod overhead;
+pub mod protocol;
+pub mod schedule;
 pub mod search;

@@ -1,0 +1,240 @@
+//! A strategy with a stopwatch around it.
+//!
+//! Stands between the heap and the strategy that is measured, and writes down when which call came, what CPU time it took and what the strategy had
+//! counted by then. That tells the parts of a cycle apart without a word in the heap or the node about measuring: what happens between two calls
+//! is the host's. A reading of two clocks per call; calls are batches, so that is nothing.
+//!
+//! Written by the collector thread; read by whoever holds the [`Meter`], between cycles.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use gc_heap::{Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict};
+
+/// CPU time of the calling thread in nanoseconds.
+pub type ThreadClock = fn() -> u64;
+
+/// What a strategy has counted since it was attached.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Bytes of its own memory.
+    pub memory_bytes: u64,
+    /// Calls in both directions.
+    pub crossings: u64,
+    /// Fuel, where it is counted.
+    pub fuel: Option<u64>,
+}
+
+/// A strategy that can be asked what it has counted.
+pub trait Counting: Strategy {
+    /// See [`Counted`].
+    fn counted(&self) -> Counted;
+}
+
+/// When the parts of a cycle began and ended, as the strategy saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// Number of the cycle.
+    pub number: u64,
+    /// The call to `begin`.
+    pub begin: Instant,
+    /// The first step; none if there was none.
+    pub step: Option<Instant>,
+    /// The call to `finish`, and its end; none if there was none.
+    pub finish: Option<(Instant, Instant)>,
+    /// The call to `settled`; none if there was none.
+    pub settled: Option<Instant>,
+    /// Time in calls before the first step, from there on, and in `finish`.
+    pub busy_ns: [u64; 3],
+}
+
+/// CPU time of the collector thread, by what it was for. Sums since the first cycle.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In calls of the strategy.
+    pub strategy_ns: u64,
+    /// Between calls of a cycle up to `finish`: handshakes, logs, roots.
+    pub between_ns: u64,
+    /// From the verdict to what became of it: proof, condemning, freeing.
+    pub decide_ns: u64,
+    /// From there to the next cycle: bookkeeping, and handshakes that open it.
+    pub after_ns: u64,
+}
+
+/// What was written down.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// The cycles, oldest first.
+    pub cycles: Vec<Seen>,
+    /// Who spent what.
+    pub spent: Spent,
+    /// What the strategy had counted after the latest call that ends a cycle.
+    pub counted: Counted,
+    /// Most bytes of its own memory.
+    pub memory_bytes_max: u64,
+}
+
+/// Where a metered strategy writes.
+#[derive(Debug, Clone, Default)]
+pub struct Meter(Arc<Mutex<Notes>>);
+
+impl Meter {
+    /// What was written down so far.
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The sums alone.
+    #[must_use]
+    pub fn sums(&self) -> (Spent, Counted) {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (notes.spent, notes.counted)
+    }
+}
+
+/// What the collector thread did last.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    Call,
+    Finish,
+    Settled,
+}
+
+/// A metered strategy.
+pub struct Metered<S> {
+    inner: S,
+    clock: ThreadClock,
+    meter: Meter,
+    last: Last,
+    left_ns: u64,
+    seen: Option<Seen>,
+    spent: Spent,
+    memory_bytes_max: u64,
+}
+
+impl<S: Counting> Metered<S> {
+    /// Around `inner`, writing to `meter`.
+    pub fn new(inner: S, clock: ThreadClock, meter: Meter) -> Metered<S> {
+        Metered {
+            inner,
+            clock,
+            meter,
+            last: Last::Nothing,
+            left_ns: 0,
+            seen: None,
+            spent: Spent::default(),
+            memory_bytes_max: 0,
+        }
+    }
+
+    /// Makes a call; `part` is what it counts as in [`Seen::busy_ns`].
+    fn call<R>(&mut self, part: usize, then: Last, call: impl FnOnce(&mut S) -> R) -> R {
+        let entered_ns = (self.clock)();
+        let outside_ns = entered_ns.saturating_sub(self.left_ns);
+        match self.last {
+            Last::Nothing => {}
+            Last::Call => self.spent.between_ns += outside_ns,
+            Last::Finish => self.spent.decide_ns += outside_ns,
+            Last::Settled => self.spent.after_ns += outside_ns,
+        }
+        let answer = call(&mut self.inner);
+        self.left_ns = (self.clock)();
+        let inside_ns = self.left_ns.saturating_sub(entered_ns);
+        self.spent.strategy_ns += inside_ns;
+        if let Some(seen) = &mut self.seen {
+            seen.busy_ns[part] += inside_ns;
+        }
+        self.last = then;
+        answer
+    }
+
+    fn write(&mut self, cycle: Option<Seen>) {
+        let counted = self.inner.counted();
+        self.memory_bytes_max = self.memory_bytes_max.max(counted.memory_bytes);
+        let mut notes = self.meter.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.cycles.extend(cycle);
+        notes.spent = self.spent;
+        notes.counted = counted;
+        notes.memory_bytes_max = self.memory_bytes_max;
+    }
+}
+
+const TELL: usize = 0;
+const MARK: usize = 1;
+const VERDICT: usize = 2;
+
+impl<S: Counting> Strategy for Metered<S> {
+    fn identity(&self) -> &StrategyIdentity {
+        self.inner.identity()
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
+
+    fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Fault> {
+        // A cycle that was given up, deferred or refused has no end of its own.
+        let unfinished = self.seen.take();
+        self.write(unfinished);
+        self.seen = Some(Seen {
+            number: cycle.number,
+            begin: Instant::now(),
+            step: None,
+            finish: None,
+            settled: None,
+            busy_ns: [0; 3],
+        });
+        if self.last == Last::Finish {
+            self.last = Last::Settled;
+        }
+        self.call(TELL, Last::Call, |inner| inner.begin(cycle))
+    }
+
+    fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
+        self.call(TELL, Last::Call, |inner| inner.roots(cells))
+    }
+
+    fn changed(&mut self, changes: &[Change]) -> Result<(), Fault> {
+        self.call(TELL, Last::Call, |inner| inner.changed(changes))
+    }
+
+    fn retired(&mut self, cells: &[u32], grace_epochs: &[u64]) -> Result<(), Fault> {
+        self.call(TELL, Last::Call, |inner| inner.retired(cells, grace_epochs))
+    }
+
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
+        self.call(MARK, Last::Call, |inner| inner.shade(cells))
+    }
+
+    fn step(&mut self, budget: u32) -> Result<Progress, Fault> {
+        if let Some(seen) = &mut self.seen {
+            seen.step.get_or_insert_with(Instant::now);
+        }
+        self.call(MARK, Last::Call, |inner| inner.step(budget))
+    }
+
+    fn finish(&mut self) -> Result<Verdict, Fault> {
+        let begun = Instant::now();
+        let verdict = self.call(VERDICT, Last::Finish, Strategy::finish);
+        if let Some(seen) = &mut self.seen {
+            seen.finish = Some((begun, Instant::now()));
+        }
+        verdict
+    }
+
+    fn settled(&mut self, outcome: &Outcome) -> Result<(), Fault> {
+        if let Some(seen) = &mut self.seen {
+            seen.settled = Some(Instant::now());
+        }
+        let answer = self.call(VERDICT, Last::Settled, |inner| inner.settled(outcome));
+        let seen = self.seen.take();
+        self.write(seen);
+        answer
+    }
+
+    fn inspect(&mut self) -> Result<(), Fault> {
+        self.call(VERDICT, Last::Finish, Strategy::inspect)
+    }
+}
