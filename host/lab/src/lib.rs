@@ -51,6 +51,10 @@ mod trees;
 mod binary_trees;
 mod gcbench;
 
+mod service;
+
+pub mod trace;
+
 mod spec;
 
 pub mod stats;
@@ -70,4 +74,5 @@ pub use ids::Ids;
 pub use latency::{LatencyLog, Request};
 pub use options::SpecError;
 pub use report::WorkloadReport;
+pub use service::{Arrivals, ServiceSpec};
 pub use spec::{GitSpec, GraphSpec, HistorySpec, WorkloadSpec};

@@ -67,6 +67,15 @@ pub const PAYLOAD_DRAWN_MAX: u64 = 64 * 1024 * 1024;
 /// Places through which threads of the churn workload share objects.
 pub const CHURN_BOARD: usize = 64;
 
+/// Records of the service workload.
+pub const SERVICE_KEYS_MAX: u64 = 16_000_000;
+
+/// Sessions of the service workload.
+pub const SERVICE_SESSIONS_MAX: u64 = 1_000_000;
+
+/// Longest time for which a thread of a workload sleeps before it looks whether it is to end.
+pub const NAP_MAX: Duration = Duration::from_millis(50);
+
 /// Requests of a run that are kept one by one, all threads together: 32 bytes each, 8 MiB. With so many the
 /// 99.99th percentile of metered latency still has more than twenty samples beyond it.
 pub const REQUESTS_MAX: usize = 1 << 18;

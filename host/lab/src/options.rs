@@ -1,6 +1,7 @@
 //! The options of a workload: `key=value`, joined by `&`, taken out one by one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A text that names no workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +128,19 @@ impl<'t> Options<'t> {
         wanted: &'static str,
     ) -> Result<u64, SpecError> {
         Ok(self.number(key, min, max, wanted)?.unwrap_or(default))
+    }
+
+    /// When to end: after so many units, called `key`, or after `seconds`, whichever comes first. The default
+    /// number holds where neither is given.
+    pub(crate) fn extent(
+        &mut self,
+        key: &str,
+        default: u64,
+    ) -> Result<(Option<u64>, Option<Duration>), SpecError> {
+        let units = self.number(key, 1, 1 << 48, "a number from 1, for example 10M")?;
+        let seconds = self.number("seconds", 1, 1_000_000_000, "a whole number from 1")?;
+        let units = if seconds.is_none() { units.or(Some(default)) } else { units };
+        Ok((units, seconds.map(Duration::from_secs)))
     }
 
     /// Whether the small size is asked for: `quick` alone, or with a value as any other flag.

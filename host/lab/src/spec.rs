@@ -15,6 +15,7 @@ use crate::error::WorkloadError;
 use crate::gcbench::GcBenchSpec;
 use crate::options::{Options, SpecError, path_and_options, path_of};
 use crate::report::WorkloadReport;
+use crate::service::ServiceSpec;
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub enum WorkloadSpec {
     GcBench(GcBenchSpec),
     /// The one of the Benchmarks Game.
     BinaryTrees(BinaryTreesSpec),
+    /// Requests about records, for sessions.
+    Service(ServiceSpec),
 }
 
 /// `git:PATH[?payload=true]`
@@ -85,6 +88,7 @@ impl std::str::FromStr for WorkloadSpec {
             "binary-trees" => {
                 BinaryTreesSpec::parse(&mut options("binary-trees")?).map(WorkloadSpec::BinaryTrees)
             }
+            "service" => ServiceSpec::parse(&mut options("service")?).map(WorkloadSpec::Service),
             _ => Err(unknown()),
         }
     }
@@ -101,6 +105,7 @@ impl WorkloadSpec {
             WorkloadSpec::Churn(_) => "churn",
             WorkloadSpec::GcBench(_) => "gcbench",
             WorkloadSpec::BinaryTrees(_) => "binary-trees",
+            WorkloadSpec::Service(_) => "service",
         }
     }
 
@@ -131,6 +136,9 @@ impl WorkloadSpec {
             WorkloadSpec::BinaryTrees(_) => {
                 "allocation of which next to all dies at once, each object read once more before"
             }
+            WorkloadSpec::Service(_) => {
+                "three lifetimes at once, young objects stored into old ones by several threads, and who waits"
+            }
         }
     }
 
@@ -143,6 +151,7 @@ impl WorkloadSpec {
             WorkloadSpec::Churn(spec) => Some(spec.live_bytes()),
             WorkloadSpec::GcBench(spec) => Some(spec.live_bytes()),
             WorkloadSpec::BinaryTrees(spec) => Some(spec.live_bytes()),
+            WorkloadSpec::Service(spec) => Some(spec.live_bytes()),
         }
     }
 
@@ -150,6 +159,7 @@ impl WorkloadSpec {
     pub fn set_seed(&mut self, seed: u64) -> bool {
         match self {
             WorkloadSpec::Churn(spec) => spec.seed = seed,
+            WorkloadSpec::Service(spec) => spec.seed = seed,
             _ => return false,
         }
         true
@@ -169,6 +179,7 @@ impl WorkloadSpec {
             WorkloadSpec::Churn(spec) => crate::churn::run(spec, heap, driver),
             WorkloadSpec::GcBench(spec) => crate::gcbench::run(spec, heap, driver),
             WorkloadSpec::BinaryTrees(spec) => crate::binary_trees::run(spec, heap, driver),
+            WorkloadSpec::Service(spec) => crate::service::run(spec, heap, driver),
         }
     }
 }

@@ -105,11 +105,7 @@ impl ChurnSpec {
         let group = options.take("group", "a mean from 1 to 32", |text| mean(text, 32.0))?;
         let fanout = options.take("fanout", "a mean from 1 to 4", |text| mean(text, 4.0))?;
         let links = options.number("links", 0, 16, "0 to 16")?;
-        let size = options.take(
-            "size",
-            "fixed:BYTES, uniform:MIN:MAX or lognormal:MEDIAN:SIGMA, at most 64 MiB and a sigma of 4",
-            Size::parse,
-        )?;
+        let size = options.take("size", Size::WANTED, Size::parse)?;
         let lifetime = options.take(
             "lifetime",
             "random, fifo or young:SHARE, for example young:0.9",

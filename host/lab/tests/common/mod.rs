@@ -231,13 +231,14 @@ pub(crate) fn stopped_after(heap: &Heap, workload: &str, wait_ms: u64) -> Durati
 /// A workload gets through in twice the bytes that it is said to keep alive at most, and a megabyte for garbage
 /// and pools; and it does not in a third of them.
 pub(crate) fn fits(workload: &str, live_bytes: u64) {
-    let heap = |bytes| {
+    let heap = |bytes, full_wait| {
         let limits = HeapConfig::with_limit(bytes);
-        Heap::new(HeapConfig { full_wait: Duration::from_secs(1), ..limits }).unwrap()
+        Heap::new(HeapConfig { full_wait, ..limits }).unwrap()
     };
-    if let Err(error) = run_in(&heap(2 * live_bytes + (1 << 20)), workload) {
+    // The naive strategy takes its time.
+    if let Err(error) = run_in(&heap(2 * live_bytes + (1 << 20), Duration::from_secs(20)), workload) {
         panic!("{workload} keeps {live_bytes} bytes alive, it says, but: {error}");
     }
-    let tight = heap((live_bytes / 3).max(1 << 20));
+    let tight = heap((live_bytes / 3).max(1 << 20), Duration::from_millis(300));
     assert!(run_in(&tight, workload).is_err(), "{workload} needs less than a third of {live_bytes} bytes");
 }
