@@ -1,0 +1,320 @@
+//! Writes a trace: a bounded queue of blocks, and the thread that takes them to the disk.
+//!
+//! ```text
+//!  mutators ──take()──▶ queue, at most 64 blocks ──▶ thread ──▶ file
+//!                          ▲                            │
+//!                          └── empty buffers ───────────┘
+//! ```
+//!
+//! When the queue is full a mutator waits for the disk, at most [`WAIT_MAX`] at a time; that is a hold-up like any other, and the report has their sum. If
+//! there is no room then either, or the disk refuses a block, the recording ends, with a reason, for all mutators at once: a trace
+//! with a gap would be no trace. Mutators go on. What was written by then is a good trace, and its end says why it ended.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use gc_heap::tape::{Block, Sink, Tape};
+
+use crate::trace::error::TraceError;
+use crate::trace::format::{End, Facts, Head, Packing, checksum, header};
+
+/// Blocks that wait for the disk: 4 MiB, a tenth of a second of the busiest mutators.
+pub const QUEUE_BLOCKS: usize = 64;
+
+/// How long a mutator waits for room in the queue.
+pub const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Buffers that are kept for later.
+const SPARE_BUFFERS: usize = 16;
+
+/// What a recording came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Blocks written.
+    pub blocks: u64,
+    /// Operations written.
+    pub operations: u64,
+    /// How long mutators waited for the disk, all together.
+    pub waited: Duration,
+    /// Why it ended early, if it did.
+    pub problem: Option<String>,
+}
+
+/// A trace that is being written. Dropping it ends it.
+pub struct Recording {
+    path: PathBuf,
+    queue: Arc<Queue>,
+    tape: Tape,
+    writer: Option<JoinHandle<Written>>,
+}
+
+/// What the thread leaves behind.
+struct Written {
+    bytes: u64,
+    blocks: u64,
+    operations: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// A block came, or the end.
+    filled: Condvar,
+    /// A block went, or the recording is over.
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    blocks: VecDeque<Block>,
+    spare: Vec<Vec<u8>>,
+    /// No block is taken any more.
+    over: bool,
+    problem: Option<String>,
+    waited: Duration,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, problem: Option<String>) {
+        let mut state = self.lock();
+        state.over = true;
+        if state.problem.is_none() {
+            state.problem = problem;
+        }
+        drop(state);
+        self.filled.notify_all();
+        self.emptied.notify_all();
+    }
+
+    fn next(&self) -> Option<Block> {
+        let mut state = self.lock();
+        loop {
+            if let Some(block) = state.blocks.pop_front() {
+                drop(state);
+                self.emptied.notify_one();
+                return Some(block);
+            }
+            if state.over {
+                return None;
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_back(&self, buffer: Vec<u8>) {
+        let mut state = self.lock();
+        if state.spare.len() < SPARE_BUFFERS {
+            state.spare.push(buffer);
+        }
+    }
+}
+
+/// The end of the queue that mutators see.
+struct Inlet(Arc<Queue>);
+
+impl Sink for Inlet {
+    fn take(&self, block: Block) -> Option<Vec<u8>> {
+        let queue = &*self.0;
+        let mut state = queue.lock();
+        let mut begun = None;
+        while state.blocks.len() >= QUEUE_BLOCKS && !state.over {
+            let begun = *begun.get_or_insert_with(Instant::now);
+            let Some(left) = WAIT_MAX.checked_sub(begun.elapsed()) else {
+                drop(state);
+                queue.end(Some(format!(
+                    "the disk is too slow: {QUEUE_BLOCKS} blocks waited for more than {} ms",
+                    WAIT_MAX.as_millis()
+                )));
+                return None;
+            };
+            state = queue.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if let Some(begun) = begun {
+            state.waited += begun.elapsed();
+        }
+        if state.over {
+            return None;
+        }
+        state.blocks.push_back(block);
+        let buffer = state.spare.pop().unwrap_or_default();
+        drop(state);
+        queue.filled.notify_one();
+        Some(buffer)
+    }
+}
+
+/// What a trace is written to.
+pub(crate) trait Medium: Write + Send {
+    /// Forgets what stands behind this byte, and goes on there.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        self.seek(SeekFrom::Start(len)).map(|_| ())
+    }
+}
+
+impl Recording {
+    /// Begins a trace in a file, which is made anew. `facts` go into its header.
+    ///
+    /// # Errors
+    ///
+    /// [`TraceError::File`] when the file cannot be made or its header not be written.
+    pub fn start(path: &Path, facts: &Facts) -> Result<Recording, TraceError> {
+        let failed = |source| TraceError::File { what: "write", path: path.to_owned(), source };
+        let file = File::create(path).map_err(failed)?;
+        Recording::on(Box::new(file), path, facts).map_err(failed)
+    }
+
+    pub(crate) fn on(mut medium: Box<dyn Medium>, path: &Path, facts: &Facts) -> io::Result<Recording> {
+        let header = header(facts);
+        medium.write_all(&header)?;
+        let queue = Arc::new(Queue::default());
+        let tape = Tape::new(Inlet(Arc::clone(&queue)));
+        let started = tape.started();
+        let source = Arc::clone(&queue);
+        let writer = std::thread::Builder::new().name("trace-writer".into()).spawn(move || {
+            let mut writer = Writer::new(medium, header.len() as u64, started);
+            while let Some(block) = source.next() {
+                match writer.write(&block) {
+                    Ok(()) => source.give_back(block.bytes),
+                    Err(error) => source.end(Some(format!("the file cannot be written ({error})"))),
+                }
+            }
+            let problem = source.lock().problem.clone();
+            writer.end(problem.as_deref(), &source)
+        })?;
+        Ok(Recording { path: path.to_owned(), queue, tape, writer: Some(writer) })
+    }
+
+    /// The tape for [`HeapConfig::tape`](gc_heap::HeapConfig::tape).
+    #[must_use]
+    pub fn tape(&self) -> Tape {
+        self.tape.clone()
+    }
+
+    /// Why the recording has ended early, if it has.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.queue.lock().problem.clone()
+    }
+
+    /// Writes what is in the queue and the end. What mutators that still exist have in their buffers is lost: let them go before.
+    #[must_use]
+    pub fn finish(mut self) -> RecordingReport {
+        let written = self.stop();
+        let state = self.queue.lock();
+        RecordingReport {
+            path: self.path.clone(),
+            bytes: written.bytes,
+            blocks: written.blocks,
+            operations: written.operations,
+            waited: state.waited,
+            problem: state.problem.clone(),
+        }
+    }
+
+    fn stop(&mut self) -> Written {
+        self.queue.end(None);
+        let written = self.writer.take().map(JoinHandle::join);
+        match written {
+            Some(Ok(written)) => written,
+            Some(Err(_)) | None => Written { bytes: 0, blocks: 0, operations: 0 },
+        }
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if self.writer.is_some() {
+            self.stop();
+        }
+    }
+}
+
+/// The file, and what is in it.
+struct Writer {
+    medium: Box<dyn Medium>,
+    started: Instant,
+    bytes: u64,
+    blocks: u64,
+    operations: u64,
+    chain: u32,
+    buffer: Vec<u8>,
+    /// A block was refused: what follows it is not written either.
+    refused: bool,
+}
+
+impl Writer {
+    fn new(medium: Box<dyn Medium>, bytes: u64, started: Instant) -> Writer {
+        Writer {
+            medium,
+            started,
+            bytes,
+            blocks: 0,
+            operations: 0,
+            chain: 0,
+            buffer: Vec::new(),
+            refused: false,
+        }
+    }
+
+    fn write(&mut self, block: &Block) -> io::Result<()> {
+        if self.refused {
+            return Ok(());
+        }
+        let head = Head::of(block);
+        let crc = self.put(head, &block.bytes)?;
+        self.blocks += 1;
+        self.operations += u64::from(block.operations);
+        self.chain = checksum(&self.chain.to_le_bytes(), &crc.to_le_bytes());
+        Ok(())
+    }
+
+    fn put(&mut self, mut head: Head, stored: &[u8]) -> io::Result<u32> {
+        debug_assert_eq!(head.packing, Packing::Plain);
+        let bytes = head.seal(stored);
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&bytes);
+        self.buffer.extend_from_slice(stored);
+        let written = self.medium.write_all(&self.buffer);
+        if let Err(error) = written {
+            self.refused = true;
+            // Half a block makes room for an end, so that the file can say what became of it.
+            self.medium.cut(self.bytes)?;
+            return Err(error);
+        }
+        self.bytes += self.buffer.len() as u64;
+        Ok(head.crc)
+    }
+
+    fn end(mut self, problem: Option<&str>, _queue: &Queue) -> Written {
+        let mut facts = Facts::default();
+        facts.add("operations", self.operations);
+        if let Some(problem) = problem {
+            facts.add("problem", problem);
+        }
+        let end = End { blocks: self.blocks, chain: self.chain, facts };
+        let text = end.to_text();
+        let head = Head::end(text.len(), self.started.elapsed().as_nanos() as u64);
+        // A disk that has no room for the end either: the file then ends with its last block, which reads as well.
+        let _ = self.put(head, text.as_bytes());
+        let _ = self.medium.flush();
+        Written { bytes: self.bytes, blocks: self.blocks, operations: self.operations }
+    }
+}
