@@ -21,6 +21,7 @@ use crate::error::HeapError;
 use crate::graph::bit;
 use crate::heap::Inner;
 use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, CELL_SLOTS, LOCALS_MAX};
+use crate::payload;
 use crate::sync::{lock, point};
 use crate::tape::{Recorder, Tape};
 
@@ -247,9 +248,12 @@ impl Core {
         }
     }
 
-    /// Takes a payload block of at least `bytes`.
-    pub(crate) fn new_block(&self, bytes: u64) -> Result<Block, NoRoom> {
-        self.blocks.borrow_mut().allocate(bytes).map_err(|_| NoRoom)
+    /// Takes a block for a payload and writes it.
+    pub(crate) fn new_block(&self, bytes: &[u8]) -> Result<Block, NoRoom> {
+        let mut blocks = self.blocks.borrow_mut();
+        let (block, words) = blocks.allocate_words(payload::block_bytes(bytes.len())).map_err(|_| NoRoom)?;
+        payload::write(words, bytes);
+        Ok(block)
     }
 
     pub(crate) fn free_block(&self, block: Block) {

@@ -104,10 +104,8 @@ impl<'s> Scope<'s> {
         bytes: &[u8],
     ) -> Result<Local<'s>, NoRoom> {
         let core = self.core;
-        let block =
-            if bytes.is_empty() { None } else { Some(core.new_block(payload::block_bytes(bytes.len()))?) };
         // Before the cell, which can be found by its handle as soon as it is there.
-        block.inspect(|&block| payload::write(core.heap.slabs.words(block), bytes));
+        let block = if bytes.is_empty() { None } else { Some(core.new_block(bytes)?) };
         match self.try_alloc_cells(operation, slots, block) {
             Ok(cell) => {
                 core.count(1, 0, block.map_or(0, |block| core.heap.slabs.block_bytes(block)));
