@@ -25,12 +25,6 @@ pub struct Counted {
     pub fuel: Option<u64>,
 }
 
-/// A strategy that can be asked what it has counted.
-pub trait Counting: Strategy {
-    /// See [`Counted`].
-    fn counted(&self) -> Counted;
-}
-
 /// When the parts of a cycle began and ended, as the strategy saw it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
@@ -105,6 +99,7 @@ enum Last {
 /// A metered strategy.
 pub struct Metered<S> {
     inner: S,
+    count: fn(&S) -> Counted,
     clock: ThreadClock,
     meter: Meter,
     last: Last,
@@ -114,11 +109,12 @@ pub struct Metered<S> {
     memory_bytes_max: u64,
 }
 
-impl<S: Counting> Metered<S> {
-    /// Around `inner`, writing to `meter`.
-    pub fn new(inner: S, clock: ThreadClock, meter: Meter) -> Metered<S> {
+impl<S: Strategy> Metered<S> {
+    /// Around `inner`, writing to `meter`. `count` says what the strategy has counted.
+    pub fn new(inner: S, count: fn(&S) -> Counted, clock: ThreadClock, meter: Meter) -> Metered<S> {
         Metered {
             inner,
+            count,
             clock,
             meter,
             last: Last::Nothing,
@@ -151,7 +147,7 @@ impl<S: Counting> Metered<S> {
     }
 
     fn write(&mut self, cycle: Option<Seen>) {
-        let counted = self.inner.counted();
+        let counted = (self.count)(&self.inner);
         self.memory_bytes_max = self.memory_bytes_max.max(counted.memory_bytes);
         let mut notes = self.meter.0.lock().unwrap_or_else(PoisonError::into_inner);
         notes.cycles.extend(cycle);
@@ -165,7 +161,7 @@ const TELL: usize = 0;
 const MARK: usize = 1;
 const VERDICT: usize = 2;
 
-impl<S: Counting> Strategy for Metered<S> {
+impl<S: Strategy> Strategy for Metered<S> {
     fn identity(&self) -> &StrategyIdentity {
         self.inner.identity()
     }
@@ -236,5 +232,103 @@ impl<S: Counting> Strategy for Metered<S> {
 
     fn inspect(&mut self) -> Result<(), Fault> {
         self.call(VERDICT, Last::Finish, Strategy::inspect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use gc_heap::Cause;
+
+    use super::*;
+
+    thread_local! { static NOW_NS: Cell<u64> = const { Cell::new(0) } }
+
+    fn work(ns: u64) {
+        NOW_NS.set(NOW_NS.get() + ns);
+    }
+
+    /// Every call takes ten nanoseconds of this clock, `finish` a hundred.
+    struct Steady(StrategyIdentity);
+
+    impl Strategy for Steady {
+        fn identity(&self) -> &StrategyIdentity {
+            &self.0
+        }
+        fn needs(&self) -> Needs {
+            Needs::default()
+        }
+        fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
+            work(10);
+            Ok(())
+        }
+        fn roots(&mut self, _: &[u32]) -> Result<(), Fault> {
+            work(10);
+            Ok(())
+        }
+        fn changed(&mut self, _: &[Change]) -> Result<(), Fault> {
+            Ok(())
+        }
+        fn retired(&mut self, _: &[u32], _: &[u64]) -> Result<(), Fault> {
+            Ok(())
+        }
+        fn shade(&mut self, _: &[u32]) -> Result<bool, Fault> {
+            work(10);
+            Ok(false)
+        }
+        fn step(&mut self, _: u32) -> Result<Progress, Fault> {
+            work(10);
+            Ok(Progress::Idle)
+        }
+        fn finish(&mut self) -> Result<Verdict, Fault> {
+            work(100);
+            Ok(Verdict::KeepAll)
+        }
+        fn settled(&mut self, _: &Outcome) -> Result<(), Fault> {
+            work(10);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_nanosecond_of_the_collector_is_somebodys() {
+        let identity =
+            StrategyIdentity { name: "steady".into(), version: "1".into(), digest: "native".into() };
+        let meter = Meter::default();
+        let count = |_: &Steady| Counted { memory_bytes: 7, crossings: 5, fuel: None };
+        let mut metered = Metered::new(Steady(identity), count, || NOW_NS.get(), meter.clone());
+        let info = CycleInfo {
+            number: 1,
+            cause: Cause::Goal,
+            rebuild: false,
+            allocated_cells: 0,
+            goal_cells: 0,
+            safe_grace_epoch: 0,
+        };
+        let outcome = Outcome { accepted: true, condemned_cells: 0, withheld_cells: 0 };
+        for number in 1..=2 {
+            metered.begin(&CycleInfo { number, ..info }).unwrap();
+            work(1);
+            metered.roots(&[]).unwrap();
+            metered.step(1).unwrap();
+            work(2);
+            metered.shade(&[]).unwrap();
+            metered.finish().unwrap();
+            work(1000);
+            metered.settled(&outcome).unwrap();
+            work(30);
+        }
+        let notes = meter.notes();
+        assert_eq!(notes.spent, Spent { strategy_ns: 300, between_ns: 6, decide_ns: 2000, after_ns: 30 });
+        assert_eq!(notes.cycles.iter().map(|seen| seen.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(notes.cycles[0].busy_ns, [20, 20, 110]);
+        assert!(notes.cycles[0].step.is_some() && notes.cycles[0].settled.is_some());
+        assert_eq!((notes.memory_bytes_max, notes.counted.crossings), (7, 5));
+        // A cycle that was given up leaves what there is of it.
+        metered.begin(&CycleInfo { number: 3, ..info }).unwrap();
+        metered.begin(&CycleInfo { number: 4, ..info }).unwrap();
+        let cycles = meter.notes().cycles;
+        assert!(cycles.len() == 3 && cycles[2].finish.is_none(), "{cycles:?}");
     }
 }

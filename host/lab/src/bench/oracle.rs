@@ -121,16 +121,35 @@ struct Moment {
     allocated_bytes: u64,
 }
 
-impl Moment {
-    fn of(heap: &Heap) -> Moment {
-        Moment { at: Instant::now(), allocated_bytes: heap.stats().allocated_bytes_total }
+/// What an oracle asks of the heap, beside the graph.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Stock {
+    /// Bytes ever allocated.
+    pub allocated_bytes: u64,
+    /// Mean bytes that a cell and its payload take.
+    pub bytes_per_cell: f64,
+}
+
+impl Stock {
+    /// Of a heap at this moment.
+    #[must_use]
+    pub fn of(heap: &Heap) -> Stock {
+        let stats = heap.stats();
+        let cells = (stats.live_cells + stats.quarantined_cells).max(1);
+        Stock {
+            allocated_bytes: stats.allocated_bytes_total,
+            bytes_per_cell: stats.used_bytes as f64 / cells as f64,
+        }
     }
 }
+
+/// Looks at the heap.
+pub type TakeStock = Box<dyn Fn() -> Stock + Send>;
 
 /// A strategy with an oracle around it.
 pub struct Watched<S> {
     inner: S,
-    heap: Heap,
+    stock: TakeStock,
     graph: Arc<Graph>,
     witness: Witness,
     /// When each look was.
@@ -145,12 +164,12 @@ pub struct Watched<S> {
 }
 
 impl<S: Strategy> Watched<S> {
-    /// Around `inner`, which collects `heap`.
-    pub fn new(inner: S, heap: Heap, graph: Arc<Graph>, witness: Witness) -> Watched<S> {
+    /// Around `inner`, which collects the heap of this graph.
+    pub fn new(inner: S, stock: TakeStock, graph: Arc<Graph>, witness: Witness) -> Watched<S> {
         let words = graph.capacity() as usize / 64;
         Watched {
             inner,
-            heap,
+            stock,
             graph,
             witness,
             moments: Vec::new(),
@@ -161,6 +180,15 @@ impl<S: Strategy> Watched<S> {
             look: None,
             busy_ns: 0,
         }
+    }
+
+    /// The strategy that is watched.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: Instant::now(), allocated_bytes: (self.stock)().allocated_bytes }
     }
 
     fn add(&mut self, cells: &[u32]) {
@@ -199,10 +227,7 @@ impl<S: Strategy> Watched<S> {
                 self.dead.push(known.copied().unwrap_or(Death { cell, look: number }));
             }
         }
-        let stats = self.heap.stats();
-        let bytes_per_cell =
-            stats.used_bytes as f64 / (stats.live_cells + stats.quarantined_cells).max(1) as f64;
-        let floating_bytes = self.dead.len() as f64 * bytes_per_cell;
+        let floating_bytes = self.dead.len() as f64 * (self.stock)().bytes_per_cell;
         self.look = Some(Look {
             at: self.moments[number as usize].at,
             floating_cells: self.dead.len() as u64,
@@ -223,7 +248,7 @@ impl<S: Strategy> Watched<S> {
             // Sorted before, see `settled`.
             Verdict::Condemned(cells) => cells.binary_search(&cell).is_ok(),
         };
-        let here = Moment::of(&self.heap);
+        let here = self.moment();
         // What the verdict names and the heap kept back is still allocated.
         let graph = &self.graph;
         let gone = |cell: u32| {
@@ -283,7 +308,8 @@ impl<S: Strategy> Strategy for Watched<S> {
 
     fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Fault> {
         self.write();
-        self.moments.push(Moment::of(&self.heap));
+        let moment = self.moment();
+        self.moments.push(moment);
         self.marks.fill(0);
         self.stack.clear();
         self.inner.begin(cycle)
@@ -425,7 +451,11 @@ mod tests {
         };
         let begin = Instant::now();
         let witness = Witness::default();
-        let mut watched = Watched::new(lazy, heap.clone(), graph, witness.clone());
+        let stock = {
+            let heap = heap.clone();
+            Box::new(move || Stock::of(&heap))
+        };
+        let mut watched = Watched::new(lazy, stock, graph, witness.clone());
         let mut collector = Collector::new(&heap);
         let mut mutator = heap.mutator();
         for _ in 0..cycles {

@@ -18,6 +18,8 @@ pub struct Order {
     pub strategy: Player,
     /// The workload, as text.
     pub workload: String,
+    /// Seed of the workload, where it has one.
+    pub seed: u64,
     /// The heap's limit.
     pub heap_bytes: u64,
     /// Untimed iterations before the timed one.
