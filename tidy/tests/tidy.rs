@@ -52,7 +52,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gc-wasm-build", &[]),
     ("gc-builtin", &["gc-wasm-build"]),
     ("gc-node", &["gc-heap", "gc-plugin", "gc-builtin"]),
-    ("gc-host", &["gc-heap", "gc-plugin", "gc-builtin", "gc-node", "gc-lab"]),
+    ("gc-cluster", &[]),
+    ("gc-host", &["gc-heap", "gc-plugin", "gc-builtin", "gc-node", "gc-lab", "gc-cluster"]),
     ("gc-sdk", &[]),
     ("gc-strategy-none", &["gc-sdk"]),
     ("gc-strategy-mark-sweep", &["gc-sdk"]),
@@ -66,6 +67,7 @@ const BANNED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gc-memory", &["wasmtime", "tokio", "quinn", "rustls"]),
     ("gc-heap", &["wasmtime", "tokio", "quinn", "rustls", "rustix", "libc"]),
     ("gc-lab", &["wasmtime", "tokio", "quinn"]),
+    ("gc-cluster", &["wasmtime"]),
     ("gc-sdk", &["wasmtime", "tokio"]),
 ];
 

@@ -1,0 +1,32 @@
+//! Links between nodes: certificates, QUIC, membership. A thin shell: what a message means is decided elsewhere.
+//!
+//! Modules in reading order; each imports only what stands above it.
+//!
+//! Architecture invariant: this crate moves bytes between nodes that have shown who they are. It knows nothing of heaps and strategies.
+
+#![forbid(unsafe_code)]
+
+pub mod limits;
+
+mod error;
+mod files;
+mod identity;
+mod incarnation;
+
+mod preface;
+
+mod tls;
+mod x509;
+
+mod credentials;
+
+pub mod authority;
+
+mod transport;
+
+pub use credentials::{Credentials, Watch};
+pub use error::{AuthorityError, CredentialsError};
+pub use identity::{Identity, IdentitySyntax, NAME_MAX, is_name};
+pub use incarnation::{Lives, LivesError};
+pub use preface::{Refusal, WIRE_VERSION};
+pub use transport::{Event, Refused, SendError, Transport, TransportError};

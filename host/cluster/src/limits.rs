@@ -1,0 +1,47 @@
+//! Every bound of this crate, with the arithmetic that ties them.
+
+use std::time::Duration;
+
+/// Most bytes of a frame. A peer that announces more is cut off before anything is stored.
+pub const FRAME_BYTES_MAX: usize = 1 << 20 | 1 << 12;
+
+/// Most bytes of a datagram of gossip. Below what QUIC guarantees on any path (1200 bytes less its own headers).
+pub const GOSSIP_BYTES_MAX: usize = 1100;
+
+/// Frames that wait to be written to one peer. One more is refused: the sender waits, or keeps it.
+pub const SEND_QUEUE_FRAMES: usize = 256;
+
+/// Events that wait to be taken. When they are not, links stop reading, and QUIC's flow control stops the peers.
+pub const EVENT_QUEUE: usize = 1024;
+
+/// Bytes that a peer may have on its way to us before we have read them: several of the largest frames.
+pub const RECEIVE_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Connections that are being made or checked at the same time. Further ones are refused until one of these is done.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// How long a connection may take to say who it is.
+pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection that is refused, or a link that ends, may take to deliver what was said last.
+pub const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A connection without a sign of life for so long is closed. Three keep-alives fit in.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an idle connection shows that it is there.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
+
+/// Waits between two attempts to connect: the first, and the longest.
+pub const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
+/// See [`BACK_OFF_FIRST`].
+pub const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// Refusals that are remembered for whoever asks, newest last.
+pub const REFUSALS_KEPT: usize = 32;
+
+/// How far two wall clocks may be apart. Leases run on clocks of their own; this is for certificates, logs and people.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
+
+const _: () = assert!(RECEIVE_WINDOW_BYTES as usize >= 4 * FRAME_BYTES_MAX);
+const _: () = assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
