@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use gc_heap::{Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, Pace, Verdict};
+use gc_heap::{
+    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, HeapConfig, Pace, Quarantine, Verdict,
+};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::thread;
 
@@ -315,4 +317,67 @@ fn what_is_taken_out_of_a_withheld_object_is_withheld() {
         drop(idle);
         heap.audit().expect("everything reachable is allocated");
     });
+}
+
+/// Whatever is restored is found before any of it can be reached, and reached before any of it can be taken for a free cell: a mutator that looks
+/// one of the objects up meanwhile, and takes out of it what it leads to, loses nothing.
+#[test]
+fn what_is_taken_out_of_an_object_that_comes_back_comes_back() {
+    let plans = (0..40).map(|before| {
+        vec![Turns::Alone(COLLECTOR, before), Turns::Until(FIRST, 1), Turns::Alone(COLLECTOR, LONG)]
+    });
+    let found = Flag::default();
+    let founds = found.clone();
+    direct(plans, move |cue| {
+        let config =
+            HeapConfig { quarantine: Quarantine::UntilNextProof, ..HeapConfig::with_limit(256 << 10) };
+        let heap = Heap::new(config).unwrap();
+        let handle = heap.mutator().scope(|scope| {
+            let [top, middle, bottom] = [(); 3].map(|()| object(scope, &[]));
+            scope.store(top, 0, Some(middle)).unwrap();
+            scope.store(middle, 0, Some(bottom)).unwrap();
+            scope.handle(top)
+        });
+        let mut collector = Collector::new(&heap);
+        assert_eq!(cycle(&mut collector, &mut MarkSweep::new(&heap)).condemned_objects, 3);
+        let [ready, over]: [Flag; 2] = Default::default();
+        let seeker = {
+            let (heap, cue, ready, over) = (heap.clone(), cue.clone(), ready.clone(), over.clone());
+            let founds = founds.clone();
+            thread::spawn(move || {
+                heap.mutator().scope(|scope| {
+                    ready.set();
+                    cue.go.wait();
+                    let top = scope.resolve(handle);
+                    if let Ok(top) = top {
+                        founds.set();
+                        let middle = scope.load(top, 0).unwrap().unwrap();
+                        scope.store(top, 0, None).unwrap();
+                        let bottom = scope.load(middle, 0).unwrap().unwrap();
+                        scope.store(middle, 0, None).unwrap();
+                        let fresh = [(); 4].map(|()| object(scope, &[]));
+                        assert!(fresh.iter().all(|object| ![top, middle, bottom].contains(object)));
+                        cue.step.set();
+                        over.wait();
+                        [top, middle, bottom].into_iter().for_each(|object| assert_alive(scope, object));
+                    } else {
+                        cue.step.set();
+                        over.wait();
+                    }
+                });
+            })
+        };
+        ready.wait();
+        cue.go.set();
+        let (pin, restored) = collector.restore(handle).unwrap();
+        assert_eq!(restored.objects, 3);
+        for _ in 0..2 {
+            assert_eq!(cycle(&mut collector, &mut MarkSweep::new(&heap)).end, CycleEnd::Settled);
+        }
+        heap.audit().expect("everything reachable is allocated");
+        over.set();
+        seeker.join().unwrap();
+        drop(pin);
+    });
+    assert!(found.count() > 5, "it was hardly ever looked up in time: {}", found.count());
 }
