@@ -51,6 +51,9 @@ mod trees;
 mod binary_trees;
 mod gcbench;
 
+mod queue;
+mod cache;
+mod editor;
 mod service;
 
 pub mod trace;
@@ -60,6 +63,8 @@ mod spec;
 pub mod stats;
 
 pub mod bench;
+
+pub mod answer;
 
 #[doc(hidden)]
 pub mod testing;
@@ -74,5 +79,8 @@ pub use ids::Ids;
 pub use latency::{LatencyLog, Request};
 pub use options::SpecError;
 pub use report::WorkloadReport;
+pub use queue::QueueSpec;
+pub use cache::{CacheSpec, Policy};
+pub use editor::EditorSpec;
 pub use service::{Arrivals, ServiceSpec};
 pub use spec::{GitSpec, GraphSpec, HistorySpec, WorkloadSpec};
