@@ -54,6 +54,13 @@ pub enum WorkloadError {
     Panicked,
 }
 
+impl WorkloadError {
+    /// Something that the workload keeps is not there.
+    pub(crate) fn lost(what: &str) -> WorkloadError {
+        WorkloadError::Wrong { what: format!("{what} is not where it was put") }
+    }
+}
+
 impl From<Gone> for WorkloadError {
     fn from(gone: Gone) -> WorkloadError {
         WorkloadError::Lost(Box::new(gone))

@@ -253,15 +253,14 @@ fn check(
     let task = Task { phase: Phase::Mutate, total: None, duration: None };
     let done = crew::run(heap, driver, task, vec![()], |(), post, mutator| {
         mutator.scope(|scope| {
-            let lost = |name: &str| WorkloadError::Wrong { what: format!("the root '{name}' is empty") };
-            let tree = scope.root(TREE).ok_or_else(|| lost(TREE))?;
+            let tree = scope.root(TREE).ok_or_else(|| WorkloadError::lost(TREE))?;
             let mut trees = Trees::new(spec.payload as usize, post);
             let Some(count) = unless_over(trees.count(scope, tree, spec.depth))? else {
                 return Ok(Vec::new());
             };
             wrong_unless(count == nodes(spec.depth), "the long-lived tree", spec.depth)?;
             let mut bytes = Vec::new();
-            scope.read(scope.root(ARRAY).ok_or_else(|| lost(ARRAY))?, &mut bytes);
+            scope.read(scope.root(ARRAY).ok_or_else(|| WorkloadError::lost(ARRAY))?, &mut bytes);
             let element = bytes.as_chunks::<8>().0.get(LOOKED_AT as usize).copied().map(f64::from_le_bytes);
             if element != Some(1.0 / LOOKED_AT as f64) || bytes.len() as u64 != spec.array * 8 {
                 return Err(WorkloadError::Wrong {

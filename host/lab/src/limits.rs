@@ -73,6 +73,18 @@ pub const SERVICE_KEYS_MAX: u64 = 16_000_000;
 /// Sessions of the service workload.
 pub const SERVICE_SESSIONS_MAX: u64 = 1_000_000;
 
+/// Keys of the cache workload.
+pub const CACHE_KEYS_MAX: u64 = 1_000_000_000;
+
+/// Entries of the cache workload, and operations that one may live.
+pub const CACHE_ENTRIES_MAX: u64 = 64_000_000;
+
+/// Nodes of a document of the editor workload.
+pub const EDITOR_NODES_MAX: u64 = 1 << 28;
+
+/// Versions that the editor workload keeps.
+pub const EDITOR_VERSIONS_MAX: u64 = 1_000_000;
+
 /// Longest time for which a thread of a workload sleeps before it looks whether it is to end.
 pub const NAP_MAX: Duration = Duration::from_millis(50);
 

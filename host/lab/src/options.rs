@@ -149,6 +149,13 @@ impl<'t> Options<'t> {
         Ok(self.take("quick", "true or false", read)?.unwrap_or(false))
     }
 
+    /// The skew of keys by Zipf's law.
+    pub(crate) fn theta(&mut self) -> Result<Option<f64>, SpecError> {
+        self.take("theta", "a number from 0 to 0.999", |text| {
+            text.parse::<f64>().ok().filter(|theta| (0.0..=0.999).contains(theta))
+        })
+    }
+
     /// A share between 0 and 1.
     pub(crate) fn share(&mut self, key: &str) -> Result<Option<f64>, SpecError> {
         self.take(key, "a share from 0 to 1, for example 0.25", share)

@@ -9,11 +9,14 @@ use std::time::Instant;
 use gc_heap::Heap;
 
 use crate::binary_trees::BinaryTreesSpec;
+use crate::cache::CacheSpec;
 use crate::churn::ChurnSpec;
 use crate::driver::Driver;
+use crate::editor::EditorSpec;
 use crate::error::WorkloadError;
 use crate::gcbench::GcBenchSpec;
 use crate::options::{Options, SpecError, path_and_options, path_of};
+use crate::queue::QueueSpec;
 use crate::report::WorkloadReport;
 use crate::service::ServiceSpec;
 
@@ -35,6 +38,12 @@ pub enum WorkloadSpec {
     BinaryTrees(BinaryTreesSpec),
     /// Requests about records, for sessions.
     Service(ServiceSpec),
+    /// Producers and consumers over a linked queue.
+    Queue(QueueSpec),
+    /// A cache whose entries expire and are retired.
+    Cache(CacheSpec),
+    /// An editor of trees that remembers versions.
+    Editor(EditorSpec),
 }
 
 /// `git:PATH[?payload=true]`
@@ -89,6 +98,9 @@ impl std::str::FromStr for WorkloadSpec {
                 BinaryTreesSpec::parse(&mut options("binary-trees")?).map(WorkloadSpec::BinaryTrees)
             }
             "service" => ServiceSpec::parse(&mut options("service")?).map(WorkloadSpec::Service),
+            "queue" => QueueSpec::parse(&mut options("queue")?).map(WorkloadSpec::Queue),
+            "cache" => CacheSpec::parse(&mut options("cache")?).map(WorkloadSpec::Cache),
+            "editor" => EditorSpec::parse(&mut options("editor")?).map(WorkloadSpec::Editor),
             _ => Err(unknown()),
         }
     }
@@ -106,6 +118,9 @@ impl WorkloadSpec {
             WorkloadSpec::GcBench(_) => "gcbench",
             WorkloadSpec::BinaryTrees(_) => "binary-trees",
             WorkloadSpec::Service(_) => "service",
+            WorkloadSpec::Editor(_) => "editor",
+            WorkloadSpec::Cache(_) => "cache",
+            WorkloadSpec::Queue(_) => "queue",
         }
     }
 
@@ -139,6 +154,13 @@ impl WorkloadSpec {
             WorkloadSpec::Service(_) => {
                 "three lifetimes at once, young objects stored into old ones by several threads, and who waits"
             }
+            WorkloadSpec::Queue(_) => {
+                "long chains, live and dead; objects made by one thread and dropped by another"
+            }
+            WorkloadSpec::Cache(_) => {
+                "retired objects, an old structure that is rewired all the time, dead entries that refer to live ones"
+            }
+            WorkloadSpec::Editor(_) => "a big structure shared by many versions, and garbage of middle age",
         }
     }
 
@@ -152,6 +174,9 @@ impl WorkloadSpec {
             WorkloadSpec::GcBench(spec) => Some(spec.live_bytes()),
             WorkloadSpec::BinaryTrees(spec) => Some(spec.live_bytes()),
             WorkloadSpec::Service(spec) => Some(spec.live_bytes()),
+            WorkloadSpec::Editor(spec) => Some(spec.live_bytes()),
+            WorkloadSpec::Cache(spec) => Some(spec.live_bytes()),
+            WorkloadSpec::Queue(spec) => Some(spec.live_bytes()),
         }
     }
 
@@ -160,6 +185,8 @@ impl WorkloadSpec {
         match self {
             WorkloadSpec::Churn(spec) => spec.seed = seed,
             WorkloadSpec::Service(spec) => spec.seed = seed,
+            WorkloadSpec::Editor(spec) => spec.seed = seed,
+            WorkloadSpec::Cache(spec) => spec.seed = seed,
             _ => return false,
         }
         true
@@ -180,6 +207,9 @@ impl WorkloadSpec {
             WorkloadSpec::GcBench(spec) => crate::gcbench::run(spec, heap, driver),
             WorkloadSpec::BinaryTrees(spec) => crate::binary_trees::run(spec, heap, driver),
             WorkloadSpec::Service(spec) => crate::service::run(spec, heap, driver),
+            WorkloadSpec::Editor(spec) => crate::editor::run(spec, heap, driver),
+            WorkloadSpec::Cache(spec) => crate::cache::run(spec, heap, driver),
+            WorkloadSpec::Queue(spec) => crate::queue::run(spec, heap, driver),
         }
     }
 }

@@ -42,7 +42,7 @@ use crate::limits::STEPS_PER_LOOK;
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
 pub use spec::{Arrivals, ServiceSpec};
-use worker::{Counts, Fields, Served, Version, Worker, lost};
+use worker::{Counts, Fields, Served, Version, Worker};
 
 /// Thread number of the versions that are there at the beginning.
 const LOADER: u32 = 0xFFFF;
@@ -148,7 +148,7 @@ fn load(spec: &ServiceSpec, post: Post<'_>, mutator: &mut Mutator) -> Result<(Co
             return Ok((fields.counts, false));
         }
         mutator.scope(|scope| {
-            let table = scope.root(&table()).ok_or_else(|| lost("the table"))?;
+            let table = scope.root(&table()).ok_or_else(|| WorkloadError::lost("the table"))?;
             for key in first..spec.keys.min(first + STEPS_PER_LOOK) {
                 scope.scope(|inner| fields.record(inner, table, key))?;
             }
@@ -171,8 +171,8 @@ fn current(
             return Ok(None);
         }
         mutator.scope(|scope| {
-            let table = scope.root(&table()).ok_or_else(|| lost("the table"))?;
-            let record = scope.load(table, key as u32)?.ok_or_else(|| lost("a record"))?;
+            let table = scope.root(&table()).ok_or_else(|| WorkloadError::lost("the table"))?;
+            let record = scope.load(table, key as u32)?.ok_or_else(|| WorkloadError::lost("a record"))?;
             fields.read(scope, record, key, |_, version| numbers.push(version.number))
         })?;
     }

@@ -103,9 +103,6 @@ impl ServiceSpec {
     pub(crate) fn parse(options: &mut Options<'_>) -> Result<ServiceSpec, SpecError> {
         let base = if options.quick()? { ServiceSpec::quick() } else { ServiceSpec::default() };
         let (requests, duration) = options.extent("requests", base.requests.unwrap_or(1))?;
-        let theta = options.take("theta", "a number from 0 to 0.999", |text| {
-            text.parse::<f64>().ok().filter(|theta| (0.0..=0.999).contains(theta))
-        })?;
         let arrivals = options.take("arrivals", "poisson or uniform", |text| match text {
             "poisson" => Some(Arrivals::Poisson),
             "uniform" => Some(Arrivals::Uniform),
@@ -116,7 +113,7 @@ impl ServiceSpec {
             keys: options.or("keys", base.keys, 1, SERVICE_KEYS_MAX, "1 to 16M")?,
             fields: options.or("fields", base.fields, 1, 64, "1 to 64")?,
             size: options.take("size", Size::WANTED, Size::parse)?.unwrap_or(base.size),
-            theta: theta.unwrap_or(base.theta),
+            theta: options.theta()?.unwrap_or(base.theta),
             updates: options.share("updates")?.unwrap_or(base.updates),
             temporaries: options.or("temporaries", base.temporaries, 0, 1000, "0 to 1000")?,
             sessions: options.or("sessions", base.sessions, 1, SERVICE_SESSIONS_MAX, "1 to 1M")?,

@@ -94,7 +94,7 @@ impl<'w> Fields<'w> {
         mut found: impl FnMut(Local<'s>, Version),
     ) -> Result<(), WorkloadError> {
         for at in 0..self.spec.fields {
-            let object = scope.load(record, at as u32)?.ok_or_else(|| lost("a field"))?;
+            let object = scope.load(record, at as u32)?.ok_or_else(|| WorkloadError::lost("a field"))?;
             self.counts.operations += 2;
             self.buffer.clear();
             scope.read(object, &mut self.buffer);
@@ -207,8 +207,9 @@ impl<'w> Worker<'w> {
     /// Serves until `end`, or until no request is due. A scope stays open no longer than that, so that what is
     /// retired elsewhere need not wait for a thread that sleeps.
     fn serve_some(&mut self, scope: &mut Scope<'_>, end: u64) -> Result<(), WorkloadError> {
-        let table = scope.root(&table()).ok_or_else(|| lost("the table"))?;
-        let sessions = scope.root(&sessions(self.post.thread)).ok_or_else(|| lost("the sessions"))?;
+        let table = scope.root(&table()).ok_or_else(|| WorkloadError::lost("the table"))?;
+        let sessions =
+            scope.root(&sessions(self.post.thread)).ok_or_else(|| WorkloadError::lost("the sessions"))?;
         self.recorder.restart();
         while self.served < end {
             if self.spec.rate == 0 {
@@ -265,7 +266,7 @@ impl<'w> Worker<'w> {
         let at = self.fields.random.random_range(0..self.spec.fields);
         let ends = self.fields.random.random_ratio(1, self.spec.length as u32);
         self.temporaries(scope)?;
-        let record = scope.load(table, key as u32)?.ok_or_else(|| lost("a record"))?;
+        let record = scope.load(table, key as u32)?.ok_or_else(|| WorkloadError::lost("a record"))?;
         self.fields.counts.operations += 1;
         let (mut objects, mut versions) = (Vec::new(), Vec::new());
         if writes {
@@ -308,7 +309,7 @@ impl<'w> Worker<'w> {
             let empty = self.fields.alloc(scope, &vec![None; self.spec.ring as usize], &[])?;
             self.fields.store(scope, sessions, at as u64, empty)?;
         }
-        let object = scope.load(sessions, at as u32)?.ok_or_else(|| lost("a session"))?;
+        let object = scope.load(sessions, at as u32)?.ok_or_else(|| WorkloadError::lost("a session"))?;
         self.fields.counts.operations += 1;
         self.fields.store(scope, object, session.next as u64, response)?;
         match session.ring.get_mut(session.next) {
@@ -324,8 +325,4 @@ impl<'w> Worker<'w> {
         self.fields.counts.operations += 1;
         Ok(scope.store(sessions, at as u32, None)?)
     }
-}
-
-pub(super) fn lost(what: &str) -> WorkloadError {
-    WorkloadError::Wrong { what: format!("{what} is not where it was put") }
 }

@@ -1,0 +1,682 @@
+//! `editor`: an editor of documents that are trees, which remembers its last versions.
+//!
+//! Source: *path copying*, the way to keep old versions of a linked structure for which Driscoll, Sarnak, Sleator
+//! and Tarjan (*Making Data Structures Persistent*, Journal of Computer and System Sciences 38, 1989) give the
+//! costs: an edit copies the nodes from the changed one up to the root and shares everything else with the version
+//! before.
+//!
+//! ```text
+//!  ring of versions ──▶ root ──▶ node ──▶ up to three children        node ──▶ text (payload)
+//!                   └─▶ root'──▶ node' ──▶ one child is new, the others are those of `node`
+//! ```
+//!
+//! An edit goes down from the root at random and changes the text of a node, inserts a node, or deletes a small
+//! subtree; an *undo* goes back some versions, and the next edit gives up what was undone. The ring holds the
+//! versions that can be undone to; the oldest falls out.
+//!
+//! What it stresses: a big structure of which little changes, shared by hundreds of versions; garbage of middle
+//! age (the copied path of an edit dies some hundred edits later), which a bet on youth loses; fresh objects that
+//! refer to old ones, and only the ring the other way round.
+//!
+//! **What is alive at the end**: the ring, the nodes and texts of the oldest version in it, and what each later
+//! version added. Exactly that, because a copy is in no version before its own, and what was undone is given up.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use gc_heap::{Handle, Heap, Local, Mutator, Scope};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::cost::object_bytes;
+use crate::crew::{self, Post, Task};
+use crate::distributions::Size;
+use crate::driver::{Driver, Phase};
+use crate::error::WorkloadError;
+use crate::latency::{LatencyLog, Recorder};
+use crate::leftover::retire_leftover;
+use crate::limits::{EDITOR_NODES_MAX, EDITOR_VERSIONS_MAX, STEPS_PER_LOOK, THREADS_MAX};
+use crate::options::{Options, SpecError};
+use crate::report::WorkloadReport;
+use crate::settle::settle_timed;
+
+const KNOWN: &str = "threads, nodes, versions, size, undos, retire, edits, seconds, seed and quick";
+
+/// Slots of a node: its text, then its children.
+const TEXT: u32 = 0;
+const CHILDREN: std::ops::RangeInclusive<u32> = 1..=3;
+const SLOTS: usize = 4;
+
+/// Nodes of the largest subtree that one edit deletes.
+const DELETED_MAX: u64 = 4;
+
+/// Versions that one undo goes back at most.
+const UNDONE_MAX: usize = 8;
+
+/// `editor[?key=value&...]`
+///
+/// | option | default | quick | meaning |
+/// |---|---|---|---|
+/// | `threads=N` | 1 | 1 | threads, each with a document of its own |
+/// | `nodes=N` | 30k | 3k | nodes of a document, about |
+/// | `versions=N` | 1000 | 100 | versions of a document that are kept, the present one included |
+/// | `size=...` | `lognormal:40:1` | | bytes of a text: `fixed:BYTES`, `uniform:MIN:MAX` or `lognormal:MEDIAN:SIGMA` |
+/// | `undos=SHARE` | 0.05 | | share of steps that undo up to eight edits |
+/// | `retire=BOOL` | false | false | whether what no version has any more is retired |
+/// | `edits=N`, `seconds=N` | 300k edits | 30k | steps of all threads together, or the end in time, whichever comes first |
+/// | `seed=N` | 1 | | of the random numbers; thread `i` uses stream `i` of it |
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditorSpec {
+    /// Threads.
+    pub threads: u32,
+    /// Nodes of a document.
+    pub nodes: u64,
+    /// Versions that are kept.
+    pub versions: u64,
+    /// Bytes of a text.
+    pub size: Size,
+    /// Share of steps that undo.
+    pub undos: f64,
+    /// Whether what dies is retired.
+    pub retire: bool,
+    /// After how many steps to end.
+    pub edits: Option<u64>,
+    /// When to end.
+    pub duration: Option<Duration>,
+    /// Seed of the random numbers.
+    pub seed: u64,
+}
+
+impl Default for EditorSpec {
+    fn default() -> EditorSpec {
+        EditorSpec {
+            threads: 1,
+            nodes: 30_000,
+            versions: 1000,
+            size: Size::LogNormal(40, 1.0),
+            undos: 0.05,
+            retire: false,
+            edits: Some(300_000),
+            duration: None,
+            seed: 1,
+        }
+    }
+}
+
+impl EditorSpec {
+    /// The same with a tenth of the work, of the document and of the versions.
+    #[must_use]
+    pub fn quick() -> EditorSpec {
+        EditorSpec { nodes: 3000, versions: 100, edits: Some(30_000), ..EditorSpec::default() }
+    }
+
+    pub(crate) fn parse(options: &mut Options<'_>) -> Result<EditorSpec, SpecError> {
+        let base = if options.quick()? { EditorSpec::quick() } else { EditorSpec::default() };
+        let (edits, duration) = options.extent("edits", base.edits.unwrap_or(1))?;
+        let spec = EditorSpec {
+            threads: options.or("threads", base.threads.into(), 1, THREADS_MAX.into(), "1 to 256")? as u32,
+            nodes: options.or("nodes", base.nodes, 4, EDITOR_NODES_MAX, "4 to 256M")?,
+            versions: options.or("versions", base.versions, 1, EDITOR_VERSIONS_MAX, "1 to 1M")?,
+            size: options.take("size", Size::WANTED, Size::parse)?.unwrap_or(base.size),
+            undos: options.share("undos")?.unwrap_or(base.undos),
+            retire: options.flag("retire")?.unwrap_or(base.retire),
+            edits,
+            duration,
+            seed: options.or("seed", base.seed, 0, u64::MAX, "a whole number")?,
+        };
+        options.finish(KNOWN)?;
+        Ok(spec)
+    }
+
+    /// About the most bytes that are alive at once: the documents, and a path with a text for each version.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        let (node, text) = (object_bytes(SLOTS as u64, 0), object_bytes(0, self.size.mean()));
+        // A node has 2.5 siblings or so on the way down.
+        let depth = (self.nodes as f64).log(2.5).ceil() as u64 + 1;
+        let document = self.nodes * (node + text);
+        u64::from(self.threads) * (document + self.versions * (depth * node + text))
+    }
+}
+
+/// What a thread did.
+#[derive(Debug, Default, Copy, Clone)]
+struct Counts {
+    objects: u64,
+    references: u64,
+    payload_bytes: u64,
+    operations: u64,
+    undos: u64,
+}
+
+pub(crate) fn run(
+    spec: &EditorSpec,
+    heap: &Heap,
+    driver: &dyn Driver,
+) -> Result<WorkloadReport, WorkloadError> {
+    let result = work(spec, heap, driver);
+    if result.is_err() {
+        let roots = (0..spec.threads).map(root);
+        heap.mutator().scope(|scope| roots.for_each(|root| scope.set_root(&root, None)));
+    }
+    result
+}
+
+fn root(thread: u32) -> String {
+    format!("editor {thread}")
+}
+
+fn work(spec: &EditorSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
+    let begun = Instant::now();
+    let nodes = u64::from(spec.threads) * spec.nodes;
+    let task = Task { phase: Phase::Build, total: Some(nodes), duration: None };
+    let members = vec![(); spec.threads as usize];
+    let opened = crew::run(heap, driver, task, members, |(), post, mutator| {
+        let mut editor = Editor::new(spec, post.thread);
+        editor.open(post, mutator)?;
+        Ok(editor)
+    })?;
+    let set_up_time = begun.elapsed();
+    let task = Task { phase: Phase::Mutate, total: spec.edits, duration: spec.duration };
+    let done = crew::run(heap, driver, task, opened.results, |mut editor, post, mutator| {
+        let recorder = editor.work(post, mutator)?;
+        Ok((editor, recorder))
+    })?;
+    let (editors, recorders): (Vec<Editor<'_>>, Vec<_>) = done.results.into_iter().unzip();
+    let sum = |count: fn(&Counts) -> u64| editors.iter().map(|editor| count(&editor.counts)).sum();
+    let latency = LatencyLog::merge("edit", recorders);
+    let mut report = WorkloadReport {
+        objects: sum(|counts| counts.objects),
+        references: sum(|counts| counts.references),
+        payload_bytes: sum(|counts| counts.payload_bytes),
+        operations: sum(|counts| counts.operations),
+        threads: spec.threads,
+        set_up_time,
+        mutate_begun: Some(done.begun),
+        mutate_time: done.took,
+        requests: latency.as_ref().map_or(0, LatencyLog::count),
+        request_unit: "edit",
+        latency,
+        stopped: driver.stop_requested(),
+        ..WorkloadReport::default()
+    };
+    if !report.stopped {
+        let undos = sum(|counts| counts.undos);
+        let task = Task { phase: Phase::Mutate, total: None, duration: None };
+        let read = crew::run(heap, driver, task, editors, |mut editor, post, mutator| {
+            Ok(editor.read_all(post, mutator)?.then_some(editor))
+        })?;
+        if let Some(editors) = read.results.into_iter().collect::<Option<Vec<_>>>() {
+            report.expected_live = Some(editors.iter().map(Editor::live).sum());
+            let versions: usize = editors.iter().map(|editor| editor.versions.len()).sum();
+            let nodes: u64 =
+                editors.iter().filter_map(|editor| editor.versions.back()).map(|last| last.nodes).sum();
+            report
+                .checks
+                .push(format!("{versions} versions, the last of {nodes} nodes, after {undos} undos"));
+        }
+    }
+    settle_timed(driver, &mut report)?;
+    Ok(report)
+}
+
+/// What an editor knows of a version.
+#[derive(Debug, Default)]
+struct Version {
+    /// Its nodes, each of which has a text.
+    nodes: u64,
+    /// Objects that no version before it has.
+    made: u64,
+    /// Its place in the ring.
+    place: u32,
+    /// For `retire`: what it made.
+    fresh: Vec<Handle>,
+    /// For `retire`: what the version before has and this one has not.
+    replaced: Vec<Handle>,
+}
+
+/// One document.
+struct Editor<'w> {
+    spec: &'w EditorSpec,
+    thread: u32,
+    random: ChaCha8Rng,
+    versions: VecDeque<Version>,
+    /// Versions that were undone: the next edit gives them up.
+    undone: Vec<Version>,
+    counts: Counts,
+    buffer: Vec<u8>,
+}
+
+/// A node on the way down, with its slots and the one in which the way goes on.
+struct Step<'s> {
+    node: Local<'s>,
+    slots: [Option<Local<'s>>; SLOTS],
+    slot: u32,
+}
+
+/// What becomes of the last node of the way.
+enum Edit {
+    Change,
+    Insert,
+    Delete,
+}
+
+impl<'w> Editor<'w> {
+    fn new(spec: &'w EditorSpec, thread: u32) -> Editor<'w> {
+        let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
+        random.set_stream(thread.into());
+        Editor {
+            spec,
+            thread,
+            random,
+            versions: VecDeque::new(),
+            undone: Vec::new(),
+            counts: Counts::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Objects that must be alive.
+    fn live(&self) -> u64 {
+        let first = self.versions.front().map_or(0, |first| 2 * first.nodes);
+        1 + first + self.versions.iter().skip(1).map(|version| version.made).sum::<u64>()
+    }
+
+    /// The ring, with the first version in it.
+    fn open(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<(), WorkloadError> {
+        retire_leftover(mutator, &root(self.thread), self.spec.retire)?;
+        mutator.scope(|scope| {
+            let ring = self.alloc(scope, &vec![None; self.spec.versions as usize], &[])?;
+            scope.set_root(&root(self.thread), Some(ring));
+            let top = self.node(scope, [None; SLOTS])?;
+            self.store(scope, ring, 0, Some(top))?;
+            let mut told = 1;
+            self.grow(scope, top, self.spec.nodes - 1, post, &mut told)?;
+            self.versions.push_back(Version { nodes: self.spec.nodes, ..Version::default() });
+            Ok(())
+        })
+    }
+
+    /// Gives a node descendants, evenly.
+    fn grow(
+        &mut self,
+        scope: &mut Scope<'_>,
+        node: Local<'_>,
+        mut left: u64,
+        post: Post<'_>,
+        told: &mut u64,
+    ) -> Result<(), WorkloadError> {
+        for slot in CHILDREN {
+            let share = left.div_ceil(u64::from(CHILDREN.end() + 1 - slot));
+            left -= share;
+            // The driver's wish is granted with a smaller document: nobody looks at it then.
+            if share == 0 || post.is_over() {
+                continue;
+            }
+            *told += 1;
+            post.tell(*told);
+            scope.scope(|inner| {
+                let child = self.node(inner, [None; SLOTS])?;
+                self.store(inner, node, slot, Some(child))?;
+                self.grow(inner, child, share - 1, post, told)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<Recorder, WorkloadError> {
+        let mut recorder = Recorder::new(post.begun, post.thread, post.threads);
+        let threads = u64::from(post.threads);
+        let share = |all: u64| all / threads + u64::from(u64::from(post.thread) < all % threads);
+        let share = self.spec.edits.map_or(u64::MAX, share);
+        let mut done = 0;
+        while done < share && !post.is_over() {
+            let until = share.min(done + STEPS_PER_LOOK);
+            recorder.restart();
+            mutator.scope(|scope| {
+                let ring = self.ring(scope)?;
+                while done < until {
+                    scope.scope(|inner| self.step(inner, ring))?;
+                    recorder.lap();
+                    done += 1;
+                }
+                Ok::<_, WorkloadError>(())
+            })?;
+            post.tell(done);
+        }
+        Ok(recorder)
+    }
+
+    fn ring<'s>(&mut self, scope: &Scope<'s>) -> Result<Local<'s>, WorkloadError> {
+        self.counts.operations += 1;
+        scope.root(&root(self.thread)).ok_or_else(|| WorkloadError::lost("the ring of versions"))
+    }
+
+    fn step(&mut self, scope: &mut Scope<'_>, ring: Local<'_>) -> Result<(), WorkloadError> {
+        let undoes = self.random.random_bool(self.spec.undos);
+        let back = self.random.random_range(1..=UNDONE_MAX);
+        if undoes {
+            self.counts.undos += 1;
+            for _ in 0..back.min(self.versions.len() - 1) {
+                self.undone.extend(self.versions.pop_back());
+            }
+            return Ok(());
+        }
+        self.give_up(scope, ring)?;
+        let last = self.versions.back().ok_or_else(|| WorkloadError::lost("the last version"))?;
+        let (nodes, place) = (last.nodes, last.place);
+        let top = self.load(scope, ring, place)?;
+        let edit = self.choose(nodes);
+        let way = self.go_down(scope, top, &edit)?;
+        let mut version = Version { nodes, ..Version::default() };
+        let top = self.copy_path(scope, way, &edit, &mut version)?;
+        self.keep(scope, ring, top, version)
+    }
+
+    /// Half of the edits change a text; the others insert or delete so that the size stays about the same.
+    fn choose(&mut self, nodes: u64) -> Edit {
+        if self.random.random_bool(0.5) {
+            return Edit::Change;
+        }
+        // A deletion takes about three nodes.
+        let delete = match nodes {
+            small if small <= self.spec.nodes * 9 / 10 => 0.0,
+            large if large >= self.spec.nodes * 11 / 10 => 1.0,
+            _ => 0.25,
+        };
+        if self.random.random_bool(delete) { Edit::Delete } else { Edit::Insert }
+    }
+
+    /// From the root to where the edit is to be: the last step is the node whose text changes, or whose slot is
+    /// filled or emptied. Where a deletion finds no subtree small enough, it only makes a copy.
+    fn go_down<'s>(
+        &mut self,
+        scope: &mut Scope<'s>,
+        top: Local<'s>,
+        edit: &Edit,
+    ) -> Result<Vec<Step<'s>>, WorkloadError> {
+        let mut way: Vec<Step<'s>> = Vec::new();
+        let mut node = top;
+        loop {
+            let slots = self.slots(scope, node)?;
+            let slot = self.random.random_range(CHILDREN);
+            way.push(Step { node, slots, slot });
+            let Some(next) = slots[slot as usize] else { break };
+            if matches!(edit, Edit::Delete) && self.count(scope, next, DELETED_MAX)? <= DELETED_MAX {
+                break;
+            }
+            node = next;
+        }
+        Ok(way)
+    }
+
+    /// The version after the edit: copies of the nodes on the way, from below, and the root of it.
+    fn copy_path<'s>(
+        &mut self,
+        scope: &mut Scope<'s>,
+        mut way: Vec<Step<'s>>,
+        edit: &Edit,
+        version: &mut Version,
+    ) -> Result<Local<'s>, WorkloadError> {
+        let mut last = way.pop().ok_or_else(|| WorkloadError::lost("a document"))?;
+        match edit {
+            Edit::Change => {
+                self.replaced(scope, last.slots[TEXT as usize], version);
+                last.slots[TEXT as usize] = Some(self.text(scope, version)?);
+            }
+            Edit::Insert => {
+                // Nobody can have filled the slot meanwhile: the document belongs to this thread.
+                let text = self.text(scope, version)?;
+                let child = self.copy(scope, &[Some(text), None, None, None], version)?;
+                last.slots[last.slot as usize] = Some(child);
+                version.nodes += 1;
+            }
+            Edit::Delete => {
+                if let Some(dead) = last.slots[last.slot as usize].take() {
+                    version.nodes -= self.bury(scope, dead, version)?;
+                }
+            }
+        }
+        self.replaced(scope, Some(last.node), version);
+        let mut child = self.copy(scope, &last.slots, version)?;
+        while let Some(mut step) = way.pop() {
+            step.slots[step.slot as usize] = Some(child);
+            self.replaced(scope, Some(step.node), version);
+            child = self.copy(scope, &step.slots, version)?;
+        }
+        Ok(child)
+    }
+
+    /// Puts a version into the ring; the oldest falls out when there are too many.
+    fn keep(
+        &mut self,
+        scope: &Scope<'_>,
+        ring: Local<'_>,
+        top: Local<'_>,
+        mut version: Version,
+    ) -> Result<(), WorkloadError> {
+        let last = self.versions.back().map_or(0, |last| last.place);
+        version.place = (last + 1) % self.spec.versions as u32;
+        if self.versions.len() as u64 == self.spec.versions {
+            self.versions.pop_front();
+            let next = self.versions.front_mut().unwrap_or(&mut version);
+            // Only the version that falls out had what its successor replaced.
+            let dead = std::mem::take(&mut next.replaced);
+            next.fresh = Vec::new();
+            let place = version.place;
+            self.let_go(scope, ring, place, Some(top), &dead)?;
+        } else {
+            self.store(scope, ring, version.place, Some(top))?;
+        }
+        self.versions.push_back(version);
+        Ok(())
+    }
+
+    /// Gives up what was undone: its versions leave the ring, and what they made is in no other.
+    fn give_up(&mut self, scope: &Scope<'_>, ring: Local<'_>) -> Result<(), WorkloadError> {
+        for version in std::mem::take(&mut self.undone) {
+            self.let_go(scope, ring, version.place, None, &version.fresh)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a place of the ring, and retires what died by that.
+    fn let_go(
+        &mut self,
+        scope: &Scope<'_>,
+        ring: Local<'_>,
+        place: u32,
+        value: Option<Local<'_>>,
+        dead: &[Handle],
+    ) -> Result<(), WorkloadError> {
+        // Resolved while the ring still holds them: later they may be gone.
+        let dead: Vec<Local<'_>> =
+            dead.iter().map(|&handle| scope.resolve(handle)).collect::<Result<_, _>>()?;
+        self.store(scope, ring, place, value)?;
+        self.counts.operations += 2 * dead.len() as u64;
+        dead.into_iter().for_each(|object| scope.retire(object));
+        Ok(())
+    }
+
+    // Nodes and texts.
+
+    /// A node with a text, for the first version.
+    fn node<'s>(
+        &mut self,
+        scope: &Scope<'s>,
+        mut slots: [Option<Local<'s>>; SLOTS],
+    ) -> Result<Local<'s>, WorkloadError> {
+        let mut first = Version::default();
+        slots[TEXT as usize] = Some(self.text(scope, &mut first)?);
+        self.copy(scope, &slots, &mut first)
+    }
+
+    fn text<'s>(&mut self, scope: &Scope<'s>, version: &mut Version) -> Result<Local<'s>, WorkloadError> {
+        let len = self.spec.size.sample(&mut self.random);
+        let letter = self.random.random_range(b'a'..=b'z');
+        self.buffer.clear();
+        self.buffer.resize(len, letter);
+        let buffer = std::mem::take(&mut self.buffer);
+        let text = self.alloc(scope, &[], &buffer);
+        self.buffer = buffer;
+        self.made(scope, text?, version)
+    }
+
+    fn copy<'s>(
+        &mut self,
+        scope: &Scope<'s>,
+        slots: &[Option<Local<'s>>; SLOTS],
+        version: &mut Version,
+    ) -> Result<Local<'s>, WorkloadError> {
+        let node = self.alloc(scope, slots, &[])?;
+        self.made(scope, node, version)
+    }
+
+    fn made<'s>(
+        &mut self,
+        scope: &Scope<'s>,
+        object: Local<'s>,
+        version: &mut Version,
+    ) -> Result<Local<'s>, WorkloadError> {
+        version.made += 1;
+        if self.spec.retire {
+            version.fresh.push(scope.handle(object));
+        }
+        Ok(object)
+    }
+
+    fn replaced(&self, scope: &Scope<'_>, object: Option<Local<'_>>, version: &mut Version) {
+        if self.spec.retire {
+            version.replaced.extend(object.map(|object| scope.handle(object)));
+        }
+    }
+
+    /// Notes that a subtree is not in a version any more; gives its nodes.
+    fn bury(
+        &mut self,
+        scope: &mut Scope<'_>,
+        node: Local<'_>,
+        version: &mut Version,
+    ) -> Result<u64, WorkloadError> {
+        scope.scope(|inner| {
+            let slots = self.slots(inner, node)?;
+            self.replaced(inner, Some(node), version);
+            self.replaced(inner, slots[TEXT as usize], version);
+            let children = slots.into_iter().skip(1).flatten();
+            children.map(|child| self.bury(inner, child, version)).try_fold(1, |sum, nodes| Ok(sum + nodes?))
+        })
+    }
+
+    /// Nodes of a subtree, or some number above `limit` when there are more.
+    fn count(&mut self, scope: &mut Scope<'_>, node: Local<'_>, limit: u64) -> Result<u64, WorkloadError> {
+        scope.scope(|inner| {
+            let mut nodes = 1;
+            for slot in CHILDREN {
+                if nodes > limit {
+                    break;
+                }
+                self.counts.operations += 1;
+                if let Some(child) = inner.load(node, slot)? {
+                    nodes += self.count(inner, child, limit - nodes)?;
+                }
+            }
+            Ok(nodes)
+        })
+    }
+
+    fn slots<'s>(
+        &mut self,
+        scope: &Scope<'s>,
+        node: Local<'_>,
+    ) -> Result<[Option<Local<'s>>; SLOTS], WorkloadError> {
+        let mut slots = [None; SLOTS];
+        for (at, slot) in (0..).zip(&mut slots) {
+            *slot = scope.load(node, at)?;
+        }
+        self.counts.operations += SLOTS as u64;
+        Ok(slots)
+    }
+
+    fn alloc<'s>(
+        &mut self,
+        scope: &Scope<'s>,
+        slots: &[Option<Local<'_>>],
+        payload: &[u8],
+    ) -> Result<Local<'s>, WorkloadError> {
+        self.counts.objects += 1;
+        self.counts.operations += 1;
+        self.counts.references += slots.iter().flatten().count() as u64;
+        self.counts.payload_bytes += payload.len() as u64;
+        Ok(scope.alloc(slots, payload)?)
+    }
+
+    fn load<'s>(
+        &mut self,
+        scope: &Scope<'s>,
+        object: Local<'_>,
+        slot: u32,
+    ) -> Result<Local<'s>, WorkloadError> {
+        self.counts.operations += 1;
+        scope.load(object, slot)?.ok_or_else(|| WorkloadError::lost("a version"))
+    }
+
+    fn store(
+        &mut self,
+        scope: &Scope<'_>,
+        object: Local<'_>,
+        slot: u32,
+        to: Option<Local<'_>>,
+    ) -> Result<(), WorkloadError> {
+        self.counts.references += u64::from(to.is_some());
+        self.counts.operations += 1;
+        Ok(scope.store(object, slot, to)?)
+    }
+
+    // The end.
+
+    /// Gives up what was undone, and reads the oldest and the last version: they must have as many nodes as the
+    /// books say, and every text one letter. False when it ended early.
+    fn read_all(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<bool, WorkloadError> {
+        mutator.scope(|scope| {
+            let ring = self.ring(scope)?;
+            self.give_up(scope, ring)?;
+            let ends = [self.versions.front(), self.versions.back()];
+            let ends = ends.map(|version| version.map_or((0, 0), |version| (version.place, version.nodes)));
+            for (place, nodes) in ends {
+                let top = self.load(scope, ring, place)?;
+                let Some(found) = self.read(scope, top, post)? else { return Ok(false) };
+                if found != nodes {
+                    let what = format!("a version has {found} nodes, not {nodes}");
+                    return Err(WorkloadError::Wrong { what });
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    fn read(
+        &mut self,
+        scope: &mut Scope<'_>,
+        node: Local<'_>,
+        post: Post<'_>,
+    ) -> Result<Option<u64>, WorkloadError> {
+        if post.is_over() {
+            return Ok(None);
+        }
+        scope.scope(|inner| {
+            let slots = self.slots(inner, node)?;
+            let text = slots[TEXT as usize].ok_or_else(|| WorkloadError::lost("a text"))?;
+            self.buffer.clear();
+            inner.read(text, &mut self.buffer);
+            if self.buffer.windows(2).any(|pair| pair[0] != pair[1]) {
+                let what = "a text of two letters was found".to_owned();
+                return Err(WorkloadError::Corrupted { what, object: inner.handle(text).to_string() });
+            }
+            let mut nodes = 1;
+            for child in slots.into_iter().skip(1).flatten() {
+                let Some(below) = self.read(inner, child, post)? else { return Ok(None) };
+                nodes += below;
+            }
+            Ok(Some(nodes))
+        })
+    }
+}
