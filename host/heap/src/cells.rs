@@ -8,13 +8,15 @@
 //!    *quarantine* second never takes a condemned cell for a free one.
 //! 3. `free[block]` counts the cells freed since the block was last taken: a block with none need not be looked at.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gc_memory::MemoryError;
 
 use crate::columns::Columns;
 use crate::graph::Graph;
-use crate::limits::BLOCK_CELLS;
+use crate::holdup::HoldupCounts;
+use crate::limits::{BLOCK_CELLS, FREED_BLOCKS};
 use crate::sync::{Mutex, lock};
 
 const BLOCK_WORDS: usize = BLOCK_CELLS as usize / 64;
@@ -23,7 +25,9 @@ const BLOCK_WORDS: usize = BLOCK_CELLS as usize / 64;
 const WORTHWHILE: u32 = BLOCK_CELLS / 64;
 
 pub(crate) struct CellSpace {
+    /// For a few instructions at a time: mutators need it too.
     blocks: Mutex<Blocks>,
+    waits: Arc<HoldupCounts>,
 }
 
 struct Blocks {
@@ -45,7 +49,8 @@ struct BlockState {
 }
 
 impl CellSpace {
-    pub(crate) fn new(capacity: u32) -> CellSpace {
+    /// Free cells for as many as a heap can hold. Mutators note in `waits` how long they waited for a block.
+    pub(crate) fn new(capacity: u32, waits: Arc<HoldupCounts>) -> CellSpace {
         let count = capacity / BLOCK_CELLS;
         CellSpace {
             blocks: Mutex::new(Blocks {
@@ -54,6 +59,7 @@ impl CellSpace {
                 listed: Vec::new(),
                 state: vec![BlockState::default(); count as usize],
             }),
+            waits,
         }
     }
 
@@ -63,43 +69,43 @@ impl CellSpace {
     }
 
     fn take_block(&self) -> Option<u32> {
-        let mut blocks = lock(&self.blocks);
-        let block = blocks.listed.pop().or_else(|| blocks.take_fresh()).or_else(|| blocks.find_any())?;
+        let mut blocks = self.waits.lock(&self.blocks);
+        let block = blocks.take_listed().or_else(|| blocks.take_fresh()).or_else(|| blocks.find_any())?;
         blocks.state[block as usize] = BlockState { owned: true, ..BlockState::default() };
         Some(block)
     }
 
     /// Gives a block up, of which `left` cells were not taken.
     fn give_back(&self, block: u32, left: u32) {
-        let mut blocks = lock(&self.blocks);
+        let mut blocks = self.waits.lock(&self.blocks);
         blocks.state[block as usize].owned = false;
         blocks.add_free(block, left);
     }
 
-    /// Gives the memory of blocks without a cell in use back to the system, as far as nothing in it must be kept. Answers how many blocks. Looks at
-    /// `count` blocks from `first` on under the lock, so that a mutator which needs a block is not kept waiting for long.
+    /// Gives the memory of a block back to the system if no cell of it is in use, as far as nothing in it must be kept. Answers whether it did. The
+    /// block is withdrawn meanwhile, so that nobody waits for the system.
     pub(crate) fn release_empty(
         &self,
-        first: u32,
-        count: u32,
+        block: u32,
         graph: &Graph,
         columns: &Columns,
-    ) -> Result<u32, MemoryError> {
-        let mut blocks = lock(&self.blocks);
-        let mut released = 0;
-        for block in first..blocks.fresh.min(first.saturating_add(count)) {
-            let state = &mut blocks.state[block as usize];
-            let first_word = block as usize * BLOCK_WORDS;
-            let empty = |word: usize| free_in(word, graph, columns) == u64::MAX;
-            if state.owned || state.released || !(first_word..first_word + BLOCK_WORDS).all(empty) {
-                continue;
+    ) -> Result<bool, MemoryError> {
+        {
+            let mut blocks = lock(&self.blocks);
+            if !blocks.may_withdraw(block) {
+                return Ok(false);
             }
-            graph.release(block * BLOCK_CELLS, BLOCK_CELLS)?;
-            columns.release(block * BLOCK_CELLS, BLOCK_CELLS)?;
-            state.released = true;
-            released += 1;
+            blocks.state[block as usize].owned = true;
         }
-        Ok(released)
+        let first = block as usize * BLOCK_WORDS;
+        let empty = (first..first + BLOCK_WORDS).all(|word| free_in(word, graph, columns) == u64::MAX);
+        let done = if empty { release(block, graph, columns) } else { Ok(()) };
+        let mut blocks = lock(&self.blocks);
+        let state = &mut blocks.state[block as usize];
+        state.owned = false;
+        state.released = empty && done.is_ok();
+        blocks.add_free(block, 0);
+        done.map(|()| empty)
     }
 
     pub(crate) fn blocks_in_use(&self) -> u32 {
@@ -108,14 +114,34 @@ impl CellSpace {
 
     /// Cells of these blocks were freed: pairs of block and count.
     pub(crate) fn freed(&self, counts: &[(u32, u32)]) {
-        let mut blocks = lock(&self.blocks);
-        for &(block, count) in counts {
-            blocks.add_free(block, count);
+        for counts in counts.chunks(FREED_BLOCKS) {
+            let mut blocks = lock(&self.blocks);
+            counts.iter().for_each(|&(block, count)| blocks.add_free(block, count));
         }
     }
 }
 
 impl Blocks {
+    fn take_listed(&mut self) -> Option<u32> {
+        while let Some(block) = self.listed.pop() {
+            let state = &mut self.state[block as usize];
+            state.listed = false;
+            // Otherwise its memory is being given back at this moment; it is listed again after that.
+            if !state.owned {
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    /// Whether a block may be withdrawn for a moment: nobody has it, nothing in it is in use as far as is counted, and whoever needs a block finds
+    /// another.
+    fn may_withdraw(&self, block: u32) -> bool {
+        let state = &self.state[block as usize];
+        let others = self.fresh < self.count || self.listed.len() > 1;
+        !state.owned && !state.released && state.free >= BLOCK_CELLS - 1 && others
+    }
+
     fn take_fresh(&mut self) -> Option<u32> {
         let block = self.fresh;
         (block < self.count).then(|| {
@@ -194,6 +220,11 @@ impl CellCache {
             self.mask = 0;
         }
     }
+}
+
+fn release(block: u32, graph: &Graph, columns: &Columns) -> Result<(), MemoryError> {
+    graph.release(block * BLOCK_CELLS, BLOCK_CELLS)?;
+    columns.release(block * BLOCK_CELLS, BLOCK_CELLS)
 }
 
 fn free_in(word: usize, graph: &Graph, columns: &Columns) -> u64 {

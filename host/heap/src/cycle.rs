@@ -170,7 +170,7 @@ impl Collector {
         let restored = self.reclaimer.restore(cell);
         self.forget();
         self.shadow_rebuild = true;
-        let place = lock(&heap.roots).pin(cell);
+        let (place, _) = heap.roots.pin(cell, &heap.holdups);
         let cell = cell.try_into().expect("cell 0 is never in quarantine");
         Ok((Pin { heap, place, cell }, restored))
     }
@@ -207,7 +207,7 @@ impl Drop for Collector {
         self.reclaimer.free_all();
         if self.logging {
             let epoch = self.heap.phase().epoch;
-            self.heap.handshake(Handshake { mode: 0, epoch, publish: false });
+            self.heap.handshake(Handshake { mode: 0, epoch, publish: false }, &mut Vec::new());
         }
         // Whoever waits for room would wait in vain.
         self.heap.signal.set_served(false);
@@ -321,7 +321,7 @@ impl<'a> Cycle<'a> {
         self.working = mode::CYCLE | mode::LOG | log;
         self.handshake(mode::CYCLE | mode::SNOOP | log, self.epoch.wrapping_sub(1), false);
         self.handshake(self.working | mode::SNOOP, self.epoch, false);
-        let named = lock(&self.heap.roots).cells();
+        let named = self.heap.roots.cells();
         self.roots.extend(named);
         self.closed = std::mem::take(&mut self.collector.open);
         self.handshake(self.working, self.epoch, true);
@@ -345,7 +345,7 @@ impl<'a> Cycle<'a> {
 
     fn handshake(&mut self, mode: u32, epoch: u32, publish: bool) {
         let begun = Instant::now();
-        self.heap.handshake(Handshake { mode, epoch, publish });
+        self.heap.handshake(Handshake { mode, epoch, publish }, &mut self.roots);
         self.report.handshake_ns += begun.elapsed().as_nanos() as u64;
     }
 

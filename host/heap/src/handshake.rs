@@ -7,9 +7,25 @@
 //! # Who may touch what
 //!
 //! A mutator stores `BUSY` before an operation, then passes a light fence, then looks for a request. The collector posts the request, then passes a
-//! heavy fence, then looks at the state. So either the collector sees `BUSY`, and waits, or the mutator sees the request, and goes through `gate`
-//! before it does anything else. Hence the collector that sees `IDLE` after the heavy fence, and holds `gate`, is alone with the mutator's log and
-//! locals. (Asymmetric fences: Dice, Huang, Yang 2001; Linux `membarrier(2)`.)
+//! heavy fence, then looks at the state. So either the collector sees `BUSY`, and waits, or the mutator sees the request, and answers it before it does
+//! anything else. (Asymmetric fences: Dice, Huang, Yang 2001; Linux `membarrier(2)`.) Hence, once the collector has seen `IDLE` after the heavy fence:
+//!
+//! 1. *Until the request is answered, the mutator adds nothing to its log and its locals.* It may end scopes, and so hold less.
+//!
+//! A request is answered by one exchange of the mutator's word, from the one that asks to the one that was asked for. The mutator tries it when it has
+//! copied its locals, and so does the collector for a mutator that it has seen idle. One of the two exchanges succeeds.
+//!
+//! 2. *Neither waits for the other's answer.* Whoever comes second finds the word changed, and goes on. So it does not matter when the kernel puts one of
+//!    the two aside: nothing that the collector holds keeps a mutator from its operation.
+//! 3. *An exchange that succeeds stands for copies that were complete.* The collector's: by (1) nothing was added between its look at the state and
+//!    its exchange, for an answer in between would have made it fail. If it fails, the copies may be of anything, and are thrown away. The
+//!    mutator's: they are its own. If its exchange fails, what it copied is there twice, as one root is often there twice.
+//! 4. *No exchange answers another request than the one that was read.* A bit of the word turns over with every answer, so the word before one
+//!    handshake is not the word before the next; and there cannot be two more handshakes while a mutator is inside an answer, for it is `BUSY`.
+//!    A request that was overwritten between the two looks at it belongs to a word that the exchange will not find.
+//!
+//! What a mutator puts down (records, references snooped, objects looked up or retired) goes through lanes that it alone writes and the collector
+//! alone reads, see [`crate::mutator::lane`]. Locals lie in a chain that only grows. No lock is shared.
 //!
 //! # A cycle
 //!
@@ -74,129 +90,104 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gc_memory::fence;
-use hdrhistogram::Histogram;
 
 use crate::heap::Inner;
-use crate::limits::LOG_BATCH_RECORDS;
-use crate::mutator::shared::{Handshake, IDLE, Record, Shared, mode, new_holdups};
+use crate::mutator::shared::{Ends, Handshake, IDLE, Shared, Taken};
 use crate::sync::{back_off, lock, point};
-
-/// Rounds of waiting during which a mutator may answer by itself before the collector does it on its behalf: going through the gate under a running mutator's
-/// feet could make it sleep on the lock.
-const GRACE_ROUNDS: u32 = if cfg!(any(feature = "shuttle", miri)) { 0 } else { 33 };
 
 /// Who takes part in handshakes, and what they are to know when they join.
 pub(crate) struct Registry {
-    mutators: Vec<Arc<Shared>>,
+    /// Mutators, and those that have left something behind. Shared with the collector while it goes through them, so that whoever joins or leaves
+    /// meanwhile does not wait for it.
+    members: Arc<Vec<Arc<Shared>>>,
     phase: Handshake,
-    /// What mutators left behind when they went.
-    left: Taken,
-    pub(crate) gone: Gone,
+    gone: Allocated,
 }
 
-/// Counts of mutators that are no more.
-pub(crate) struct Gone {
-    pub(crate) allocated_cells: u64,
-    pub(crate) allocated_objects: u64,
-    pub(crate) allocated_bytes: u64,
-    pub(crate) holdups: Histogram<u64>,
+/// What mutators have allocated.
+#[derive(Debug, Copy, Clone, Default)]
+pub(crate) struct Allocated {
+    pub(crate) cells: u64,
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
 }
 
-/// What mutators have put down since it was last taken.
-#[derive(Default)]
-pub(crate) struct Taken {
-    /// Records of the running log epoch.
-    pub(crate) open: Vec<Record>,
-    /// Records of the one before.
-    pub(crate) closed: Vec<Record>,
-    /// Locals published and references snooped.
-    pub(crate) roots: Vec<u32>,
-    /// Looked up by handle.
-    pub(crate) acquired: Vec<u32>,
-    /// Retired cells with their grace epochs.
-    pub(crate) retired: Vec<(u32, u64)>,
+impl Allocated {
+    fn add(&mut self, shared: &Shared) {
+        self.cells += shared.allocated_cells.load(Ordering::Relaxed);
+        self.objects += shared.allocated_objects.load(Ordering::Relaxed);
+        self.bytes += shared.allocated_bytes.load(Ordering::Relaxed);
+    }
 }
 
 impl Registry {
     pub(crate) fn new() -> Registry {
-        Registry {
-            mutators: Vec::new(),
-            phase: Handshake { mode: 0, epoch: 1, publish: false },
-            left: Taken::default(),
-            gone: Gone {
-                allocated_cells: 0,
-                allocated_objects: 0,
-                allocated_bytes: 0,
-                holdups: new_holdups(),
-            },
+        let phase = Handshake { mode: 0, epoch: 1, publish: false };
+        Registry { members: Arc::default(), phase, gone: Allocated::default() }
+    }
+
+    pub(crate) fn register(&mut self) -> (Arc<Shared>, Ends) {
+        let (shared, ends) = Shared::new(self.phase);
+        let shared = Arc::new(shared);
+        Arc::make_mut(&mut self.members).push(Arc::clone(&shared));
+        (shared, ends)
+    }
+
+    /// A mutator goes. It holds no locals any more. What it has put down and nobody has taken stays, and so does its place among the members until then.
+    pub(crate) fn leave(&mut self, shared: &Arc<Shared>) {
+        shared.leave();
+        if shared.is_empty() {
+            self.remove(|member| Arc::ptr_eq(member, shared));
         }
     }
 
-    pub(crate) fn register(&mut self) -> Arc<Shared> {
-        let shared = Arc::new(Shared::new(self.phase));
-        self.mutators.push(Arc::clone(&shared));
-        shared
+    fn remove(&mut self, is_gone: impl Fn(&Arc<Shared>) -> bool) {
+        let gone = &mut self.gone;
+        Arc::make_mut(&mut self.members).retain(|member| {
+            let stays = !is_gone(member);
+            if !stays {
+                gone.add(member);
+            }
+            stays
+        });
     }
 
-    /// A mutator goes. It holds no locals any more.
-    pub(crate) fn leave(&mut self, shared: &Arc<Shared>) {
-        let mut gate = lock(&shared.gate);
-        shared.carry_out(&mut gate);
-        while shared.take_log(&mut gate, &mut self.left.open, &mut self.left.closed) {}
-        self.left.take_from(&mut gate);
-        self.gone.allocated_cells += shared.allocated_cells.load(Ordering::Relaxed);
-        self.gone.allocated_objects += shared.allocated_objects.load(Ordering::Relaxed);
-        self.gone.allocated_bytes += shared.allocated_bytes.load(Ordering::Relaxed);
-        self.gone.holdups += &gate.holdups;
-        self.mutators.retain(|other| !Arc::ptr_eq(other, shared));
+    pub(crate) fn members(&self) -> Arc<Vec<Arc<Shared>>> {
+        Arc::clone(&self.members)
     }
 
-    pub(crate) fn mutators(&self) -> &[Arc<Shared>] {
-        &self.mutators
+    /// What was allocated since the start, and how many mutators there are.
+    pub(crate) fn allocated(&self) -> (Allocated, u64) {
+        let mut sum = self.gone;
+        self.members.iter().for_each(|member| sum.add(member));
+        (sum, self.members.iter().filter(|member| !member.has_left()).count() as u64)
     }
-}
-
-impl Taken {
-    fn take_from(&mut self, gate: &mut crate::mutator::shared::Gate) {
-        self.roots.append(&mut gate.roots);
-        self.acquired.append(&mut gate.acquired);
-        self.retired.append(&mut gate.retired);
-    }
-}
-
-fn batch() -> Vec<Record> {
-    Vec::with_capacity(LOG_BATCH_RECORDS)
 }
 
 impl Inner {
-    /// Carries a handshake out with every mutator, and returns when each has answered. One at a time: only the collector calls this.
-    pub(crate) fn handshake(&self, wanted: Handshake) {
-        let mutators = {
+    /// Carries a handshake out with every mutator, and returns when each has answered. One at a time: only the collector calls this. What was published
+    /// on behalf of mutators is added to `roots`; what they publish themselves lies in their lanes.
+    pub(crate) fn handshake(&self, wanted: Handshake, roots: &mut Vec<u32>) {
+        let members = {
             let mut registry = lock(&self.registry);
-            let before = std::mem::replace(&mut registry.phase, Handshake { publish: false, ..wanted });
-            if before.epoch != wanted.epoch {
-                let open = std::mem::take(&mut registry.left.open);
-                registry.left.closed.extend(open);
-            }
-            for shared in registry.mutators() {
-                let mut gate = lock(&shared.gate);
-                gate.request = Some(wanted);
-                shared.mode.fetch_or(mode::PENDING, Ordering::Relaxed);
-            }
-            registry.mutators.clone()
+            // Whoever joins from here on is where the others are to get.
+            registry.phase = Handshake { publish: false, ..wanted };
+            registry.members()
         };
+        members.iter().for_each(|member| member.post(wanted));
         point();
         // Pairs with the light fence at the beginning of every operation.
         fence::heavy();
-        for shared in &mutators {
+        for member in members.iter() {
             let mut round = 0;
-            // Acquire: pairs with the Release store of the answer.
-            while shared.mode.load(Ordering::Acquire) & mode::PENDING != 0 {
-                if round >= GRACE_ROUNDS && shared.state.load(Ordering::Acquire) == IDLE {
-                    shared.carry_out(&mut lock(&shared.gate));
-                    break;
+            while member.word().is_pending() {
+                // Acquire: pairs with the Release store at the end of an operation.
+                if member.state.load(Ordering::Acquire) == IDLE {
+                    point();
+                    member.answer_for(roots);
+                } else {
+                    back_off(&mut round);
                 }
-                back_off(&mut round);
             }
         }
     }
@@ -206,29 +197,24 @@ impl Inner {
         lock(&self.registry).phase
     }
 
-    /// Takes what mutators have put down.
+    /// Takes what mutators have put down. Only the collector calls this.
     pub(crate) fn take(&self) -> Taken {
-        let mut registry = lock(&self.registry);
-        let mut taken = std::mem::take(&mut registry.left);
-        for shared in registry.mutators() {
-            taken.take_from(&mut lock(&shared.gate));
-            // Batch by batch, into memory that is there already, so that a mutator which needs its gate meanwhile waits for a microsecond.
-            let (mut open, mut closed) = (batch(), batch());
-            loop {
-                let more = shared.take_log(&mut lock(&shared.gate), &mut open, &mut closed);
-                taken.open.append(&mut open);
-                taken.closed.append(&mut closed);
-                if !more {
-                    break;
-                }
-            }
+        let members = lock(&self.registry).members();
+        let mut taken = Taken::default();
+        let mut left = false;
+        for member in members.iter() {
+            left |= member.has_left();
+            member.take(&mut taken);
+        }
+        if left {
+            lock(&self.registry).remove(|member| member.has_left() && member.is_empty());
         }
         taken
     }
 
     /// The oldest grace epoch in which a scope began that was open when locals were last published.
     pub(crate) fn oldest_scope(&self) -> u64 {
-        let registry = lock(&self.registry);
-        registry.mutators().iter().map(|shared| lock(&shared.gate).grace).min().unwrap_or(u64::MAX)
+        let members = lock(&self.registry).members();
+        members.iter().map(|member| member.published_grace()).min().unwrap_or(u64::MAX)
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Gone, HeapError};
 use crate::graph::Graph;
 use crate::handle::Handle;
 use crate::handshake::Registry;
+use crate::holdup::HoldupCounts;
 use crate::limits::{BLOCK_CELLS, CAPACITY_MAX, CAPACITY_MIN, CELL_BYTES};
 use crate::mutator::Mutator;
 use crate::roots::Roots;
@@ -20,8 +21,6 @@ use crate::signal::Signal;
 use crate::sync::{Mutex, lock};
 use crate::tape::Tape;
 
-/// Blocks that are looked at, and given back, under one lock.
-const TRIM_BLOCKS: u32 = 16;
 /// What of a free cell can be given back: references, stamp, locator, flags.
 const RELEASED_CELL_BYTES: u64 = 25;
 
@@ -159,13 +158,14 @@ pub(crate) struct Inner {
     pub(crate) space: CellSpace,
     pub(crate) slabs: Arc<Slabs>,
     pub(crate) registry: Mutex<Registry>,
-    pub(crate) roots: Mutex<Roots>,
+    pub(crate) roots: Roots,
     pub(crate) decisions: Mutex<Decisions>,
     /// The running grace epoch: rises once per cycle.
     pub(crate) grace: AtomicU64,
     pub(crate) usage: Usage,
     pub(crate) totals: Totals,
     pub(crate) signal: Signal,
+    pub(crate) holdups: Arc<HoldupCounts>,
 }
 
 /// A heap. Clones are the same heap.
@@ -184,6 +184,7 @@ impl Heap {
         static NEXT_TAG: AtomicU32 = AtomicU32::new(1);
         let capacity = config.capacity()?;
         let slabs = Slabs::new(SlabConfig { arena_bytes: config.limit_bytes, ..config.slabs.clone() })?;
+        let holdups = Arc::new(HoldupCounts::default());
         let usage = Usage { goal_bytes: AtomicU64::new(u64::MAX), ..Usage::default() };
         Ok(Heap {
             inner: Arc::new(Inner {
@@ -191,15 +192,16 @@ impl Heap {
                 started: Instant::now(),
                 graph: Graph::new(capacity)?,
                 columns: Columns::new(capacity)?,
-                space: CellSpace::new(capacity),
+                space: CellSpace::new(capacity, Arc::clone(&holdups)),
                 slabs,
                 registry: Mutex::new(Registry::new()),
-                roots: Mutex::new(Roots::new(config.tape.as_ref())),
+                roots: Roots::new(config.tape.as_ref()),
                 decisions: Mutex::new(Decisions::default()),
                 grace: AtomicU64::new(1),
                 usage,
                 totals: Totals::default(),
                 signal: Signal::default(),
+                holdups,
                 config,
             }),
         })
@@ -249,14 +251,14 @@ impl Heap {
     /// Names of the named roots with the handles of what they hold.
     #[must_use]
     pub fn named_roots(&self) -> Vec<(String, Handle)> {
-        let roots = lock(&self.inner.roots);
-        roots.names().map(|(name, cell)| (name.to_owned(), self.inner.handle(cell))).collect()
+        let names = self.inner.roots.names().into_iter();
+        names.map(|(name, cell)| (name, self.inner.handle(cell))).collect()
     }
 
     /// Hands over what is left on the tape. Mutators do so themselves when they go; what those that are still there have in their buffers is
     /// handed over later.
     pub fn end_recording(&self) {
-        lock(&self.inner.roots).end_recording();
+        self.inner.roots.end_recording();
     }
 
     /// Lets the payload memory shrink when it has been idle. Call now and then; the collector thread of a node does.
@@ -272,10 +274,10 @@ impl Heap {
     pub fn trim(&self) -> Result<u64, HeapError> {
         let inner = &*self.inner;
         let mut released = 0;
-        for first in (0..inner.space.blocks_in_use()).step_by(TRIM_BLOCKS as usize) {
-            released += inner.space.release_empty(first, TRIM_BLOCKS, &inner.graph, &inner.columns)?;
+        for block in 0..inner.space.blocks_in_use() {
+            released += u64::from(inner.space.release_empty(block, &inner.graph, &inner.columns)?);
         }
-        Ok(u64::from(released) * u64::from(BLOCK_CELLS) * RELEASED_CELL_BYTES)
+        Ok(released * u64::from(BLOCK_CELLS) * RELEASED_CELL_BYTES)
     }
 }
 

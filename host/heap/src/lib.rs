@@ -13,6 +13,8 @@
 pub mod limits;
 mod sync;
 
+mod holdup;
+
 pub mod tape;
 
 mod handle;
@@ -47,10 +49,11 @@ pub use gc_memory::{MemoryError, SlabConfig};
 pub use graph::{Graph, PlaneLayout};
 pub use handle::{Handle, HandleSyntax};
 pub use heap::{Heap, HeapConfig, Quarantine};
+pub use holdup::{Holdup, Holdups, HoldupsBy};
 pub use mutator::{Local, Mutator, Pin, Scope};
 pub use proof::Violation;
 pub use reclaim::Freed;
-pub use report::{CycleEnd, CycleReport, HeapStats, Holdups, ShadowReport, cell_bytes};
+pub use report::{CycleEnd, CycleReport, HeapStats, ShadowReport, cell_bytes};
 pub use signal::{Signal, Wake};
 pub use strategy::{
     Cause, Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,

@@ -16,11 +16,14 @@ pub const CAPACITY_MAX: u32 = u32::MAX - (BLOCK_CELLS - 1);
 /// Smallest capacity of a heap in cells: one block.
 pub const CAPACITY_MIN: u32 = BLOCK_CELLS;
 
-/// Records in the log of one mutator: 80 KiB. The collector takes them away after every slice of a cycle.
-pub const LOG_RECORDS: usize = 4096;
+/// Items in a chunk of a lane, after the first: 10 KiB of records, so that getting one takes a microsecond or two.
+pub const CHUNK_ITEMS: usize = 512;
 
-/// Records that are moved out of a log under one lock: 10 KiB, a microsecond or two.
-pub const LOG_BATCH_RECORDS: usize = 512;
+/// Items in the first chunk of a lane: most mutators of a session put down less.
+pub const FIRST_CHUNK_ITEMS: usize = 64;
+
+/// Chunks that a lane keeps beyond what it needed lately, and lets go of at a time.
+pub const SPARE_CHUNKS: usize = 8;
 
 /// Cells per batch handed to a strategy in `roots`, `shade` and `retired`.
 pub const BATCH_CELLS: usize = 16 * 1024;
@@ -30,6 +33,15 @@ pub const BATCH_CHANGES: usize = 16 * 1024;
 
 /// Locals that the scopes of one mutator may hold at once.
 pub const LOCALS_MAX: usize = 64 << 20;
+
+/// Names or pins that are copied under one lock: a few microseconds.
+pub const ROOTS_PIECE: usize = 256;
+
+/// Blocks of cells whose free cells are counted under one lock.
+pub const FREED_BLOCKS: usize = 32;
+
+/// Locals in a piece of their chain, beyond the first pieces: 64 KiB.
+pub const LOCALS_PIECE: usize = 16 * 1024;
 
 /// Length of one payload in bytes: its length is kept in 32 bits.
 pub const PAYLOAD_MAX: usize = u32::MAX as usize - 16;

@@ -1,15 +1,12 @@
 //! What a cycle reports, and the counts of a heap.
 
-use crate::handshake::Registry;
 use crate::heap::Heap;
+use crate::holdup::Holdups;
 use crate::limits::CELL_BYTES;
-use crate::mutator::shared::new_holdups;
 use crate::proof::Violation;
 use crate::strategy::{Cause, Fault, StrategyIdentity};
 use crate::sync::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use hdrhistogram::Histogram;
 
 /// How a cycle ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,23 +163,6 @@ impl ShadowReport {
     }
 }
 
-/// How long operations of mutators were held up by the collector: answering a handshake, waiting for room, waiting for a decision. Nanoseconds.
-#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
-pub struct Holdups {
-    /// How often.
-    pub count: u64,
-    /// Median.
-    pub p50_ns: u64,
-    /// 99th percentile.
-    pub p99_ns: u64,
-    /// 99.9th percentile.
-    pub p999_ns: u64,
-    /// Longest.
-    pub max_ns: u64,
-    /// All together.
-    pub sum_ns: u64,
-}
-
 /// Counts of a heap at one moment. Taken without stopping anybody: counts of running mutators may be a little apart.
 #[derive(Debug, Clone, Default)]
 pub struct HeapStats {
@@ -236,7 +216,7 @@ impl Heap {
         // Deaths before births: a death that is counted has its birth counted too.
         let condemned_objects = read(&totals.condemned_objects);
         let condemned_cells = read(&totals.condemned_cells);
-        let (allocated, holdups, mutators) = sum_mutators(&lock(&inner.registry));
+        let (allocated, mutators) = lock(&inner.registry).allocated();
         let slabs = inner.slabs.stats();
         HeapStats {
             live_objects: allocated.objects.saturating_sub(condemned_objects),
@@ -258,8 +238,8 @@ impl Heap {
             refused_total: read(&totals.refused),
             withheld_cells_total: read(&totals.withheld_cells),
             mutators,
-            roots: lock(&inner.roots).cells().len() as u64,
-            holdups,
+            roots: inner.roots.count() as u64,
+            holdups: inner.holdups.present(),
         }
     }
 }
@@ -268,51 +248,8 @@ impl Heap {
     /// How long operations were held up since the start, or since this was asked last.
     #[must_use]
     pub fn take_holdups(&self) -> Holdups {
-        let mut registry = lock(&self.inner.registry);
-        let mut histogram = std::mem::replace(&mut registry.gone.holdups, new_holdups());
-        for shared in registry.mutators() {
-            histogram += std::mem::replace(&mut lock(&shared.gate).holdups, new_holdups());
-        }
-        Holdups::of(&histogram)
+        self.inner.holdups.take()
     }
-}
-
-impl Holdups {
-    fn of(histogram: &Histogram<u64>) -> Holdups {
-        Holdups {
-            count: histogram.len(),
-            p50_ns: histogram.value_at_quantile(0.5),
-            p99_ns: histogram.value_at_quantile(0.99),
-            p999_ns: histogram.value_at_quantile(0.999),
-            max_ns: histogram.max(),
-            sum_ns: (histogram.mean() * histogram.len() as f64) as u64,
-        }
-    }
-}
-
-struct Allocated {
-    objects: u64,
-    cells: u64,
-    bytes: u64,
-}
-
-fn sum_mutators(registry: &Registry) -> (Allocated, Holdups, u64) {
-    let gone = &registry.gone;
-    let mut sum = Allocated {
-        objects: gone.allocated_objects,
-        cells: gone.allocated_cells,
-        bytes: gone.allocated_bytes,
-    };
-    let mut histogram = new_holdups();
-    histogram += &gone.holdups;
-    for shared in registry.mutators() {
-        sum.objects += shared.allocated_objects.load(Ordering::Relaxed);
-        sum.cells += shared.allocated_cells.load(Ordering::Relaxed);
-        sum.bytes += shared.allocated_bytes.load(Ordering::Relaxed);
-        histogram += &lock(&shared.gate).holdups;
-    }
-    let holdups = Holdups::of(&histogram);
-    (sum, holdups, registry.mutators().len() as u64)
 }
 
 /// Bytes that cells cost, as the limit counts them.

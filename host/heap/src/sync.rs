@@ -4,10 +4,12 @@
 //! The atomics are the standard ones in both builds: shuttle runs one thread at a time, and a switch can only be seen where `point` stands.
 
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[cfg(feature = "shuttle")]
-pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use std::sync::{TryLockError, TryLockResult};
 
 /// A place where another thread may run.
 #[inline(always)]
@@ -43,4 +45,18 @@ pub(crate) fn back_off(round: &mut u32) {
 /// Locks, also when a thread panicked while it held the lock: what these locks guard is valid after every single assignment.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Reads, beside other readers.
+pub(crate) fn read<T>(shared: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    shared.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// What one of these locks gives at once, if it does.
+pub(crate) fn at_once<G>(tried: TryLockResult<G>) -> Option<G> {
+    match tried {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }

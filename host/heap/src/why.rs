@@ -105,16 +105,12 @@ impl Heap {
 
 impl Inner {
     fn present_roots(&self) -> Vec<(RootKind, u32)> {
-        let mut found = Vec::new();
-        {
-            let roots = lock(&self.roots);
-            found.extend(roots.names().map(|(name, cell)| (RootKind::Named(name.to_owned()), cell)));
-            found.extend(roots.pinned().map(|cell| (RootKind::Pin, cell)));
-        }
-        for shared in lock(&self.registry).mutators() {
-            let locals = shared.locals();
-            let len = shared.locals_len.load(Ordering::Relaxed).min(locals.len());
-            found.extend(locals[..len].iter().map(|cell| (RootKind::Scope, cell.load(Ordering::Relaxed))));
+        let names = self.roots.names().into_iter();
+        let mut found: Vec<_> = names.map(|(name, cell)| (RootKind::Named(name), cell)).collect();
+        found.extend(self.roots.pinned().into_iter().map(|cell| (RootKind::Pin, cell)));
+        let members = lock(&self.registry).members();
+        for member in members.iter() {
+            found.extend(member.present_locals().into_iter().map(|cell| (RootKind::Scope, cell)));
         }
         found
     }

@@ -129,7 +129,7 @@ fn a_collector_that_goes_frees_what_is_in_quarantine() {
 
 #[test]
 fn a_collector_that_goes_switches_the_log_off() {
-    const STORES: usize = 3 * gc_heap::limits::LOG_RECORDS;
+    const STORES: usize = 24 * gc_heap::limits::CHUNK_ITEMS;
     let heap = heap();
     let mut collector = Collector::new(&heap);
     let mut mutator = heap.mutator();

@@ -14,17 +14,21 @@ use gc_memory::{Block, Cache};
 use gc_memory::{Column, fence};
 
 use super::Local;
-use super::shared::{BUSY, IDLE, Record, Shared, mode};
+use super::lane::Writer;
+use super::shared::{BUSY, Ends, IDLE, Record, Shared, Word, mode};
 use crate::cells::CellCache;
 use crate::columns::flag;
 use crate::error::HeapError;
 use crate::graph::bit;
 use crate::heap::Inner;
-use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, CELL_SLOTS, LOCALS_MAX};
+use crate::holdup::{Begun, Holdup};
+use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, CELL_SLOTS};
 use crate::payload;
 use crate::sync::{lock, point};
 use crate::tape::{Recorder, Tape};
 
+/// In this order: what every operation needs lies side by side.
+#[repr(C)]
 pub(crate) struct Core {
     pub(crate) heap: Arc<Inner>,
     pub(crate) shared: Arc<Shared>,
@@ -32,13 +36,13 @@ pub(crate) struct Core {
     tag: u32,
     references: Column<AtomicU32>,
     stamps: Column<AtomicU32>,
-    locals: RefCell<Arc<[AtomicU32]>>,
-    cells: RefCell<CellCache>,
-    blocks: RefCell<Cache>,
-    /// Cells and bytes taken that the heap's counts do not hold yet.
-    uncounted: Cell<(u64, u64)>,
     /// Where this mutator writes down what it does.
     tape: Option<Box<RefCell<Recorder>>>,
+    /// Cells and bytes taken that the heap's counts do not hold yet.
+    uncounted: Cell<(u64, u64)>,
+    cells: RefCell<CellCache>,
+    ends: RefCell<Ends>,
+    blocks: RefCell<Cache>,
 }
 
 /// There was no cell or no block, or the limit is reached.
@@ -48,6 +52,8 @@ pub(crate) struct NoRoom;
 pub(crate) struct Operation<'a> {
     shared: &'a Shared,
     pub(crate) mode: u32,
+    /// The log epoch.
+    epoch: u32,
 }
 
 impl Drop for Operation<'_> {
@@ -62,12 +68,12 @@ impl Drop for Operation<'_> {
 impl Core {
     pub(crate) fn register(heap: &Arc<Inner>) -> Core {
         static NEXT_TAG: AtomicU32 = AtomicU32::new(1);
-        let shared = lock(&heap.registry).register();
+        let (shared, ends) = lock(&heap.registry).register();
         Core {
             tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
             references: heap.graph.cells_column(),
             stamps: heap.columns.stamp.clone(),
-            locals: RefCell::new(shared.locals()),
+            ends: RefCell::new(ends),
             cells: RefCell::default(),
             blocks: RefCell::new(heap.slabs.cache()),
             uncounted: Cell::default(),
@@ -85,34 +91,33 @@ impl Core {
         point();
         // Pairs with the heavy fence in `handshake`: either the collector sees BUSY, or this load sees PENDING.
         fence::light();
-        // Acquire: pairs with the Release store of a handshake that was carried out on our behalf.
-        let mut mode = shared.mode.load(Ordering::Acquire);
-        if mode & mode::PENDING != 0 {
-            mode = self.answer();
+        let mut word = shared.word();
+        // In two tests, so that the common case is one, here and in the barrier together.
+        if word.mode() != 0 && word.is_pending() {
+            word = self.answer();
         }
         point();
-        Operation { shared, mode }
+        Operation { shared, mode: word.mode(), epoch: word.epoch() }
     }
 
     #[cold]
-    fn answer(&self) -> u32 {
-        let begun = Instant::now();
-        let mut gate = lock(&self.shared.gate);
-        self.shared.carry_out(&mut gate);
-        gate.holdups.saturating_record(begun.elapsed().as_nanos() as u64);
-        self.shared.mode.load(Ordering::Relaxed)
+    fn answer(&self) -> Word {
+        let begun = Begun::now();
+        let word = self.shared.answer(&mut self.ends.borrow_mut());
+        self.held_up(Holdup::Handshake, &begun);
+        word
     }
 
-    /// Notes that an operation that began at `begun` was held up.
-    pub(crate) fn held_up(&self, begun: Instant) {
-        lock(&self.shared.gate).holdups.saturating_record(begun.elapsed().as_nanos() as u64);
+    /// Notes that an operation was held up from then until here.
+    pub(crate) fn held_up(&self, cause: Holdup, begun: &Begun) {
+        self.heap.holdups.note(cause, begun);
     }
 
     /// Writes down what was done. Between operations: handing a block over may take a while, and no handshake is to wait for that.
     #[inline]
     pub(crate) fn record(&self, write: impl FnOnce(&mut Recorder, u32)) {
         if let Some(tape) = &self.tape {
-            write(&mut tape.borrow_mut(), self.shared.epoch.load(Ordering::Relaxed));
+            write(&mut tape.borrow_mut(), self.shared.word().epoch());
         }
     }
 
@@ -130,15 +135,7 @@ impl Core {
     #[inline]
     pub(crate) fn hold<'s>(&self, cell: NonZeroU32) -> Local<'s> {
         let len = self.locals_len();
-        let mut locals = self.locals.borrow_mut();
-        if len == locals.len() {
-            assert!(
-                len < LOCALS_MAX,
-                "a scope holds {len} objects: open an inner scope in the loop that loads them"
-            );
-            *locals = self.shared.grow_locals(len);
-        }
-        locals[len].store(cell.get(), Ordering::Relaxed);
+        self.ends.borrow_mut().locals.put(len, cell.get());
         self.shared.locals_len.store(len + 1, Ordering::Relaxed);
         point();
         Local { cell, mutator: self.tag, scope: PhantomData }
@@ -161,7 +158,7 @@ impl Core {
     #[inline]
     pub(crate) fn write(&self, operation: &Operation<'_>, cell: u32, slot: u32, value: u32) {
         if operation.mode != 0 {
-            self.barrier(operation.mode, cell, value);
+            self.barrier(operation, cell, value);
         }
         // Release: whoever loads the reference sees the object that it leads to, and whoever loads it sees the stamp before it.
         self.references[cell as usize * CELL_SLOTS + slot as usize].store(value, Ordering::Release);
@@ -169,9 +166,9 @@ impl Core {
     }
 
     #[inline]
-    fn barrier(&self, mode: u32, cell: u32, value: u32) {
+    fn barrier(&self, operation: &Operation<'_>, cell: u32, value: u32) {
+        let &Operation { mode, epoch, .. } = operation;
         if mode & mode::LOG != 0 {
-            let epoch = self.shared.epoch.load(Ordering::Relaxed);
             // Acquire: pairs with the AcqRel exchange in `log_cell`; who finds the cell stamped may store after its old references were read.
             let stamp = self.stamps[cell as usize].load(Ordering::Acquire);
             point();
@@ -193,14 +190,42 @@ impl Core {
         let column = &self.heap.columns.stamp[cell as usize];
         if column.compare_exchange(stamp, epoch, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             point();
-            self.shared.log(Record { cell, old });
+            self.log(Record { cell, old });
         }
+    }
+
+    #[inline]
+    fn log(&self, Record { cell, old: [a, b, c, d] }: Record) {
+        let log = &mut self.ends.borrow_mut().log;
+        if log.is_full() {
+            self.lengthen(log);
+        }
+        log.push(&self.shared.log, [cell, a, b, c, d]);
+    }
+
+    #[cold]
+    fn lengthen(&self, log: &mut Writer<5>) {
+        // Only what needs memory takes long enough to be worth the clock.
+        let begun = (!log.can_fill_again()).then(Begun::now);
+        log.turn();
+        begun.inspect(|begun| self.held_up(Holdup::Log, begun));
     }
 
     /// Makes a reference a root of the running cycle.
     #[cold]
     pub(crate) fn remember(&self, cell: u32) {
-        lock(&self.shared.gate).roots.push(cell);
+        self.ends.borrow_mut().roots.push(&self.shared.roots, [cell]);
+    }
+
+    /// Puts down that an object was looked up while a cycle runs.
+    #[cold]
+    pub(crate) fn acquire(&self, cell: u32) {
+        self.ends.borrow_mut().acquired.push(&self.shared.acquired, [cell]);
+    }
+
+    /// Puts down that a cell was retired.
+    pub(crate) fn retire(&self, cell: u32, grace: u64) {
+        self.ends.borrow_mut().retire(&self.shared, cell, grace);
     }
 
     // Allocation.
@@ -223,7 +248,7 @@ impl Core {
         heap.columns.flags[index].store(flags, Ordering::Relaxed);
         heap.columns.locator[index].store(locator, Ordering::Relaxed);
         if operation.mode != 0 {
-            self.new_cell_in_cycle(operation.mode, cell, refs);
+            self.new_cell_in_cycle(operation, cell, refs);
         }
         // Release: the columns above are seen by whoever sees the cell allocated.
         heap.graph.allocated()[index / 64].fetch_or(bit(cell), Ordering::Release);
@@ -231,13 +256,13 @@ impl Core {
         Ok(cell)
     }
 
-    fn new_cell_in_cycle(&self, mode: u32, cell: u32, refs: [u32; 4]) {
+    fn new_cell_in_cycle(&self, operation: &Operation<'_>, cell: u32, refs: [u32; 4]) {
         let heap = &*self.heap;
+        let &Operation { mode, epoch, .. } = operation;
         if mode & mode::LOG != 0 {
-            let epoch = self.shared.epoch.load(Ordering::Relaxed);
             heap.columns.stamp[cell as usize].store(epoch, Ordering::Release);
             if mode & mode::LOG_NEW != 0 {
-                self.shared.log(Record { cell, old: [0; 4] });
+                self.log(Record { cell, old: [0; 4] });
             }
         }
         if mode & mode::CYCLE != 0 {
@@ -298,7 +323,7 @@ impl Core {
     /// Waits for the collector to make room. Between operations.
     #[cold]
     pub(crate) fn wait_for_room(&self, bytes: u64, until: Option<Instant>) -> Result<(), HeapError> {
-        let begun = Instant::now();
+        let begun = Begun::now();
         self.settle_count();
         // Cells in the cache may be few and scattered; what was freed is elsewhere.
         self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
@@ -308,7 +333,7 @@ impl Core {
                 && usage.cells() + 1 < u64::from(self.heap.capacity())
         };
         let waited = self.heap.signal.wait_for_room(until, room);
-        self.held_up(begun);
+        self.held_up(Holdup::Room, &begun);
         waited.map_err(|cycles| self.heap.full(cycles))
     }
 

@@ -4,6 +4,8 @@
 //! until the scope ends, and the borrow checker sees to it that no local outlives its scope.
 
 mod core;
+pub(crate) mod lane;
+mod locals;
 mod scope;
 pub(crate) mod shared;
 
@@ -15,7 +17,6 @@ pub(crate) use self::core::Core;
 pub use self::scope::Scope;
 use crate::handle::Handle;
 use crate::heap::Inner;
-use crate::sync::lock;
 
 /// An object, held by a scope. A copy of a local is the same hold.
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -77,6 +78,6 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        lock(&self.heap.roots).unpin(self.place);
+        self.heap.roots.unpin(self.place, &self.heap.holdups);
     }
 }

@@ -28,9 +28,10 @@ use crate::columns::flag;
 use crate::error::{Gone, HeapError};
 use crate::graph::has;
 use crate::handle::Handle;
+use crate::holdup::{Begun, Holdup};
 use crate::limits::{ALLOC_ATTEMPTS, CELL_BYTES, PAYLOAD_MAX};
 use crate::payload;
-use crate::sync::{back_off, lock, point};
+use crate::sync::{back_off, point};
 
 /// Slots that are in the first cell of an object that has a tree.
 const DIRECT: u32 = 3;
@@ -78,7 +79,7 @@ impl<'s> Scope<'s> {
         if bytes > self.core.heap.config.limit_bytes {
             return Err(self.core.heap.full(0));
         }
-        let until = Instant::now().checked_add(self.core.heap.config.full_wait);
+        let mut until = None;
         for _ in 0..ALLOC_ATTEMPTS {
             if self.core.room_for(bytes) {
                 let operation = self.core.operation();
@@ -91,7 +92,9 @@ impl<'s> Scope<'s> {
                     return Ok(local);
                 }
             }
-            self.core.wait_for_room(bytes, until)?;
+            let begun = Instant::now();
+            let until = until.get_or_insert_with(|| begun.checked_add(self.core.heap.config.full_wait));
+            self.core.wait_for_room(bytes, *until)?;
         }
         // There was room each time, in pieces too small or taken by others at once.
         Err(self.core.heap.full(u64::from(ALLOC_ATTEMPTS)))
@@ -279,11 +282,10 @@ impl<'s> Scope<'s> {
         let flags = &self.core.heap.columns.flags[cell as usize];
         if flags.fetch_or(flag::RETIRED, Ordering::Relaxed) & flag::RETIRED == 0 {
             let grace = self.core.heap.grace.load(Ordering::Relaxed);
-            let mut gate = lock(&self.core.shared.gate);
-            gate.retired.push((cell, grace));
+            self.core.retire(cell, grace);
             if self.core.height(cell) > 0 {
                 let top = self.core.heap.graph.references(cell)[DIRECT as usize];
-                retire_tree(self.core, top, self.core.height(cell), grace, &mut gate.retired);
+                retire_tree(self.core, top, self.core.height(cell), grace);
             }
         }
         drop(operation);
@@ -295,11 +297,7 @@ impl<'s> Scope<'s> {
         let operation = self.core.operation();
         let cell = value.map_or(0, |local| self.core.cell_of(local));
         self.snoop(&operation, cell);
-        let turn = {
-            let mut roots = lock(&self.core.heap.roots);
-            roots.set(name, cell);
-            roots.take_turn()
-        };
+        let turn = self.core.heap.roots.set(name, cell, &self.core.heap.holdups);
         drop(operation);
         self.core.record(|tape, epoch| tape.root_set(epoch, turn, name, cell));
     }
@@ -308,10 +306,7 @@ impl<'s> Scope<'s> {
     #[must_use]
     pub fn root(&self, name: &str) -> Option<Local<'s>> {
         let operation = self.core.operation();
-        let (cell, turn) = {
-            let mut roots = lock(&self.core.heap.roots);
-            (roots.named(name), roots.take_turn())
-        };
+        let (cell, turn) = self.core.heap.roots.named(name, &self.core.heap.holdups);
         let local = NonZeroU32::new(cell).map(|cell| self.core.hold(cell));
         drop(operation);
         self.core.record(|tape, epoch| tape.root_read(epoch, turn, name, cell));
@@ -324,10 +319,7 @@ impl<'s> Scope<'s> {
         let operation = self.core.operation();
         let cell = self.core.cell_of(object);
         self.snoop(&operation, cell);
-        let (place, turn) = {
-            let mut roots = lock(&self.core.heap.roots);
-            (roots.pin(cell), roots.take_turn())
-        };
+        let (place, turn) = self.core.heap.roots.pin(cell, &self.core.heap.holdups);
         drop(operation);
         self.core.record(|tape, epoch| tape.pinned(epoch, turn, place, cell));
         Pin { heap: Arc::clone(&self.core.heap), place, cell: object.cell }
@@ -363,7 +355,7 @@ impl<'s> Scope<'s> {
     /// [`Gone`] with the decision that freed the object, while that is kept.
     pub fn resolve(&self, handle: Handle) -> Result<Local<'s>, Gone> {
         let heap = &self.core.heap;
-        let mut waiting: Option<(Instant, u32)> = None;
+        let mut waiting: Option<(Begun, u32)> = None;
         loop {
             let operation = self.core.operation();
             // First whether it is condemned, then whether it is there: condemning clears the first after the second, so a cell that is found there and
@@ -373,37 +365,37 @@ impl<'s> Scope<'s> {
             point();
             let Some(cell) = heap.locate(handle) else {
                 drop(operation);
-                waiting.inspect(|&(begun, _)| self.core.held_up(begun));
+                waiting.as_ref().inspect(|(begun, _)| self.core.held_up(Holdup::Lookup, begun));
                 self.core.record(|tape, epoch| tape.looked_up(epoch, 0));
                 return Err(heap.gone(handle));
             };
             if condemned {
                 // Its fate is being decided. No handshake waits for us meanwhile.
                 drop(operation);
-                back_off(&mut waiting.get_or_insert_with(|| (Instant::now(), 0)).1);
+                back_off(&mut waiting.get_or_insert_with(|| (Begun::now(), 0)).1);
                 continue;
             }
             if operation.mode & mode::CYCLE != 0 {
-                lock(&self.core.shared.gate).acquired.push(cell);
+                self.core.acquire(cell);
             }
             let local = self.core.hold(NonZeroU32::new(cell).expect("no handle names cell 0"));
             drop(operation);
-            waiting.inspect(|&(begun, _)| self.core.held_up(begun));
+            waiting.as_ref().inspect(|(begun, _)| self.core.held_up(Holdup::Lookup, begun));
             self.core.record(|tape, epoch| tape.looked_up(epoch, cell));
             return Ok(local);
         }
     }
 }
 
-fn retire_tree(core: &Core, cell: u32, height: u32, grace: u64, retired: &mut Vec<(u32, u64)>) {
+fn retire_tree(core: &Core, cell: u32, height: u32, grace: u64) {
     if cell == 0 {
         return;
     }
     core.heap.columns.flags[cell as usize].fetch_or(flag::RETIRED, Ordering::Relaxed);
-    retired.push((cell, grace));
+    core.retire(cell, grace);
     if height > 1 {
         for child in core.heap.graph.references(cell) {
-            retire_tree(core, child, height - 1, grace, retired);
+            retire_tree(core, child, height - 1, grace);
         }
     }
 }

@@ -1,18 +1,16 @@
-//! What a mutator and the collector both see: the state word, the mode, the locals, the log.
+//! What a mutator and the collector both see: the state, the word, the locals, what was put down.
 //!
-//! A mutator writes here with plain stores; the collector reads and takes things away in a handshake (see [`crate::handshake`], which says why
-//! that is enough). Nothing here is unsafe: all shared words are atomics, and everything rare is behind `gate`.
+//! A mutator writes here with plain stores. Nothing here is a lock that both of them take, so neither is ever kept waiting because the kernel has put
+//! the other aside; [`crate::handshake`] says why that is enough.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use hdrhistogram::Histogram;
+use super::lane::{Lane, Writer, lane};
+use super::locals::{Locals, Piece};
+use crate::sync::point;
 
-use crate::limits::{LOG_BATCH_RECORDS, LOG_RECORDS};
-use crate::sync::{Mutex, lock, point};
-
-/// Bits of the mode word. 0 is the common case: no cycle runs and nobody wants a log.
+/// Bits of the mode. 0 is the common case: no cycle runs and nobody wants a log.
 pub(crate) mod mode {
     /// A handshake waits for this mutator.
     pub(crate) const PENDING: u32 = 1;
@@ -40,8 +38,6 @@ pub(crate) struct Record {
     pub(crate) old: [u32; 4],
 }
 
-const RECORD_WORDS: usize = 5;
-
 /// What a mutator does at a handshake.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Handshake {
@@ -51,185 +47,240 @@ pub(crate) struct Handshake {
     pub(crate) publish: bool,
 }
 
-/// Records that a mutator moved out of its full log, with the number of the first.
-struct Spill {
-    first: usize,
-    records: Vec<Record>,
+/// The mode and the log epoch of a mutator in one word, so that both change at once and whoever answers a handshake does it with one exchange:
+/// epoch in the upper half, mode in the lower.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    /// Turns over with every handshake: the word before a handshake is never the word before the next one, so an answer that comes too late is
+    /// refused by the exchange, see `handshake`.
+    const TURN: u64 = 1 << 31;
+    /// In a request: the locals are copied out.
+    const PUBLISH: u64 = 1 << 30;
+
+    fn of(handshake: Handshake) -> Word {
+        let publish = if handshake.publish { Word::PUBLISH } else { 0 };
+        Word(u64::from(handshake.epoch) << 32 | publish | u64::from(handshake.mode))
+    }
+
+    #[inline]
+    pub(crate) fn mode(self) -> u32 {
+        self.0 as u32 & (Word::PUBLISH - 1) as u32
+    }
+
+    #[inline]
+    pub(crate) fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline]
+    pub(crate) fn is_pending(self) -> bool {
+        self.0 as u32 & mode::PENDING != 0
+    }
+
+    /// The word after this one, when this one asks and `request` was answered.
+    fn after(self, request: Word) -> Word {
+        Word(request.0 & !Word::PUBLISH | !self.0 & Word::TURN)
+    }
 }
 
-/// What handshakes and rare events put down, and the collector takes away. Guarded by `gate`.
-pub(crate) struct Gate {
-    pub(crate) request: Option<Handshake>,
-    spilled: Vec<Spill>,
-    /// Records with a lower number belong to the log epoch before the one that this mutator is in.
-    boundary: usize,
-    /// References stored while others had not switched yet, and locals published.
-    pub(crate) roots: Vec<u32>,
-    /// Objects looked up by handle while a cycle runs.
-    pub(crate) acquired: Vec<u32>,
-    /// Cells retired, with the grace epoch.
-    pub(crate) retired: Vec<(u32, u64)>,
-    /// Grace epoch of the oldest scope at the last publication; `u64::MAX` without one.
-    pub(crate) grace: u64,
-    locals: Arc<[AtomicU32]>,
-    /// How long operations were held up, in nanoseconds.
-    pub(crate) holdups: Histogram<u64>,
-}
-
-/// On two cache lines of its own, so that mutators do not disturb each other.
-#[repr(align(128))]
+/// On cache lines of its own, so that mutators do not disturb each other, and in this order: what every operation needs is on the first.
+#[repr(C, align(128))]
 pub(crate) struct Shared {
     pub(crate) state: AtomicU32,
-    pub(crate) mode: AtomicU32,
-    pub(crate) epoch: AtomicU32,
+    word: AtomicU64,
+    /// What is to be answered while the word says *pending*. Written by the collector before.
+    request: AtomicU64,
     pub(crate) locals_len: AtomicUsize,
-    /// Number of the next record. Written by the mutator alone.
-    log_head: AtomicUsize,
-    /// Number of the oldest record that is still in the ring. Written under `gate`.
-    log_tail: AtomicUsize,
-    /// Grace epoch in which the outermost scope began.
+    /// Grace epoch in which the outermost scope began; `u64::MAX` without one.
     pub(crate) scope_grace: AtomicU64,
+    /// The same at the last publication.
+    grace: AtomicU64,
+    /// Records with a lower number belong to the log epoch before the one that this mutator is in.
+    boundary: AtomicUsize,
+    /// The mutator is no more, and has put everything down that it ever will.
+    left: AtomicBool,
     pub(crate) allocated_cells: AtomicU64,
     pub(crate) allocated_objects: AtomicU64,
     pub(crate) allocated_bytes: AtomicU64,
-    /// A ring of records, five words each.
-    log: Box<[AtomicU32]>,
-    pub(crate) gate: Mutex<Gate>,
+    locals: Arc<Piece>,
+    pub(crate) log: Lane<5>,
+    /// References stored while others had not switched yet, and locals published.
+    pub(crate) roots: Lane<1>,
+    /// Objects looked up by handle while a cycle runs.
+    pub(crate) acquired: Lane<1>,
+    /// Cells retired, with both halves of the grace epoch.
+    pub(crate) retired: Lane<3>,
 }
 
-pub(crate) fn new_holdups() -> Histogram<u64> {
-    // 1 ns to 100 s at two significant digits: 20 KiB.
-    Histogram::new_with_bounds(1, 100_000_000_000, 2).expect("the bounds are constants and in order")
+/// The mutator's ends.
+pub(crate) struct Ends {
+    pub(crate) locals: Locals,
+    pub(crate) log: Writer<5>,
+    pub(crate) roots: Writer<1>,
+    pub(crate) acquired: Writer<1>,
+    pub(crate) retired: Writer<3>,
 }
 
-fn zeroes(len: usize) -> Box<[AtomicU32]> {
-    std::iter::repeat_with(|| AtomicU32::new(0)).take(len).collect()
+/// What mutators have put down since it was last taken.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// Records of the running log epoch.
+    pub(crate) open: Vec<Record>,
+    /// Records of the one before.
+    pub(crate) closed: Vec<Record>,
+    /// Locals published and references snooped.
+    pub(crate) roots: Vec<u32>,
+    /// Looked up by handle.
+    pub(crate) acquired: Vec<u32>,
+    /// Retired cells with their grace epochs.
+    pub(crate) retired: Vec<(u32, u64)>,
 }
 
 impl Shared {
-    pub(crate) fn new(start: Handshake) -> Shared {
-        Shared {
+    pub(crate) fn new(start: Handshake) -> (Shared, Ends) {
+        let locals = Locals::new();
+        let ((log, log_lane), (roots, roots_lane)) = (lane(), lane());
+        let ((acquired, acquired_lane), (retired, retired_lane)) = (lane(), lane());
+        let shared = Shared {
             state: AtomicU32::new(IDLE),
-            mode: AtomicU32::new(start.mode),
-            epoch: AtomicU32::new(start.epoch),
+            word: AtomicU64::new(Word::of(start).0),
+            request: AtomicU64::new(0),
             locals_len: AtomicUsize::new(0),
-            log_head: AtomicUsize::new(0),
-            log_tail: AtomicUsize::new(0),
             scope_grace: AtomicU64::new(u64::MAX),
+            grace: AtomicU64::new(u64::MAX),
+            boundary: AtomicUsize::new(0),
+            left: AtomicBool::new(false),
             allocated_cells: AtomicU64::new(0),
             allocated_objects: AtomicU64::new(0),
             allocated_bytes: AtomicU64::new(0),
-            log: zeroes(LOG_RECORDS * RECORD_WORDS),
-            gate: Mutex::new(Gate {
-                request: None,
-                spilled: Vec::new(),
-                boundary: 0,
-                roots: Vec::new(),
-                acquired: Vec::new(),
-                retired: Vec::new(),
-                grace: u64::MAX,
-                locals: zeroes(64).into(),
-                holdups: new_holdups(),
-            }),
-        }
-    }
-
-    /// Adds a record to the log. Only the mutator itself, inside an operation.
-    #[inline]
-    pub(crate) fn log(&self, record: Record) {
-        let head = self.log_head.load(Ordering::Relaxed);
-        // Acquire: pairs with the Release store of whoever read the records that are overwritten here.
-        if head - self.log_tail.load(Ordering::Acquire) == LOG_RECORDS {
-            self.spill();
-        }
-        let words = self.words(head);
-        words[0].store(record.cell, Ordering::Relaxed);
-        for (word, old) in words[1..].iter().zip(record.old) {
-            word.store(old, Ordering::Relaxed);
-        }
-        // Release: the collector reads records up to here without a handshake.
-        self.log_head.store(head + 1, Ordering::Release);
-        point();
-    }
-
-    fn words(&self, number: usize) -> &[AtomicU32] {
-        let at = number % LOG_RECORDS * RECORD_WORDS;
-        &self.log[at..at + RECORD_WORDS]
-    }
-
-    /// The log is full: the oldest batch is put aside, no more, so that the operation is not held up for long.
-    #[cold]
-    fn spill(&self) {
-        let begun = Instant::now();
-        let mut gate = lock(&self.gate);
-        let first = self.log_tail.load(Ordering::Relaxed);
-        // The collector may have made room meanwhile.
-        if self.log_head.load(Ordering::Relaxed) - first == LOG_RECORDS {
-            let mut records = Vec::with_capacity(LOG_BATCH_RECORDS);
-            self.drain(|_, record| records.push(record));
-            gate.spilled.push(Spill { first, records });
-        }
-        gate.holdups.saturating_record(begun.elapsed().as_nanos() as u64);
-    }
-
-    /// Takes the oldest batch of records out of the ring. Under `gate`. Answers whether there are more.
-    fn drain(&self, mut take: impl FnMut(usize, Record)) -> bool {
-        let tail = self.log_tail.load(Ordering::Relaxed);
-        // Acquire: pairs with the Release store in `log`.
-        let head = self.log_head.load(Ordering::Acquire);
-        let end = head.min(tail + LOG_BATCH_RECORDS);
-        for number in tail..end {
-            let words = self.words(number);
-            let word = |at: usize| words[at].load(Ordering::Relaxed);
-            take(number, Record { cell: word(0), old: [word(1), word(2), word(3), word(4)] });
-        }
-        // Release: pairs with the Acquire load in `log`; the records have been read.
-        self.log_tail.store(end, Ordering::Release);
-        end < head
-    }
-
-    /// Takes a batch of the log away: what was spilled, and the oldest records of the ring. Answers whether there are more.
-    pub(crate) fn take_log(&self, gate: &mut Gate, open: &mut Vec<Record>, closed: &mut Vec<Record>) -> bool {
-        let boundary = gate.boundary;
-        let mut sort = |number: usize, record: Record| {
-            if number < boundary { closed.push(record) } else { open.push(record) }
+            locals: Arc::clone(locals.first()),
+            log: log_lane,
+            roots: roots_lane,
+            acquired: acquired_lane,
+            retired: retired_lane,
         };
-        for Spill { first, records } in std::mem::take(&mut gate.spilled) {
-            records.into_iter().enumerate().for_each(|(at, record)| sort(first + at, record));
-        }
-        self.drain(sort)
+        (shared, Ends { locals, log, roots, acquired, retired })
     }
 
-    /// Carries a requested handshake out. By the mutator at the beginning of an operation, or on its behalf while it is idle.
-    pub(crate) fn carry_out(&self, gate: &mut Gate) {
-        let Some(handshake) = gate.request.take() else { return };
-        if handshake.epoch != self.epoch.load(Ordering::Relaxed) {
-            gate.boundary = self.log_head.load(Ordering::Relaxed);
-            self.epoch.store(handshake.epoch, Ordering::Relaxed);
-        }
-        if handshake.publish {
-            let len = self.locals_len.load(Ordering::Relaxed);
-            let held: Vec<u32> = gate.locals[..len].iter().map(|cell| cell.load(Ordering::Relaxed)).collect();
-            gate.roots.extend(held);
-            gate.grace = self.scope_grace.load(Ordering::Relaxed);
-        }
-        // Overwrites PENDING, which only the collector sets, and never while a request stands. Release: whoever sees the mode sees the epoch, and what
-        // was read above was read before.
-        self.mode.store(handshake.mode, Ordering::Release);
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        // Acquire: pairs with the exchange of whoever answered on the mutator's behalf, and in the collector with the mutator's own.
+        Word(self.word.load(Ordering::Acquire))
     }
 
-    /// Makes room for more locals: at least twice as much. The mutator itself.
-    pub(crate) fn grow_locals(&self, len: usize) -> Arc<[AtomicU32]> {
-        let mut gate = lock(&self.gate);
-        let grown: Arc<[AtomicU32]> = zeroes((len * 2).max(64)).into();
-        for (new, old) in grown.iter().zip(gate.locals.iter()) {
-            new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        gate.locals = Arc::clone(&grown);
-        grown
+    /// Asks for a handshake. The collector alone, while no other is pending.
+    pub(crate) fn post(&self, wanted: Handshake) {
+        self.request.store(Word::of(wanted).0, Ordering::Relaxed);
+        // Release: whoever sees PENDING sees the request.
+        self.word.fetch_or(u64::from(mode::PENDING), Ordering::Release);
     }
 
-    pub(crate) fn locals(&self) -> Arc<[AtomicU32]> {
-        Arc::clone(&lock(&self.gate).locals)
+    /// Answers whatever is pending. The mutator itself, at the beginning of an operation. Waits for nobody: when the collector answers first, that is as good.
+    pub(crate) fn answer(&self, ends: &mut Ends) -> Word {
+        loop {
+            let seen = self.word();
+            if !seen.is_pending() {
+                return seen;
+            }
+            let request = Word(self.request.load(Ordering::Relaxed));
+            point();
+            if request.epoch() != seen.epoch() {
+                self.boundary.store(ends.log.count(), Ordering::Relaxed);
+                ends.log.shrink();
+            }
+            if request.0 & Word::PUBLISH != 0 {
+                self.locals.read(self.locals_len.load(Ordering::Relaxed), |cell| {
+                    ends.roots.push(&self.roots, [cell]);
+                });
+                self.grace.store(self.scope_grace.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            point();
+            if self.exchange(seen, request) {
+                return seen.after(request);
+            }
+        }
+    }
+
+    /// Answers what is pending on behalf of a mutator that was seen idle after the handshake was posted. The collector alone.
+    pub(crate) fn answer_for(&self, roots: &mut Vec<u32>) {
+        let seen = self.word();
+        if !seen.is_pending() {
+            return;
+        }
+        let request = Word(self.request.load(Ordering::Relaxed));
+        let before = roots.len();
+        if request.0 & Word::PUBLISH != 0 {
+            self.locals.read(self.locals_len.load(Ordering::Relaxed), |cell| roots.push(cell));
+        }
+        let grace = self.scope_grace.load(Ordering::Relaxed);
+        let boundary = self.log.pushed();
+        point();
+        if !self.exchange(seen, request) {
+            // It began an operation and has answered by itself: what was read here may have changed meanwhile.
+            roots.truncate(before);
+            return;
+        }
+        if request.epoch() != seen.epoch() {
+            self.boundary.store(boundary, Ordering::Relaxed);
+        }
+        if request.0 & Word::PUBLISH != 0 {
+            self.grace.store(grace, Ordering::Relaxed);
+        }
+    }
+
+    fn exchange(&self, seen: Word, request: Word) -> bool {
+        // AcqRel: what was read for the answer was read before it, and what the mutator does afterwards comes after it.
+        let next = seen.after(request).0;
+        self.word.compare_exchange(seen.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Grace epoch of the oldest scope when locals were last published.
+    pub(crate) fn published_grace(&self) -> u64 {
+        self.grace.load(Ordering::Relaxed)
+    }
+
+    /// Takes what was put down. The collector alone, between handshakes.
+    pub(crate) fn take(&self, taken: &mut Taken) {
+        let boundary = self.boundary.load(Ordering::Relaxed);
+        self.log.take(|number, [cell, a, b, c, d]| {
+            let records = if number < boundary { &mut taken.closed } else { &mut taken.open };
+            records.push(Record { cell, old: [a, b, c, d] });
+        });
+        self.roots.take(|_, [cell]| taken.roots.push(cell));
+        self.acquired.take(|_, [cell]| taken.acquired.push(cell));
+        self.retired.take(|_, [cell, low, high]| {
+            taken.retired.push((cell, u64::from(high) << 32 | u64::from(low)));
+        });
+    }
+
+    /// The mutator goes.
+    pub(crate) fn leave(&self) {
+        // Release: whoever sees it sees everything that was put down.
+        self.left.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing that was put down is left to take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.log.is_empty() && self.roots.is_empty() && self.acquired.is_empty() && self.retired.is_empty()
+    }
+
+    /// What its scopes hold, each local at its moment.
+    pub(crate) fn present_locals(&self) -> Vec<u32> {
+        let mut held = Vec::new();
+        self.locals.read(self.locals_len.load(Ordering::Relaxed), |cell| held.push(cell));
+        held
+    }
+}
+
+impl Ends {
+    /// Puts the retirement of a cell down.
+    pub(crate) fn retire(&mut self, shared: &Shared, cell: u32, grace: u64) {
+        self.retired.push(&shared.retired, [cell, grace as u32, (grace >> 32) as u32]);
     }
 }
