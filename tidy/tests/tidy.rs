@@ -47,6 +47,7 @@ fn fail_if_any(rule: &str, broken: &[String]) {
 const LAYERS: &[(&str, &[&str])] = &[
     ("gc-memory", &[]),
     ("gc-heap", &["gc-memory"]),
+    ("gc-protocol", &[]),
     ("gc-plugin", &["gc-memory", "gc-heap"]),
     ("gc-lab", &["gc-heap"]),
     ("gc-wasm-build", &[]),
@@ -66,6 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const BANNED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gc-memory", &["wasmtime", "tokio", "quinn", "rustls"]),
     ("gc-heap", &["wasmtime", "tokio", "quinn", "rustls", "rustix", "libc"]),
+    ("gc-protocol", &["wasmtime", "tokio", "quinn", "rustls", "rustix", "libc", "rand"]),
     ("gc-lab", &["wasmtime", "tokio", "quinn"]),
     ("gc-cluster", &["wasmtime"]),
     ("gc-sdk", &["wasmtime", "tokio"]),

@@ -1,0 +1,57 @@
+//! Every bound of this crate, with the arithmetic that ties them.
+
+use crate::ids::Nanos;
+
+/// One millisecond.
+pub const MILLISECOND: Nanos = 1_000_000;
+
+/// Most nodes of a cluster. Tables with one row per node, and messages to all nodes, are bounded by it.
+pub const NODES_MAX: usize = 1024;
+
+/// Bytes of waiting messages that make a batch: it is sent then, without waiting for its time.
+pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// Most bytes of the body of a frame. A frame that says it is longer is refused before anything is stored.
+pub const FRAME_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most bytes that a message of the application may carry beside its references.
+pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
+
+/// Most references that a message of the application may carry.
+pub const REFERENCES_PER_COPY_MAX: usize = 4096;
+
+/// Most entries of a list in one message: 32 KiB of mentions. A longer list goes out as several messages.
+pub const ENTRIES_PER_MESSAGE_MAX: usize = 2048;
+
+/// Bytes of a piece of a strategy's module.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Most bytes of a strategy's module.
+pub const MODULE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Most frames to a peer that it has not acknowledged. They are kept, to be sent again: at most `WINDOW_FRAMES_MAX` times a batch and its last message.
+pub const WINDOW_FRAMES_MAX: usize = 64;
+
+/// Messages of the application to one peer that wait to be sent. A further one is refused with [`crate::Refusal::Full`].
+pub const OUTBOX_MESSAGES_MAX: usize = 1024;
+
+/// Bytes of the messages of the application to one peer that wait to be sent.
+pub const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of waiting answers to a peer that does not take them, above which its connection is closed: it asks without reading. An honest peer has at most
+/// one open question per reference that it holds, so four million references fit.
+pub const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Frames admitted from a peer before it is told so although there is nothing else to say.
+pub const ACK_FRAMES: u64 = 16;
+
+/// Buckets of a digest.
+pub const BUCKETS: usize = 256;
+
+// A batch is closed by the message that fills it, so its body may exceed BATCH_BYTES by one message; the largest message must still fit a frame.
+const COPY_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 20 * REFERENCES_PER_COPY_MAX + 64;
+const _: () = assert!(BATCH_BYTES + COPY_BYTES_MAX <= FRAME_BODY_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES + CHUNK_BYTES + 128 <= FRAME_BODY_BYTES_MAX);
+const _: () = assert!(ENTRIES_PER_MESSAGE_MAX * 16 + 64 <= BATCH_BYTES);
+const _: () = assert!(PENDING_BYTES_MAX / 16 >= 4_000_000);
+const _: () = assert!(OUTBOX_BYTES_MAX >= COPY_BYTES_MAX);

@@ -1,0 +1,292 @@
+//! The link to one peer: frames with numbers, each admitted once and in order, for as long as both lives last.
+//!
+//! A connection comes and goes; a link stays. What was sent and is not acknowledged is kept and sent again on the next connection, so nothing that
+//! stands above has to ask what became of a message when a connection broke. Only the end of a life ends a link, and then everything that it carried is
+//! dealt with by [`crate::exile`].
+//!
+//! 1. Between two lives frames are admitted exactly once, in the order in which they were sent, and only between *these* lives.
+//! 2. A frame keeps the membership and the cycle that it was first sent in, however often it is sent.
+//! 3. At most [`WINDOW_FRAMES_MAX`] frames are unacknowledged. Further messages wait in `pending`; those of the application wait before that and are refused
+//!    when there are too many. So memory for a peer that never reads is bounded.
+//! 4. Unsequenced frames (hello, leases, acknowledgements alone) may be lost, repeated and overtaken, and say nothing that may not.
+//!
+//! Over QUIC nothing is lost while the connection lasts, and the time-out is only a net. Frames that overtake each other are dropped and sent again
+//! (go-back-n): simple, and on an ordered stream it never happens.
+
+use std::collections::VecDeque;
+
+use crate::ids::{CycleId, Life, MembershipEpoch, Nanos};
+use crate::limits::{ACK_FRAMES, BATCH_BYTES, PENDING_BYTES_MAX, WINDOW_FRAMES_MAX};
+use crate::rules::{Faults, Rule};
+use crate::wire::{Header, Message, encode};
+
+/// What stands in the header of the next frame.
+#[derive(Debug, Copy, Clone)]
+pub(crate) struct Stamps {
+    pub(crate) me: Life,
+    pub(crate) epoch: MembershipEpoch,
+    pub(crate) cycle: CycleId,
+    pub(crate) settled: u64,
+}
+
+/// Times of a link.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkConfig {
+    /// How long a message waits for others to share its frame.
+    pub flush_after: Nanos,
+    /// How long a frame may be unacknowledged before it is sent again.
+    pub resend_after: Nanos,
+    /// How long an acknowledgement waits for a frame to travel in.
+    pub acknowledge_after: Nanos,
+    /// How often the hello is repeated until it is answered.
+    pub hello_every: Nanos,
+}
+
+#[derive(Debug, Clone)]
+struct Sent {
+    sequence: u64,
+    epoch: MembershipEpoch,
+    cycle: CycleId,
+    settled: u64,
+    body: Vec<u8>,
+}
+
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+enum Phase {
+    Offline,
+    /// Connected, and the peer has not said who it is.
+    Greeting,
+    Up,
+}
+
+/// What is to be done with a frame.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admit,
+    /// It was admitted before, or its turn has not come.
+    Drop,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) peer: Life,
+    phase: Phase,
+    /// The nonce that this life of the peer said first.
+    nonce: Option<u64>,
+    pub(crate) hello_at: Option<Nanos>,
+    /// The peer has said on this connection that it heard our hello.
+    pub(crate) heard: bool,
+    sent: u64,
+    admitted: u64,
+    unacknowledged: VecDeque<Sent>,
+    resend_at: Option<Nanos>,
+    resends: u32,
+    pending: VecDeque<Message>,
+    pending_bytes: usize,
+    flush_at: Option<Nanos>,
+    acknowledge_at: Option<Nanos>,
+    unanswered_frames: u64,
+    faults: Faults,
+}
+
+impl Link {
+    pub(crate) fn new(peer: Life, faults: Faults) -> Link {
+        Link {
+            peer,
+            phase: Phase::Offline,
+            nonce: None,
+            hello_at: None,
+            heard: false,
+            sent: 0,
+            admitted: 0,
+            unacknowledged: VecDeque::new(),
+            resend_at: None,
+            resends: 0,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            flush_at: None,
+            acknowledge_at: None,
+            unanswered_frames: 0,
+            faults,
+        }
+    }
+
+    pub(crate) fn connected(&mut self, now: Nanos) {
+        self.phase = Phase::Greeting;
+        self.hello_at = Some(now);
+        self.heard = false;
+    }
+
+    pub(crate) fn disconnected(&mut self) {
+        self.phase = Phase::Offline;
+        self.hello_at = None;
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.phase != Phase::Offline
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
+    /// The peer has said who it is. False when it is not the one that this life was so far.
+    pub(crate) fn greeted(&mut self, nonce: u64, now: Nanos) -> bool {
+        if *self.nonce.get_or_insert(nonce) != nonce {
+            return false;
+        }
+        if self.phase == Phase::Greeting {
+            self.phase = Phase::Up;
+            self.resends = 0;
+            self.resend_at = (!self.unacknowledged.is_empty()).then_some(now);
+        }
+        true
+    }
+
+    /// Queues a message. False when so much waits that the peer must be taking nothing.
+    pub(crate) fn queue(&mut self, now: Nanos, mut message: Message, config: &LinkConfig) -> bool {
+        self.pending_bytes += message.bytes();
+        if !self.pending.back_mut().is_some_and(|last| last.absorb(&mut message)) {
+            self.pending.push_back(message);
+        }
+        self.flush_at.get_or_insert(now.saturating_add(config.flush_after));
+        self.pending_bytes <= PENDING_BYTES_MAX
+    }
+
+    /// Whether everything that was queued has been put into frames.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// A frame with a number has come.
+    pub(crate) fn admit(&mut self, now: Nanos, sequence: u64, config: &LinkConfig) -> Admission {
+        self.acknowledge_at.get_or_insert(now.saturating_add(config.acknowledge_after));
+        let next = sequence == self.admitted + 1;
+        if next || (sequence <= self.admitted && !self.faults.keeps(Rule::DedupeFrames)) {
+            self.admitted = self.admitted.max(sequence);
+            self.unanswered_frames += 1;
+            if self.unanswered_frames >= ACK_FRAMES {
+                self.acknowledge_at = Some(now);
+            }
+            return Admission::Admit;
+        }
+        Admission::Drop
+    }
+
+    /// The peer has admitted everything up to here.
+    pub(crate) fn acknowledged(&mut self, now: Nanos, sequence: u64, config: &LinkConfig) {
+        let before = self.unacknowledged.len();
+        while self.unacknowledged.front().is_some_and(|sent| sent.sequence <= sequence) {
+            self.unacknowledged.pop_front();
+        }
+        if self.unacknowledged.len() < before {
+            self.resends = 0;
+            self.resend_at =
+                (!self.unacknowledged.is_empty()).then_some(now.saturating_add(config.resend_after));
+        }
+    }
+
+    /// Frames to send now.
+    pub(crate) fn flush(
+        &mut self,
+        now: Nanos,
+        stamps: &Stamps,
+        config: &LinkConfig,
+        mut transmit: impl FnMut(Vec<u8>),
+    ) {
+        if self.phase != Phase::Up {
+            return;
+        }
+        if self.resend_at.is_some_and(|at| at <= now) {
+            for sent in &self.unacknowledged {
+                transmit(self.frame(stamps.me, sent));
+            }
+            self.resends = (self.resends + 1).min(6);
+            self.resend_at = Some(now.saturating_add(config.resend_after << self.resends));
+            self.acknowledge_at = None;
+        }
+        let due = self.flush_at.is_some_and(|at| at <= now) || self.pending_bytes >= BATCH_BYTES;
+        while due && !self.pending.is_empty() && self.unacknowledged.len() < WINDOW_FRAMES_MAX {
+            let body = self.next_body();
+            self.sent += 1;
+            let sent = Sent {
+                sequence: self.sent,
+                epoch: stamps.epoch,
+                cycle: stamps.cycle,
+                settled: stamps.settled,
+                body,
+            };
+            transmit(self.frame(stamps.me, &sent));
+            self.unacknowledged.push_back(sent);
+            self.resend_at.get_or_insert(now.saturating_add(config.resend_after));
+            self.answered();
+        }
+        if self.pending.is_empty() {
+            self.flush_at = None;
+            self.pending_bytes = 0;
+        }
+        if self.acknowledge_at.is_some_and(|at| at <= now) {
+            transmit(self.unsequenced(stamps, &[]));
+            self.answered();
+        }
+    }
+
+    fn answered(&mut self) {
+        self.acknowledge_at = None;
+        self.unanswered_frames = 0;
+    }
+
+    /// Messages for one frame: up to and with the one that fills it.
+    fn next_body(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Some(message) = self.pending.front() {
+            if !body.is_empty() && body.len() + message.bytes() > BATCH_BYTES {
+                break;
+            }
+            message.put(&mut body);
+            self.pending_bytes = self.pending_bytes.saturating_sub(message.bytes());
+            self.pending.pop_front();
+        }
+        body
+    }
+
+    fn frame(&self, me: Life, sent: &Sent) -> Vec<u8> {
+        let header = Header {
+            from: me,
+            to: self.peer,
+            epoch: sent.epoch,
+            cycle: sent.cycle,
+            sequence: sent.sequence,
+            acknowledged: self.admitted,
+            settled: sent.settled,
+        };
+        encode(&header, &sent.body)
+    }
+
+    /// A frame that is not kept.
+    pub(crate) fn unsequenced(&self, stamps: &Stamps, messages: &[Message]) -> Vec<u8> {
+        let header = Header {
+            from: stamps.me,
+            to: self.peer,
+            epoch: stamps.epoch,
+            cycle: CycleId::NONE,
+            sequence: 0,
+            acknowledged: self.admitted,
+            settled: 0,
+        };
+        crate::wire::frame(&header, messages)
+    }
+
+    /// When something is to be sent next.
+    pub(crate) fn next_wake(&self) -> Option<Nanos> {
+        let window = self.unacknowledged.len() < WINDOW_FRAMES_MAX;
+        let flush = self.flush_at.filter(|_| window && self.phase == Phase::Up);
+        let resend = self.resend_at.filter(|_| self.phase == Phase::Up);
+        let acknowledge = self.acknowledge_at.filter(|_| self.phase == Phase::Up);
+        [flush, resend, acknowledge, self.hello_at].into_iter().flatten().min()
+    }
+}
