@@ -118,7 +118,7 @@ fn work(spec: &BinaryTreesSpec, heap: &Heap, driver: &dyn Driver) -> Result<Work
         Ok((share, recorder))
     })?;
     let (shares, recorders): (Vec<Share>, Vec<Recorder>) = done.results.into_iter().unzip();
-    let long_lived = crew::run(heap, driver, task(Phase::Mutate, 0), vec![()], |(), post, mutator| {
+    let long_lived = crew::run(heap, driver, task(Phase::Collect, 0), vec![()], |(), post, mutator| {
         share(post, |trees| count_long_lived(spec, trees, mutator))
     })?;
     let all = || set_up.results.iter().chain(&shares).chain(&long_lived.results);

@@ -201,7 +201,7 @@ fn work(spec: &EditorSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadR
     };
     if !report.stopped {
         let undos = sum(|counts| counts.undos);
-        let task = Task { phase: Phase::Mutate, total: None, duration: None };
+        let task = Task { phase: Phase::Collect, total: None, duration: None };
         let read = crew::run(heap, driver, task, editors, |mut editor, post, mutator| {
             Ok(editor.read_all(post, mutator)?.then_some(editor))
         })?;

@@ -250,7 +250,7 @@ fn check(
     driver: &dyn Driver,
     trees_made: u64,
 ) -> Result<Vec<String>, WorkloadError> {
-    let task = Task { phase: Phase::Mutate, total: None, duration: None };
+    let task = Task { phase: Phase::Collect, total: None, duration: None };
     let done = crew::run(heap, driver, task, vec![()], |(), post, mutator| {
         mutator.scope(|scope| {
             let tree = scope.root(TREE).ok_or_else(|| WorkloadError::lost(TREE))?;

@@ -203,7 +203,7 @@ fn work(spec: &QueueSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadRe
         let left = crew::run(
             heap,
             driver,
-            Task { phase: Phase::Mutate, total: None, duration: None },
+            Task { phase: Phase::Collect, total: None, duration: None },
             vec![()],
             |(), post, mutator| walk(spec, &ends, post, mutator),
         )?;

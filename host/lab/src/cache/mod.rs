@@ -92,7 +92,7 @@ fn work(spec: &CacheSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadRe
         ..WorkloadReport::default()
     };
     if !report.stopped {
-        let task = Task { phase: Phase::Mutate, total: None, duration: None };
+        let task = Task { phase: Phase::Collect, total: None, duration: None };
         let walked =
             crew::run(heap, driver, task, shards, |mut shard, post, mutator| shard.walk(post, mutator))?;
         if walked.results.iter().all(|&whole| whole) {

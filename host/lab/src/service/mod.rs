@@ -103,7 +103,7 @@ fn work(spec: &ServiceSpec, heap: &Heap, driver: &dyn Driver) -> Result<Workload
         ..WorkloadReport::default()
     };
     if !report.stopped {
-        let task = Task { phase: Phase::Mutate, total: None, duration: None };
+        let task = Task { phase: Phase::Collect, total: None, duration: None };
         let read = crew::run(heap, driver, task, vec![()], |(), post, mutator| current(spec, post, mutator))?;
         if let Some(current) = read.results.into_iter().next().flatten() {
             settle_books(spec, &served, &current, &mut report);
