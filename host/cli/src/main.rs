@@ -1,6 +1,6 @@
 //! The `host` binary. One subcommand, one file; this one reads the command line and turns errors into exit codes.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running (the codes of init scripts), 130 interrupted twice.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running (the codes of init scripts), 4 `host bench` found what --fail-if names, 130 interrupted twice.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ mod connect;
 mod output;
 mod units;
 
+mod bench;
 mod collect;
 mod status;
 mod swap;
@@ -35,6 +36,7 @@ Examples:
   host run --strategy tracing --load git:.       collect the objects of this repository
   host run --load churn                          a node under a synthetic load, with a live view
   host swap refcount                             replace the collector of the running node
+  host bench --a tracing --b refcount --workload churn --quick    which one is better for this work
   host strategy new my-collector                 a crate with a collector of your own
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running.";
@@ -51,6 +53,11 @@ enum Command {
     Why(why::Args),
     /// Run a cycle on the running node.
     Collect(collect::Args),
+    /// Compare strategies on the same work: overhead, pauses, latency, memory.
+    Bench(Box<bench::Args>),
+    /// One run of a comparison.
+    #[command(hide = true)]
+    BenchRun(bench::child::Args),
     /// Work with strategies: list, inspect, extract, new, check.
     #[command(subcommand)]
     Strategy(strategy::Command),
@@ -75,6 +82,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Collect(args) => collect::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchRun(args) => bench::child::run(&args),
         Command::Strategy(command) => strategy::run(command),
     };
     match done {
@@ -90,6 +99,12 @@ fn main() -> ExitCode {
 fn code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<Usage>().is_some() {
         return 2;
+    }
+    if error.downcast_ref::<bench::Found>().is_some() {
+        return 4;
+    }
+    if error.downcast_ref::<bench::Interrupted>().is_some() {
+        return 130;
     }
     match error.downcast_ref::<ControlError>() {
         Some(ControlError::NobodyRunning { .. }) => 3,

@@ -10,7 +10,7 @@ mod load;
 mod machine;
 mod settings;
 mod show;
-mod stop;
+pub(crate) mod stop;
 mod summary;
 mod view;
 

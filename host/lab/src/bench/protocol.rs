@@ -50,19 +50,21 @@ pub struct Answer {
     pub outcome: Outcome,
     /// What was measured, if it did.
     pub measures: Option<Box<Measures>>,
+    /// CPU time of the process from its start to its answer: what the rest of the machine is told from.
+    pub process_cpu_ns: u64,
 }
 
 impl Answer {
     /// It did not come to its end.
     #[must_use]
     pub fn failed(how: Failure, why: impl Into<String>) -> Answer {
-        Answer { outcome: Outcome::Failed { how, why: why.into() }, measures: None }
+        Answer { outcome: Outcome::Failed { how, why: why.into() }, measures: None, process_cpu_ns: 0 }
     }
 }
 
 impl From<Measures> for Answer {
     fn from(measures: Measures) -> Answer {
-        Answer { outcome: Outcome::Ok, measures: Some(Box::new(measures)) }
+        Answer { outcome: Outcome::Ok, measures: Some(Box::new(measures)), process_cpu_ns: 0 }
     }
 }
 

@@ -1,0 +1,122 @@
+//! The node, seen from a workload that is measured: marks the moments between which figures are taken.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use gc_lab::bench::meter::{Counted, Meter, Spent};
+use gc_lab::{CollectFailed, Driver, Phase, Progress};
+use gc_node::Node;
+
+use crate::bench::child::clocks::{self, Thread};
+
+/// What had been used and counted at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) at: Instant,
+    pub(crate) process_ns: u64,
+    pub(crate) collector_ns: Option<u64>,
+    pub(crate) other_ns: u64,
+    pub(crate) spent: Spent,
+    pub(crate) counted: Counted,
+    pub(crate) allocated_objects: u64,
+    pub(crate) allocated_bytes: u64,
+}
+
+/// The marks of one iteration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
+    /// The first sign of building.
+    pub(crate) build: Option<Mark>,
+    /// The first sign of the measured part, for workloads that build something first.
+    pub(crate) mutate: Option<Mark>,
+    /// The first sign of the cycles at the end.
+    pub(crate) collect: Option<Mark>,
+    /// How far the measured part is: done, of how many.
+    pub(crate) progress: Option<Progress>,
+}
+
+/// See the module.
+pub(crate) struct Watch<'n> {
+    node: &'n Node,
+    meter: Meter,
+    collector: Option<Thread>,
+    /// Threads that neither collect nor mutate.
+    others: Vec<Thread>,
+    marks: Mutex<Marks>,
+}
+
+impl<'n> Watch<'n> {
+    /// Before any mutator thread was started: all threads that there are by now are counted apart from mutators.
+    pub(crate) fn new(node: &'n Node, meter: Meter) -> Watch<'n> {
+        let (collector, others): (Vec<_>, Vec<_>) =
+            Thread::all().into_iter().partition(|(name, _)| name == "gc-collector");
+        Watch {
+            node,
+            meter,
+            collector: collector.into_iter().next().map(|(_, thread)| thread),
+            others: others.into_iter().map(|(_, thread)| thread).collect(),
+            marks: Mutex::new(Marks::default()),
+        }
+    }
+
+    /// An iteration begins.
+    pub(crate) fn begin(&self) {
+        *self.lock() = Marks::default();
+    }
+
+    /// What was marked so far.
+    pub(crate) fn marks(&self) -> Marks {
+        self.lock().clone()
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        let (spent, counted) = self.meter.sums();
+        let stats = self.node.heap().stats();
+        Mark {
+            collector_ns: self.collector.as_ref().and_then(Thread::cpu_ns),
+            other_ns: self.others.iter().filter_map(Thread::cpu_ns).sum(),
+            spent,
+            counted,
+            allocated_objects: stats.allocated_objects_total,
+            allocated_bytes: stats.allocated_bytes_total,
+            process_ns: clocks::process_ns(),
+            at: Instant::now(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Driver for Watch<'_> {
+    fn collect(&self) -> Result<u64, CollectFailed> {
+        let cycle = self.node.collect().map_err(|error| CollectFailed(error.to_string()))?;
+        Ok(cycle.condemned_objects)
+    }
+
+    fn stop_requested(&self) -> bool {
+        // Whoever wants an early end kills the process.
+        false
+    }
+
+    fn progress(&self, progress: Progress) {
+        let mut marks = self.lock();
+        let place = match progress.phase {
+            Phase::Read => return,
+            Phase::Build => &mut marks.build,
+            Phase::Mutate => &mut marks.mutate,
+            Phase::Collect => &mut marks.collect,
+        };
+        if place.is_none() {
+            if !matches!(progress.phase, Phase::Collect) {
+                // Hold-ups from here on are those of the part that begins.
+                let _ = self.node.heap().take_holdups();
+            }
+            *place = Some(self.mark());
+        }
+        if matches!(progress.phase, Phase::Build | Phase::Mutate) {
+            marks.progress = Some(progress);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! `host bench`: which collector is better for this work, with intervals and pictures.
+//!
+//! ```text
+//!  flags ─▶ setup ─▶ comparison ─▶ report ─▶ answer: verdicts, files, exit code
+//!                        │
+//!                        └─ conduct ─▶ a process per run (`child`)
+//! ```
+
+pub(crate) mod child;
+
+mod answer;
+mod comparison;
+mod conduct;
+mod progress;
+mod subjects;
+mod versions;
+mod works;
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use gc_lab::bench::model::{Environment, Plan};
+
+use crate::Usage;
+use crate::bench::comparison::{Comparison, Setup};
+use crate::bench::progress::Progress;
+use crate::run::stop::Stop;
+use crate::units::Span;
+
+/// Compare strategies on the same work: overhead, pauses, latency, memory. Every run has a process of its own; the order is shuffled in each round.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The first strategy: a built-in one or the path of a component, with options behind a question mark. The others are compared with it
+    #[arg(long, value_name = "NAME|PATH[?OPTION=VALUE&...]")]
+    a: String,
+    /// The second strategy
+    #[arg(long, value_name = "NAME|PATH")]
+    b: Option<String>,
+    /// The third strategy
+    #[arg(long, value_name = "NAME|PATH")]
+    c: Option<String>,
+    /// The fourth strategy
+    #[arg(long, value_name = "NAME|PATH")]
+    d: Option<String>,
+    /// The fifth strategy
+    #[arg(long, value_name = "NAME|PATH")]
+    e: Option<String>,
+    /// The work, several with commas between them: the texts of `host run --load`
+    #[arg(long, short, value_name = "WORKLOAD", value_delimiter = ',')]
+    workload: Vec<String>,
+    /// Recorded work: a file that `host run --record` wrote
+    #[arg(long, value_name = "FILE")]
+    trace: Vec<PathBuf>,
+    /// Heaps, in multiples of the smallest one in which a strategy gets through [default: 1x,1.5x,2x,3x,6x; with --quick 1.5x,3x]
+    #[arg(long, value_name = "MULTIPLES", value_delimiter = ',', value_parser = multiple)]
+    heap: Vec<f64>,
+    /// Rounds: each has every strategy once per workload and heap [default: 10; with --quick as many as fit into two minutes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// Untimed iterations of the workload before the timed one, in each run [default: 1; with --quick 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    warmup: Option<u32>,
+    /// Nodes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    nodes: u32,
+    /// Measure what a swap to the next strategy costs, at this share of the work, such as 0.5
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    swap_at: Option<f64>,
+    /// An answer in two minutes: less work, fewer heaps, as many rounds as fit
+    #[arg(long)]
+    quick: bool,
+    /// Of the order of runs and of the workloads: the same seed does the same work
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// A run that takes longer has failed
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    timeout: Span,
+    /// Folder for the report [default: bench-DATE-TIME]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// End with exit code 4 when this is found, such as 'cpu > +3%' or 'throughput < -5%'; can be given several times
+    #[arg(long, value_name = "CONDITION")]
+    fail_if: Vec<String>,
+    /// Print one JSON object on standard output and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  host bench --a tracing --b mark-sweep --workload gcbench --quick
+  host bench --a ./mine.wasm --b tracing --workload service,churn --rounds 20 --heap 1.5x,2x,4x
+  host bench --a 'tracing' --b './mine.wasm?depth=3' --trace night.trace --swap-at 0.5
+  host bench --a ./old.wasm --b ./new.wasm --workload churn --fail-if 'cpu > +3%'
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a --fail-if condition was found, 130 interrupted.";
+
+/// What a share of a timed part or a multiple of a heap may be.
+fn multiple(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches(['x', 'X']).parse::<f64>().ok();
+    number
+        .filter(|multiple| (1.0..=1000.0).contains(multiple))
+        .ok_or_else(|| format!("'{text}' is no multiple of a heap: write a number from 1, such as 1.5x"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse::<f64>(),
+    };
+    let number = number.ok().filter(|share| *share > 0.0 && *share < 1.0);
+    number.ok_or_else(|| {
+        format!("'{text}' is no share of the work: write a number between 0 and 1, such as 0.5")
+    })
+}
+
+/// Conditions that were found to hold: the comparison itself is done.
+#[derive(Debug)]
+pub(crate) struct Found(pub(crate) String);
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Found {}
+
+/// The comparison was ended by its user, and what there was is written.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted: what had been measured is in the report")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let setup = setup(args)?;
+    let conditions = answer::conditions(&args.fail_if)?;
+    let stop = Stop::on_signals(None)?;
+    let out = answer::Out::open(args.out.as_deref())?;
+    let mut environment = Environment::of_system();
+    versions::fill_in(&mut environment);
+    if !args.json {
+        answer::greet(&setup, &environment);
+    }
+    let keep = |report: &_| out.keep(report);
+    let report = Comparison::new(&setup, environment, &stop, Progress::new(args.json), &keep).run();
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            out.abandon();
+            return Err(error);
+        }
+    };
+    out.write(&report)?;
+    let found = answer::tell(&report, &conditions, &out, args.json)?;
+    if report.interrupted {
+        bail!(Interrupted);
+    }
+    match found {
+        Some(found) => bail!(Found(found)),
+        None => Ok(()),
+    }
+}
+
+fn setup(args: &Args) -> anyhow::Result<Setup> {
+    if args.nodes != 1 {
+        let what = format!(
+            "--nodes {}: a comparison runs on one node; there is no cluster to run it on yet",
+            args.nodes
+        );
+        return Err(Usage(what).into());
+    }
+    let mut texts = vec![args.a.clone()];
+    texts.extend([&args.b, &args.c, &args.d, &args.e].into_iter().flatten().cloned());
+    if texts.len() < 2 {
+        let what = "one strategy alone cannot be compared: give another one with --b";
+        return Err(Usage(what.into()).into());
+    }
+    let mut works = args.workload.clone();
+    works.extend(args.trace.iter().map(|path| format!("trace:{}", path.display())));
+    if works.is_empty() {
+        return Err(Usage("there is no work to compare on: give --workload or --trace".into()).into());
+    }
+    let workloads = works::read(&works, args.quick)?;
+    let cache = crate::run::default_cache();
+    let (entrants, baseline) = entrants(&texts, cache.as_deref())?;
+    let rounds = args.rounds.unwrap_or(10);
+    let mut heap_multiples = match (args.heap.is_empty(), args.quick) {
+        (false, _) => args.heap.clone(),
+        (true, false) => vec![1.0, 1.5, 2.0, 3.0, 6.0],
+        (true, true) => vec![1.5, 3.0],
+    };
+    heap_multiples.sort_unstable_by(f64::total_cmp);
+    heap_multiples.dedup();
+    let plan = Plan {
+        heap_multiples,
+        rounds,
+        noise_rounds: rounds,
+        warmup_iterations: args.warmup.unwrap_or(u32::from(!args.quick)),
+        seed: args.seed,
+        nodes: args.nodes,
+        timeout_ns: args.timeout.0.as_nanos() as u64,
+        swap_at: args.swap_at,
+        quick: args.quick,
+    };
+    Ok(Setup {
+        entrants,
+        baseline,
+        workloads,
+        plan,
+        may_choose_rounds: args.quick && args.rounds.is_none(),
+        cache,
+    })
+}
+
+/// The strategies, with `none` among them: as one that takes part, or as the baseline alone.
+fn entrants(
+    texts: &[String],
+    cache: Option<&std::path::Path>,
+) -> anyhow::Result<(Vec<subjects::Entrant>, usize)> {
+    const BASELINE: &str = "none";
+    let mut texts = texts.to_vec();
+    let there = texts.iter().position(|text| text == BASELINE);
+    if there.is_none() {
+        texts.push(BASELINE.into());
+    }
+    let mut entrants = subjects::load(&texts, cache)?;
+    let baseline = there.unwrap_or(entrants.len() - 1);
+    entrants[baseline].subject.baseline = there.is_none();
+    Ok((entrants, baseline))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heaps_and_shares_are_read_as_people_write_them() {
+        assert_eq!(
+            (multiple("1.5x"), multiple("6"), share("50%"), share("0.25")),
+            (Ok(1.5), Ok(6.0), Ok(0.5), Ok(0.25))
+        );
+        for text in ["0.5x", "x", "-1", "64MiB", ""] {
+            assert!(multiple(text).unwrap_err().contains("1.5x"), "{text}");
+        }
+        for text in ["0", "1", "150%", "half"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The workloads of a comparison: as they are written on the command line, completed so that every run does the same.
+
+use gc_lab::WorkloadSpec;
+use gc_lab::bench::model::Workload;
+
+use crate::Usage;
+use crate::bench::child::times_final_cycles;
+use crate::bench::subjects::unique;
+
+/// Operations of a churn without an end of its own, and the same with `--quick`.
+const CHURN_OPERATIONS: [&str; 2] = ["operations=4M", "operations=800k"];
+
+/// Reads the texts and gives each workload a name of its own.
+pub(crate) fn read(texts: &[String], quick: bool) -> Result<Vec<Workload>, Usage> {
+    let mut workloads: Vec<Workload> = Vec::new();
+    for text in texts {
+        let spec = parse(text)?;
+        let text = complete(text, &spec, quick);
+        let spec = parse(&text)?;
+        workloads.push(Workload {
+            label: unique(spec.name(), workloads.iter().map(|other| other.label.as_str())),
+            stresses: stresses(&spec).into(),
+            times_final_cycles: times_final_cycles(&spec),
+            text,
+            ..Workload::default()
+        });
+    }
+    Ok(workloads)
+}
+
+fn parse(text: &str) -> Result<WorkloadSpec, Usage> {
+    text.parse().map_err(|error: gc_lab::SpecError| Usage(error.to_string()))
+}
+
+/// With an end where there is none, and smaller where that is asked for and possible.
+fn complete(text: &str, spec: &WorkloadSpec, quick: bool) -> String {
+    let mut text = text.to_owned();
+    if let WorkloadSpec::Churn(churn) = spec
+        && churn.duration.is_none()
+        && churn.operations.is_none()
+    {
+        text = with(&text, CHURN_OPERATIONS[usize::from(quick)]);
+    }
+    let smaller = with(&text, "quick=true");
+    let takes_it = smaller.parse::<WorkloadSpec>().is_ok_and(|smaller| smaller.name() == spec.name());
+    if quick && takes_it { smaller } else { text }
+}
+
+fn with(text: &str, option: &str) -> String {
+    let separator = match text.rsplit_once('?') {
+        Some((_, "")) => "",
+        Some(_) => "&",
+        None => "?",
+    };
+    format!("{text}{separator}{option}")
+}
+
+fn stresses(spec: &WorkloadSpec) -> &'static str {
+    match spec.name() {
+        "git" => "one big acyclic graph with shared subtrees, collected at the end",
+        "git-history" => "a sliding window over a history: sharing between generations, unlinking",
+        "graph" => "the shape of the given graph, collected at the end",
+        "churn" => "allocation at a steady live size, links between old objects, half of the garbage cyclic",
+        "gcbench" => "allocation of trees of which next to all die at once, above a part that lives long",
+        "binary-trees" => "allocation of trees of which next to all die at once, in several threads",
+        "service" => "requests about records with skewed popularity, for sessions that come and go",
+        "queue" => "first in, first out: what is old dies",
+        "cache" => "entries that expire and are retired",
+        "editor" => "versions of a tree that share most of their parts",
+        "trace" => "the recorded work of a program",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    #[test]
+    fn every_run_has_an_end_and_does_the_same() {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let read = |list: &[&str], quick| -> Vec<String> {
+            super::read(&texts(list), quick).unwrap().into_iter().map(|workload| workload.text).collect()
+        };
+        assert_eq!(
+            read(&["churn", "churn?live=1k", "churn?seconds=3", "gcbench"], false),
+            ["churn?operations=4M", "churn?live=1k&operations=4M", "churn?seconds=3", "gcbench"]
+        );
+        assert_eq!(read(&["gcbench", "churn"], true), ["gcbench?quick=true", "churn?operations=800k"]);
+        let two = super::read(&texts(&["churn", "churn?live=1k"]), false).unwrap();
+        assert_eq!((two[0].label.as_str(), two[1].label.as_str()), ("churn", "churn-2"));
+        assert!(super::read(&texts(&["juggling"]), false).unwrap_err().to_string().contains("juggling"));
+    }
+}
