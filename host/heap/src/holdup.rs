@@ -7,8 +7,11 @@
 //! ([`Holdup::Handshake`], [`Holdup::Log`]) is what the kernel gave to others: it fell into the section that is timed as it would have fallen into any
 //! other instruction, and no collector can do anything about it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ThreadId;
 use std::time::Instant;
+
+use crate::limits::HOLDUPS_LISTED_MAX;
 
 use crate::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, at_once, lock, read};
 
@@ -85,6 +88,21 @@ impl Default for Holdups {
     }
 }
 
+/// One hold-up, for who lists them: see [`Heap::list_holdups`](crate::Heap::list_holdups).
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct HeldUp {
+    /// By what.
+    pub cause: Holdup,
+    /// Since when.
+    pub begun: Instant,
+    /// For how long, on the wall.
+    pub wall_ns: u64,
+    /// For how much of that the thread was running. 0 where the system does not tell.
+    pub running_ns: u64,
+    /// Whose operation.
+    pub thread: ThreadId,
+}
+
 /// When a hold-up began.
 pub(crate) struct Begun {
     wall: Instant,
@@ -129,12 +147,20 @@ struct CauseCounts {
 pub(crate) struct HoldupCounts {
     buckets: Box<[AtomicU64]>,
     causes: [CauseCounts; CAUSES.len()],
+    /// Whether each hold-up is listed too.
+    listing: AtomicBool,
+    list: Mutex<Vec<HeldUp>>,
 }
 
 impl Default for HoldupCounts {
     fn default() -> HoldupCounts {
         let buckets = std::iter::repeat_with(AtomicU64::default).take(BUCKETS).collect();
-        HoldupCounts { buckets, causes: Default::default() }
+        HoldupCounts {
+            buckets,
+            causes: Default::default(),
+            listing: AtomicBool::new(false),
+            list: Mutex::new(Vec::new()),
+        }
     }
 }
 
@@ -142,7 +168,25 @@ impl HoldupCounts {
     /// Notes what began then and ends here.
     pub(crate) fn note(&self, cause: Holdup, begun: &Begun) {
         let wall_ns = begun.wall.elapsed().as_nanos() as u64;
-        self.add(cause, wall_ns, running_ns().saturating_sub(begun.running_ns));
+        let running_ns = running_ns().saturating_sub(begun.running_ns);
+        self.add(cause, wall_ns, running_ns);
+        if self.listing.load(Ordering::Relaxed) {
+            let mut list = lock(&self.list);
+            if list.len() < HOLDUPS_LISTED_MAX {
+                let thread = std::thread::current().id();
+                list.push(HeldUp { cause, begun: begun.wall, wall_ns, running_ns, thread });
+            }
+        }
+    }
+
+    /// Lists each hold-up from here on.
+    pub(crate) fn list(&self) {
+        self.listing.store(true, Ordering::Relaxed);
+    }
+
+    /// What was listed, and lists anew.
+    pub(crate) fn take_list(&self) -> Vec<HeldUp> {
+        std::mem::take(&mut lock(&self.list))
     }
 
     /// Takes a lock that others hold for a few instructions each. Notes how long it took when somebody did.
@@ -271,5 +315,19 @@ mod tests {
         assert_eq!(counts.take(), read);
         assert_eq!(counts.present(), Holdups::default());
         assert_eq!(Holdups::default().max_ns, 0);
+    }
+
+    #[test]
+    fn who_lists_hold_ups_gets_each_of_them_once() {
+        let counts = HoldupCounts::default();
+        counts.note(Holdup::Log, &Begun::now());
+        assert_eq!(counts.take_list(), []);
+        counts.list();
+        let begun = Begun::now();
+        counts.note(Holdup::Room, &begun);
+        let list = counts.take_list();
+        assert_eq!((list.len(), list[0].cause, list[0].begun), (1, Holdup::Room, begun.wall));
+        assert_eq!(list[0].thread, std::thread::current().id());
+        assert_eq!((counts.take_list().len(), counts.present().count), (0, 2));
     }
 }

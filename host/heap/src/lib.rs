@@ -49,7 +49,7 @@ pub use gc_memory::{MemoryError, SlabConfig};
 pub use graph::{Graph, PlaneLayout};
 pub use handle::{Handle, HandleSyntax};
 pub use heap::{Heap, HeapConfig, Quarantine};
-pub use holdup::{Holdup, Holdups, HoldupsBy};
+pub use holdup::{HeldUp, Holdup, Holdups, HoldupsBy};
 pub use mutator::{Local, Mutator, Pin, Scope};
 pub use proof::Violation;
 pub use reclaim::Freed;

@@ -69,3 +69,6 @@ pub const DEFER_BELOW_SHARE: u64 = 256;
 
 /// How often an allocation waits for the collector and tries again before it answers that the heap is full.
 pub const ALLOC_ATTEMPTS: u32 = 8;
+
+/// Hold-ups that are listed until somebody takes them: 48 bytes each, 12 MiB.
+pub const HOLDUPS_LISTED_MAX: usize = 256 * 1024;

@@ -1,7 +1,7 @@
 //! What a cycle reports, and the counts of a heap.
 
 use crate::heap::Heap;
-use crate::holdup::Holdups;
+use crate::holdup::{HeldUp, Holdups};
 use crate::limits::CELL_BYTES;
 use crate::proof::Violation;
 use crate::strategy::{Cause, Fault, StrategyIdentity};
@@ -249,6 +249,18 @@ impl Heap {
     #[must_use]
     pub fn take_holdups(&self) -> Holdups {
         self.inner.holdups.take()
+    }
+
+    /// Lists each hold-up from here on, for who needs to know when it was: at most [`HOLDUPS_LISTED_MAX`](crate::limits::HOLDUPS_LISTED_MAX)
+    /// until [`Heap::take_holdup_list`]. Costs a lock per hold-up.
+    pub fn list_holdups(&self) {
+        self.inner.holdups.list();
+    }
+
+    /// The hold-ups that were listed since this was asked last, in the order of their ends.
+    #[must_use]
+    pub fn take_holdup_list(&self) -> Vec<HeldUp> {
+        self.inner.holdups.take_list()
     }
 }
 
