@@ -7,7 +7,7 @@
 //!
 //! 1. What is malformed is refused whole, before any of it has an effect: a frame is decoded completely, then carried out.
 //! 2. No length that a peer names is believed before the bytes for it are there.
-//! 3. A version is its golden bytes (`tests/wire.rs`): records never change, kinds are never used again, growth is new kinds.
+//! 3. A version is its golden bytes (`wire/tests.rs`): records never change, kinds are never used again, growth is new kinds.
 //!
 //! Hand-laid and not derived by a serialisation crate: the bytes are the contract between versions, so they stand where one can read them.
 
@@ -15,6 +15,8 @@ mod codec;
 mod crc;
 mod header;
 mod message;
+#[cfg(test)]
+mod tests;
 
 pub use codec::Payload;
 pub(crate) use header::encode;
