@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use gc_lab::bench::metric::{self, METRICS, Metric, Unit};
-use gc_lab::bench::model::{Environment, Kind, Report, Run};
-use gc_lab::stats::{Comparison, Finding, Pairs, Rule, compare};
+use gc_lab::answer::limit::{Kept, Limit};
+use gc_lab::answer::{Answer, Side, Verdict, words};
+use gc_lab::bench::model::{Environment, Report};
+use gc_lab::bench::schedule::middle;
 
 use crate::Usage;
 use crate::bench::comparison::Setup;
 use crate::output;
-use crate::units::{bytes, nanoseconds};
+use crate::units::bytes;
 
 /// What is said before anything runs.
 pub(crate) fn greet(setup: &Setup, environment: &Environment) {
@@ -65,6 +66,11 @@ impl Out {
         let _ = self.write_json(report);
     }
 
+    /// The file to open.
+    fn page(&self) -> PathBuf {
+        self.folder.join("report.json")
+    }
+
     /// Nothing came of it.
     pub(crate) fn abandon(&self) {
         if self.made {
@@ -106,210 +112,145 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
-/// A condition of `--fail-if`: `cpu > +3%`.
-#[derive(Debug, Clone)]
-pub(crate) struct Condition {
-    text: String,
-    metric: &'static Metric,
-    above: bool,
-    /// Relative difference, such as 0.03.
-    bound: f64,
+/// Reads the conditions of `--fail-if`.
+pub(crate) fn limits(texts: &[String]) -> Result<Vec<Limit>, Usage> {
+    let read = |text: &String| text.parse().map_err(|error| Usage(format!("--fail-if: {error}")));
+    texts.iter().map(read).collect()
 }
 
-/// Reads conditions.
-pub(crate) fn conditions(texts: &[String]) -> Result<Vec<Condition>, Usage> {
-    texts.iter().map(|text| condition(text)).collect()
-}
-
-fn condition(text: &str) -> Result<Condition, Usage> {
-    let wrong = |what: &str| Usage(format!("--fail-if '{text}' {what}"));
-    let (at, sign) = text
-        .char_indices()
-        .find(|(_, c)| matches!(c, '<' | '>'))
-        .ok_or_else(|| wrong("compares nothing: write it like 'cpu > +3%'"))?;
-    let key = text[..at].trim();
-    let metric = metric::find(key).ok_or_else(|| {
-        let known: Vec<&str> = METRICS.iter().map(|metric| metric.key).collect();
-        wrong(&format!("names no measure: there are {}", known.join(", ")))
-    })?;
-    let bound = text[at + 1..].trim().trim_end_matches('%').trim().parse::<f64>();
-    let bound = bound.map_err(|_| wrong("has no bound in percent: write it like 'cpu > +3%'"))?;
-    Ok(Condition { text: text.to_owned(), metric, above: sign == '>', bound: bound / 100.0 })
-}
-
-impl Condition {
-    /// Whether a difference was found and is beyond the bound: chance alone is no reason to fail.
-    fn holds(&self, comparison: &Comparison) -> bool {
-        let Some(ratio) = comparison.ratio else { return false };
-        let difference = ratio.value - 1.0;
-        let beyond = if self.above { difference > self.bound } else { difference < self.bound };
-        beyond && comparison.finding == Finding::Different
+/// Says what came out. Answers the limits that were broken, if any.
+pub(crate) fn tell(
+    report: &Report,
+    limits: &[Limit],
+    out: &Out,
+    json: bool,
+) -> anyhow::Result<Option<String>> {
+    let answer = Answer::of(report);
+    let held = held(report, &answer, limits);
+    if json {
+        output::json(&object(report, &answer, &held, out))?;
+    } else {
+        print(report, &answer, &held, out)?;
     }
+    let broken: Vec<String> = held
+        .iter()
+        .filter(|held| held.broken)
+        .map(|held| format!("'{}': {}", held.limit, held.found))
+        .collect();
+    Ok((!broken.is_empty()).then(|| format!("--fail-if {}", broken.join("; "))))
 }
 
-/// One comparison of two strategies by one measure.
-struct Compared {
-    metric: &'static Metric,
-    workload: usize,
-    heap_multiple: f64,
-    subject: usize,
-    comparison: Comparison,
+/// What became of a limit.
+struct Held {
+    limit: String,
+    broken: bool,
+    found: String,
 }
 
-/// Every measure of the first strategy against each other one.
-fn compare_all(report: &Report) -> Vec<Compared> {
-    let rule = Rule::default();
+fn held(report: &Report, answer: &Answer, limits: &[Limit]) -> Vec<Held> {
     let mut all = Vec::new();
-    let others: Vec<usize> = (1..report.subjects.len()).filter(|&at| !report.subjects[at].baseline).collect();
-    for metric in METRICS {
-        for &subject in &others {
-            let mut places = Vec::new();
-            let mut family = Vec::new();
-            for workload in 0..report.workloads.len() {
-                for &multiple in &report.plan.heap_multiples {
-                    let of = |subject| move |run: &Run| run.subject == subject && run.kind == metric.kind;
-                    if let Some(pairs) = pairs(report, metric, (workload, multiple), of(0), of(subject)) {
-                        places.push((workload, multiple));
-                        family.push(pairs);
-                    }
-                }
-            }
-            let compared = places.into_iter().zip(compare(&family, &rule));
-            all.extend(compared.map(|((workload, heap_multiple), comparison)| Compared {
-                metric,
-                workload,
-                heap_multiple,
-                subject,
-                comparison,
-            }));
+    for limit in limits {
+        let found = limit.hold(report, answer);
+        if found.is_empty() {
+            let found = "nothing was measured that it is about".to_owned();
+            all.push(Held { limit: limit.text.clone(), broken: false, found });
         }
+        all.extend(found.into_iter().map(|held| Held {
+            limit: limit.text.clone(),
+            broken: held.kept == Kept::Broken,
+            found: match held.kept {
+                Kept::Unsaid => format!("too few rounds to say: {held}"),
+                Kept::Kept | Kept::Broken => held.to_string(),
+            },
+        }));
     }
     all
 }
 
-/// The rounds that both sides finished.
-fn pairs(
-    report: &Report,
-    metric: &Metric,
-    (workload, multiple): (usize, f64),
-    first: impl Fn(&Run) -> bool,
-    second: impl Fn(&Run) -> bool,
-) -> Option<Pairs> {
-    let here = |run: &&Run| run.workload == workload && run.heap_multiple == Some(multiple);
-    let of = |run: &Run| run.measures.as_deref().filter(|_| run.outcome.is_ok()).and_then(metric.of);
-    let side = |round: u32, which: &dyn Fn(&Run) -> bool| {
-        report.runs.iter().filter(here).find(|run| run.round == round && which(run)).and_then(of)
+/// The verdicts for the terminal: all of the middle heap, and of the others those where something was found.
+fn shown<'a>(report: &Report, answer: &'a Answer) -> Vec<&'a Verdict> {
+    let middle = middle(&report.plan.heap_multiples);
+    let found = |verdict: &&Verdict| matches!(verdict.side(), Side::Better | Side::Worse);
+    let mut shown: Vec<&Verdict> =
+        answer.verdicts.iter().filter(|verdict| verdict.heap_multiple == middle || found(verdict)).collect();
+    let place = |verdict: &Verdict| {
+        (verdict.b, verdict.workload, verdict.side(), verdict.heap_multiple.map(f64::to_bits))
     };
-    let rounds =
-        (0..report.plan.rounds).filter_map(|round| Some((side(round, &first)?, side(round, &second)?)));
-    Pairs::new(rounds)
+    shown.sort_by_key(|verdict| place(verdict));
+    shown
 }
 
-/// Says what came out. Answers the conditions that were found to hold.
-pub(crate) fn tell(
-    report: &Report,
-    conditions: &[Condition],
-    out: &Out,
-    json: bool,
-) -> anyhow::Result<Option<String>> {
-    let compared = compare_all(report);
-    let lines: Vec<String> = compared.iter().map(|compared| line(report, compared)).collect();
-    let found: Vec<&str> = conditions
-        .iter()
-        .filter(|condition| {
-            compared.iter().any(|at| at.metric.key == condition.metric.key && condition.holds(&at.comparison))
+fn print(report: &Report, answer: &Answer, held: &[Held], out: &Out) -> anyhow::Result<()> {
+    output::line(words::noise_line(report, answer))?;
+    for mean in &answer.means {
+        output::line(words::mean_line(report, mean))?;
+    }
+    let shown = shown(report, answer);
+    for verdict in &shown {
+        output::line(words::line(report, answer, verdict))?;
+    }
+    let more = answer.verdicts.len() - shown.len();
+    if more > 0 {
+        output::line(format!("({more} more at other heaps, where nothing was found, are in the report)"))?;
+    }
+    for remark in &report.remarks {
+        output::line(format!("note: {remark}"))?;
+    }
+    for noisy in &report.environment.noisy {
+        output::line(format!("noisy: {noisy}"))?;
+    }
+    for held in held {
+        let word = if held.broken { "broken" } else { "not broken" };
+        output::line(format!("--fail-if '{}' {word}: {}", held.limit, held.found))?;
+    }
+    output::line(format!("report: {}", out.page().display()))
+}
+
+fn object(report: &Report, answer: &Answer, held: &[Held], out: &Out) -> serde_json::Value {
+    let verdict = |verdict: &Verdict| {
+        let comparison = &verdict.comparison;
+        serde_json::json!({
+            "measure": verdict.metric.key,
+            "workload": report.workloads[verdict.workload].label,
+            "heap_multiple": verdict.heap_multiple,
+            "a": report.subjects[verdict.a].label,
+            "b": report.subjects[verdict.b].label,
+            "is": side(verdict.side()),
+            "rounds": comparison.rounds,
+            "median_a": comparison.median_a,
+            "median_b": comparison.median_b,
+            "ratio": comparison.ratio.map(|ratio| ratio.value),
+            "ratio_interval": comparison.ratio.and_then(|ratio| ratio.interval).map(|found| [found.low, found.high]),
+            "p": comparison.p_corrected,
+            "text": words::line(report, answer, verdict),
         })
-        .map(|condition| condition.text.as_str())
-        .collect();
-    let file = out.folder.join("report.json");
-    if json {
-        output::json(&serde_json::json!({
-            "event": "bench",
-            "report": file,
-            "interrupted": report.interrupted,
-            "rounds": report.plan.rounds,
-            "noisy": report.environment.noisy,
-            "remarks": report.remarks,
-            "noise": noise(report),
-            "verdicts": lines,
-            "found": found,
-        }))?;
-    } else {
-        noise(report).iter().chain(&lines).try_for_each(output::line)?;
-        report.remarks.iter().try_for_each(|remark| output::line(format!("note: {remark}")))?;
-        report.environment.noisy.iter().try_for_each(|noisy| output::line(format!("noisy: {noisy}")))?;
-        output::line(format!("report: {}", file.display()))?;
-    }
-    if conditions.is_empty() || found.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(format!("found: {}", found.join(", "))))
-}
-
-/// What the first strategy against itself came to.
-fn noise(report: &Report) -> Vec<String> {
-    let rule = Rule::default();
-    let mut lines = Vec::new();
-    for (workload, named) in report.workloads.iter().enumerate() {
-        let Some(multiple) = gc_lab::bench::schedule::middle(&report.plan.heap_multiples) else { continue };
-        let mut told = Vec::new();
-        for key in ["wall", "cpu", "throughput", "footprint"] {
-            let Some(metric) = metric::find(key) else { continue };
-            let side = |side| move |run: &Run| run.kind == Kind::Same && run.side == side;
-            let Some(pairs) = pairs(report, metric, (workload, multiple), side(0), side(1)) else { continue };
-            let Some(ratio) = compare(&[pairs], &rule).first().and_then(|found| found.ratio) else {
-                continue;
-            };
-            told.push(match ratio.interval {
-                Some(interval) => format!(
-                    "{} {:+.1} % to {:+.1} %",
-                    metric.name,
-                    (interval.low - 1.0) * 100.0,
-                    (interval.high - 1.0) * 100.0
-                ),
-                None => format!("{} {:+.1} %", metric.name, (ratio.value - 1.0) * 100.0),
-            });
-        }
-        if !told.is_empty() {
-            let label = &report.subjects[0].label;
-            lines.push(format!(
-                "{label} against itself on {} at {multiple}x: {}",
-                named.label,
-                told.join(", ")
-            ));
-        }
-    }
-    lines
-}
-
-fn line(report: &Report, compared: &Compared) -> String {
-    let Compared { metric, workload, heap_multiple, subject, comparison } = compared;
-    let (a, b) = (&report.subjects[0].label, &report.subjects[*subject].label);
-    let place = format!("{} at {heap_multiple}x", report.workloads[*workload].label);
-    let medians = format!(
-        "{} against {}",
-        value(metric.unit, comparison.median_b),
-        value(metric.unit, comparison.median_a)
-    );
-    let mark = if comparison.finding == Finding::Different { "" } else { "~ " };
-    let effect = match comparison.ratio {
-        Some(ratio) => format!("{:+.1} %", (ratio.value - 1.0) * 100.0),
-        None => value(metric.unit, comparison.difference.value),
     };
-    format!(
-        "{mark}{place}: {b} has {effect} {} against {a} ({medians}, {} rounds)",
-        metric.name, comparison.rounds
-    )
+    let (different, decided) = answer.false_alarms();
+    serde_json::json!({
+        "event": "bench",
+        "folder": out.folder,
+        "interrupted": report.interrupted,
+        "rounds": report.plan.rounds,
+        "runs": report.runs.len(),
+        "runs_failed": report.runs.iter().filter(|run| !run.outcome.is_ok()).count(),
+        "minimum_heap_bytes": report.workloads.iter().map(|workload| workload.minimum_heap_bytes).collect::<Vec<_>>(),
+        "noise": { "measures": decided, "different": different, "verdicts": answer.noise.iter().map(verdict).collect::<Vec<_>>() },
+        "noisy": report.environment.noisy,
+        "remarks": report.remarks,
+        "verdicts": answer.verdicts.iter().map(verdict).collect::<Vec<_>>(),
+        "limits": held
+            .iter()
+            .map(|held| serde_json::json!({ "limit": held.limit, "broken": held.broken, "found": held.found }))
+            .collect::<Vec<_>>(),
+    })
 }
 
-fn value(unit: Unit, value: f64) -> String {
-    match unit {
-        Unit::Nanoseconds => nanoseconds(value.max(0.0) as u64),
-        Unit::Bytes => bytes(value.max(0.0) as u64),
-        Unit::ByteSeconds => format!("{} s", bytes(value.max(0.0) as u64)),
-        Unit::PerSecond => format!("{value:.0}/s"),
-        Unit::Share => format!("{value:.3}"),
-        Unit::Count => format!("{value:.0}"),
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Better => "better",
+        Side::Worse => "worse",
+        Side::Even => "even",
+        Side::Unsaid => "unsaid",
     }
 }
 
@@ -323,12 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn conditions_name_a_measure_and_a_bound() {
-        let read = condition("cpu > +3%").unwrap();
-        assert_eq!((read.metric.key, read.above, read.bound), ("cpu", true, 0.03));
-        assert!(!condition("throughput < -5 %").unwrap().above);
-        for (text, word) in [("cpu", "compares"), ("speed > 3%", "footprint"), ("cpu > fast", "percent")] {
-            assert!(condition(text).unwrap_err().to_string().contains(word), "{text}");
-        }
+    fn a_limit_that_is_none_is_wrong_usage() {
+        assert!(limits(&["cpu > +3%".into()]).is_ok());
+        assert!(limits(&["speed".into()]).unwrap_err().to_string().contains("--fail-if"));
     }
 }

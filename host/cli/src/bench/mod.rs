@@ -79,7 +79,7 @@ pub(crate) struct Args {
     /// Folder for the report [default: bench-DATE-TIME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// End with exit code 4 when this is found, such as 'cpu > +3%' or 'throughput < -5%'; can be given several times
+    /// End with exit code 4 when this is found, such as 'cpu > +3%', 'service/metered-p999@2x > 50us'; can be given several times
     #[arg(long, value_name = "CONDITION")]
     fail_if: Vec<String>,
     /// Print one JSON object on standard output and nothing else
@@ -141,7 +141,7 @@ impl std::error::Error for Interrupted {}
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let setup = setup(args)?;
-    let conditions = answer::conditions(&args.fail_if)?;
+    let limits = answer::limits(&args.fail_if)?;
     let stop = Stop::on_signals(None)?;
     let out = answer::Out::open(args.out.as_deref())?;
     let mut environment = Environment::of_system();
@@ -159,7 +159,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     out.write(&report)?;
-    let found = answer::tell(&report, &conditions, &out, args.json)?;
+    let found = answer::tell(&report, &limits, &out, args.json)?;
     if report.interrupted {
         bail!(Interrupted);
     }

@@ -320,7 +320,7 @@ pub struct Measures {
 pub struct CpuParts {
     /// Mutators: the workload itself, allocation and barrier with it.
     pub mutator_ns: u64,
-    /// Mutators in the collector's service: answering handshakes, slow paths of the barrier. Hold-ups of up to a millisecond; longer ones are waiting.
+    /// Mutators in the collector's service: what of their hold-ups they were running, answering handshakes and in slow paths of the barrier.
     pub barrier_ns: u64,
     /// Inside the strategy.
     pub strategy_ns: u64,

@@ -1,7 +1,9 @@
 //! From what was written down during a run to its measures.
 
-use std::time::Instant;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
+use gc_heap::HeldUp;
 use gc_lab::bench::histogram::Counts;
 use gc_lab::bench::meter::{Notes, Seen};
 use gc_lab::bench::mmu;
@@ -66,7 +68,7 @@ pub(crate) fn measures(
     node: &Node,
 ) -> Measures {
     let (begin, end) = (&timed.begin, &timed.end);
-    let (pauses, list) = pauses(node, begin.at, end.at);
+    let held = pauses(node.heap().take_holdup_list(), begin.at, end.at);
     let within = || sampler.cycles.iter().filter(|(at, _)| (begin.at..=end.at).contains(at));
     let cpu_ns = end.process_ns - begin.process_ns;
     let crossings = end.counted.crossings.saturating_sub(begin.counted.crossings);
@@ -75,21 +77,21 @@ pub(crate) fn measures(
         requests => (requests, report.request_unit),
     };
     let left_over = |expected: u64| node.heap().stats().live_objects.saturating_sub(expected);
-    let mut longest = list.clone();
+    let mut longest = held.list.clone();
     longest.sort_unstable_by_key(|pause| std::cmp::Reverse(pause.length_ns));
     longest.truncate(PAUSES_MAX);
     Measures {
         wall_ns: timed.wall_ns,
         cpu_ns,
-        cpu: cpu_parts(order, timed, within().map(|(_, cycle)| cycle), &pauses, cpu_ns, crossings),
+        cpu: cpu_parts(order, timed, within().map(|(_, cycle)| cycle), held.work_ns, crossings),
         operations,
         operation_unit: unit.to_owned(),
         allocated_objects: end.allocated_objects - begin.allocated_objects,
         allocated_bytes: end.allocated_bytes - begin.allocated_bytes,
         mutators: report.threads.max(1),
-        paused_ns: pauses.sum,
+        paused_ns: held.lengths.sum,
         latency: report.latency.as_ref().map(Latency::of),
-        mmu: if list.is_empty() { Vec::new() } else { mmu::curve(&list, timed.wall_ns) },
+        mmu: mmu::curve(&held.list, nanoseconds(begin.at, end.at)),
         longest_pauses: if order.details { longest } else { Vec::new() },
         heap: if order.details { sampler.heap(begin.at, end.at, HEAP_MAX) } else { Vec::new() },
         cycles: match order.details {
@@ -106,15 +108,42 @@ pub(crate) fn measures(
         footprint: footprint(sampler, notes, begin.at, end.at),
         crossings: (crossings > 0).then_some(crossings),
         fuel: end.counted.fuel.map(|fuel| fuel - begin.counted.fuel.unwrap_or(0)),
-        pauses,
+        pauses: held.lengths,
         ..Measures::default()
     }
 }
 
-/// Hold-ups since the timed part began.
-fn pauses(node: &Node, _begin: Instant, _end: Instant) -> (Counts, Vec<Pause>) {
-    let holdups = node.heap().take_holdups();
-    (Counts { buckets: Vec::new(), max: holdups.max_ns, sum: holdups.sum_ns }, Vec::new())
+/// The hold-ups of a timed part: how long they were, when each was, and what answering the collector took of the mutators' own time.
+struct HeldUpBy {
+    lengths: Counts,
+    list: Vec<Pause>,
+    work_ns: u64,
+}
+
+/// The hold-ups from `begin` to `end`; what began before, or lasts longer, counts as far as it is within.
+fn pauses(listed: Vec<HeldUp>, begin: Instant, end: Instant) -> HeldUpBy {
+    let mut threads: Vec<ThreadId> = Vec::new();
+    let mut held =
+        HeldUpBy { lengths: Counts::default(), list: Vec::with_capacity(listed.len()), work_ns: 0 };
+    for holdup in &listed {
+        let (from, to) =
+            (holdup.begun.max(begin), (holdup.begun + Duration::from_nanos(holdup.wall_ns)).min(end));
+        if from >= to {
+            continue;
+        }
+        let mutator = threads.iter().position(|&thread| thread == holdup.thread).unwrap_or_else(|| {
+            threads.push(holdup.thread);
+            threads.len() - 1
+        });
+        held.list.push(Pause {
+            at_ns: nanoseconds(begin, from),
+            length_ns: nanoseconds(from, to),
+            mutator: mutator as u32,
+        });
+        held.work_ns += holdup.running_ns;
+    }
+    held.lengths = Counts::of(held.list.iter().map(|pause| pause.length_ns));
+    held
 }
 
 fn footprint(sampler: &Sampler, notes: &Notes, begin: Instant, end: Instant) -> Footprint {
@@ -131,18 +160,15 @@ fn footprint(sampler: &Sampler, notes: &Notes, begin: Instant, end: Instant) -> 
     }
 }
 
-/// Hold-ups up to this long are work of the mutator, longer ones are waiting.
-const WORK_NS_MAX: u64 = 1_000_000;
-
 fn cpu_parts<'c>(
     order: &Order,
     timed: &Timed,
     cycles: impl Iterator<Item = &'c CycleRecord>,
-    pauses: &Counts,
-    cpu_ns: u64,
+    barrier_ns: u64,
     crossings: u64,
 ) -> CpuParts {
     let (begin, end) = (&timed.begin, &timed.end);
+    let cpu_ns = end.process_ns - begin.process_ns;
     let spent = |of: fn(&gc_lab::bench::meter::Spent) -> u64| of(&end.spent) - of(&begin.spent);
     let strategy_ns = spent(|spent| spent.strategy_ns);
     let seen_ns = strategy_ns
@@ -165,8 +191,7 @@ fn cpu_parts<'c>(
     let crossing_ns = crossing_ns(order).map_or(0, |each| (each * crossings as f64) as u64).min(strategy_ns);
     let other_ns = (end.other_ns.saturating_sub(begin.other_ns)).min(cpu_ns - collector_ns);
     let mutators_ns = cpu_ns - collector_ns - other_ns;
-    let short = pauses.buckets.iter().filter(|&&(length, _)| length <= WORK_NS_MAX);
-    let barrier_ns = short.map(|&(length, count)| length * count).sum::<u64>().min(mutators_ns);
+    let barrier_ns = barrier_ns.min(mutators_ns);
     CpuParts {
         mutator_ns: mutators_ns - barrier_ns,
         barrier_ns,

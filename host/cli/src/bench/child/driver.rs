@@ -61,6 +61,7 @@ impl<'n> Watch<'n> {
 
     /// An iteration begins.
     pub(crate) fn begin(&self) {
+        self.node.heap().list_holdups();
         *self.lock() = Marks::default();
     }
 
@@ -111,7 +112,7 @@ impl Driver for Watch<'_> {
         if place.is_none() {
             if !matches!(progress.phase, Phase::Collect) {
                 // Hold-ups from here on are those of the part that begins.
-                let _ = self.node.heap().take_holdups();
+                let _ = self.node.heap().take_holdup_list();
             }
             *place = Some(self.mark());
         }
