@@ -167,6 +167,7 @@ struct Blocks {
     jemalloc_ns: f64,
     mimalloc_ns: f64,
     value: f64,
+    clock_ratio: f64,
 }
 
 fn blocks(settings: &Settings) -> Result<Vec<Reading>, RowError> {
@@ -181,8 +182,8 @@ fn blocks(settings: &Settings) -> Result<Vec<Reading>, RowError> {
             .max_by(|a, b| a.value.total_cmp(&b.value))
             .ok_or_else(|| RowError::Nothing("no rows".to_owned()))?;
         let note = format!(
-            "{}: ours {:.1} ns, jemalloc {:.1}, mimalloc {:.1}",
-            row.name, row.ours_ns, row.jemalloc_ns, row.mimalloc_ns
+            "{}: processor time ours {:.1} ns, jemalloc {:.1}, mimalloc {:.1}; ratio by the clock {:.2}",
+            row.name, row.ours_ns, row.jemalloc_ns, row.mimalloc_ns, row.clock_ratio
         );
         Ok(Reading { value: row.value, range: None, note })
     };
