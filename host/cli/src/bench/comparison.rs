@@ -402,8 +402,14 @@ impl<'s> Comparison<'s> {
         let minimum = self.report.workloads[job.workload].minimum_heap_bytes;
         match (job.heap_multiple, minimum) {
             (Some(multiple), Some(minimum)) => (minimum as f64 * multiple) as u64,
-            _ => large_heap(),
+            _ => self.baseline_heap(job.workload),
         }
+    }
+
+    /// Twice what the workload allocates, once that is known: never full, and no larger than it need be.
+    fn baseline_heap(&self, workload: usize) -> u64 {
+        let largest = large_heap();
+        self.allocated.get(&workload).map_or(largest, |bytes| (bytes * 2).clamp(64 << 20, largest))
     }
 
     fn conduct(&mut self, order: &Order, timeout: Duration) -> Result<Ran, Interrupted> {

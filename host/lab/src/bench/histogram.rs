@@ -102,14 +102,19 @@ impl Counts {
 }
 
 impl From<&Histogram<u64>> for Counts {
+    /// Of a histogram of any precision: what it tells finer than [`DIGITS`] digits is given up. The sum is that of the middles of its buckets.
     fn from(histogram: &Histogram<u64>) -> Counts {
-        let buckets: Vec<(u64, u64)> = histogram
-            .iter_recorded()
-            .map(|step| (histogram.highest_equivalent(step.value_iterated_to()), step.count_at_value()))
-            .collect();
-        let sum =
-            buckets.iter().map(|&(value, count)| histogram.median_equivalent(value) as f64 * count as f64);
-        Counts { max: histogram.max(), sum: sum.sum::<f64>() as u64, buckets }
+        let mut own = recorder();
+        let mut sum = 0.0;
+        for step in histogram.iter_recorded() {
+            let (value, count) = (step.value_iterated_to(), step.count_at_value());
+            own.saturating_record_n(histogram.lowest_equivalent(value).max(1), count);
+            sum += histogram.median_equivalent(value) as f64 * count as f64;
+        }
+        let pair = |value: u64, count| (own.highest_equivalent(value), count);
+        let buckets =
+            own.iter_recorded().map(|step| pair(step.value_iterated_to(), step.count_at_value())).collect();
+        Counts { buckets, max: histogram.max(), sum: sum as u64 }
     }
 }
 
@@ -129,6 +134,16 @@ mod tests {
     fn a_percentile_says_how_much_lies_beyond_it() {
         let counts = Counts::of(1..=1000);
         assert_eq!((counts.beyond(0.999), counts.beyond(0.99), counts.beyond(1.0)), (1, 10, 0));
+    }
+
+    #[test]
+    fn a_finer_histogram_is_told_coarser() {
+        let mut fine = Histogram::<u64>::new_with_bounds(1, VALUE_MAX, 3).unwrap();
+        (1..=100_000).for_each(|value| fine.saturating_record(value));
+        let counts = Counts::from(&fine);
+        assert_eq!((counts.count(), counts.buckets.len()), (100_000, Counts::of(1..=100_000).buckets.len()));
+        let median = counts.quantile(0.5).unwrap();
+        assert!(median.abs_diff(50_000) < 500, "{median}");
     }
 
     proptest! {

@@ -31,38 +31,32 @@ pub struct Look {
     pub floating_bytes: f64,
     /// What the strategy left of it.
     pub left_bytes: f64,
+    /// What looking cost.
+    pub busy_ns: u64,
+}
+
+/// Cells that were condemned together and had been seen dead together.
+#[derive(Debug, Clone, Copy)]
+struct Burial {
+    at: Instant,
+    lag_ns: u64,
+    lag_bytes: u64,
+    cells: u64,
 }
 
 /// What an oracle has to say.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Findings {
     /// Cycle by cycle.
     pub looks: Vec<Look>,
-    /// From death to condemnation, per cell, in nanoseconds.
-    lag: hdrhistogram::Histogram<u64>,
-    /// The same in allocated bytes.
-    lag_bytes: hdrhistogram::Histogram<u64>,
+    burials: Vec<Burial>,
     /// Cells dead at the last look and not condemned.
     waiting_cells: u64,
-    /// Time that looking took.
-    busy_ns: u64,
 }
 
 /// Where an oracle writes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Witness(Arc<Mutex<Findings>>);
-
-impl Default for Witness {
-    fn default() -> Witness {
-        Witness(Arc::new(Mutex::new(Findings {
-            looks: Vec::new(),
-            lag: recorder(),
-            lag_bytes: recorder(),
-            waiting_cells: 0,
-            busy_ns: 0,
-        })))
-    }
-}
 
 impl Witness {
     /// What was found from `begin` to `end`; none without two looks.
@@ -71,6 +65,8 @@ impl Witness {
         let findings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let looks: Vec<Look> =
             findings.looks.iter().filter(|look| (begin..=end).contains(&look.at)).copied().collect();
+        let within = |burial: &&Burial| (begin..=end).contains(&burial.at);
+        let burials: Vec<Burial> = findings.burials.iter().filter(within).copied().collect();
         let wall_ns = end.saturating_duration_since(begin).as_nanos().max(1) as f64;
         let period_ns = (looks.last()?.at - looks.first()?.at).as_nanos() / (looks.len() as u128 - 1).max(1);
         if looks.len() < 2 {
@@ -78,12 +74,12 @@ impl Witness {
         }
         Some(Quality {
             looks: looks.len() as u32,
-            cost_share: findings.busy_ns as f64 / wall_ns,
+            cost_share: looks.iter().map(|look| look.busy_ns).sum::<u64>() as f64 / wall_ns,
             period_ns: period_ns as u64,
             floating_bytes_mean: mean_over_time(&looks),
             floating_bytes_max: looks.iter().map(|look| look.floating_bytes).fold(0.0, f64::max) as u64,
-            lag: Counts::from(&findings.lag),
-            lag_allocated_bytes: Counts::from(&findings.lag_bytes),
+            lag: lags(&burials, |burial| burial.lag_ns),
+            lag_allocated_bytes: lags(&burials, |burial| burial.lag_bytes),
             never_condemned_cells: findings.waiting_cells,
         })
     }
@@ -93,6 +89,18 @@ impl Witness {
     pub fn looks(&self) -> Vec<Look> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).looks.clone()
     }
+}
+
+fn lags(burials: &[Burial], of: fn(&Burial) -> u64) -> Counts {
+    let mut histogram = recorder();
+    let (mut max, mut sum) = (0, 0_u64);
+    for burial in burials {
+        let lag = of(burial).max(1);
+        histogram.saturating_record_n(lag, burial.cells);
+        max = max.max(lag);
+        sum = sum.saturating_add(lag.saturating_mul(burial.cells));
+    }
+    Counts { max, sum, ..Counts::from(&histogram) }
 }
 
 /// Garbage grows from what a cycle has left to what the next one finds: a trapezium per interval.
@@ -233,6 +241,7 @@ impl<S: Strategy> Watched<S> {
             floating_cells: self.dead.len() as u64,
             floating_bytes,
             left_bytes: floating_bytes,
+            busy_ns: 0,
         });
         self.busy_ns += begun.elapsed().as_nanos() as u64;
     }
@@ -259,9 +268,8 @@ impl<S: Strategy> Watched<S> {
             std::mem::take(&mut self.dead).into_iter().partition(|death| gone(death.cell));
         let mut findings = self.witness.0.lock().unwrap_or_else(PoisonError::into_inner);
         for by_look in buried.chunk_by(|a, b| a.look == b.look) {
-            let (ns, bytes) = lag(&self.moments, by_look[0].look, here);
-            findings.lag.saturating_record_n(ns.max(1), by_look.len() as u64);
-            findings.lag_bytes.saturating_record_n(bytes.max(1), by_look.len() as u64);
+            let (lag_ns, lag_bytes) = lag(&self.moments, by_look[0].look, here);
+            findings.burials.push(Burial { at: here.at, lag_ns, lag_bytes, cells: by_look.len() as u64 });
         }
         drop(findings);
         if let Some(look) = &mut self.look {
@@ -273,9 +281,10 @@ impl<S: Strategy> Watched<S> {
 
     fn write(&mut self) {
         let mut findings = self.witness.0.lock().unwrap_or_else(PoisonError::into_inner);
-        findings.looks.extend(self.look.take());
+        if let Some(look) = self.look.take() {
+            findings.looks.push(Look { busy_ns: std::mem::take(&mut self.busy_ns), ..look });
+        }
         findings.waiting_cells = self.dead.len() as u64;
-        findings.busy_ns = self.busy_ns;
     }
 }
 
@@ -486,6 +495,9 @@ mod tests {
         assert_eq!(cells, [0, 100, 200, 300, 100, 200, 300, 400, 100, 200, 300, 400]);
         let quality = lazy.quality(begin, Instant::now()).unwrap();
         assert_eq!(quality.lag.count(), 1100);
+        // What was condemned before the time that is asked about is no part of the answer.
+        let late = lazy.quality(lazy.looks()[6].at, Instant::now()).unwrap();
+        assert_eq!((late.lag.count(), late.looks), (800, 6));
         assert_eq!(quality.looks, 12);
     }
 

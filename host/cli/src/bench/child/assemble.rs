@@ -17,13 +17,16 @@ use gc_node::{CycleRecord, Node};
 
 use crate::bench::child::clocks;
 use crate::bench::child::driver::{Mark, Marks};
-use crate::bench::child::measure::{Asked, Failed, crossing_ns};
+use crate::bench::child::measure::{Asked, Failed, Stand, crossing_ns};
 use crate::bench::child::sampler::Sampler;
 
 /// Samples, cycles and pauses that are kept of a run.
 const HEAP_MAX: usize = 256;
 const CYCLES_MAX: usize = 512;
 const PAUSES_MAX: usize = 64;
+
+/// Shortest time over which throughput is told from progress.
+const TELLING: Duration = Duration::from_millis(500);
 
 /// The timed part of a run.
 pub(crate) struct Timed {
@@ -64,9 +67,10 @@ pub(crate) fn measures(
     timed: &Timed,
     report: &WorkloadReport,
     sampler: &Sampler,
-    notes: &Notes,
+    stand: &Stand,
     node: &Node,
 ) -> Measures {
+    let (notes, digest) = (&stand.meter.notes(), stand.digest());
     let (begin, end) = (&timed.begin, &timed.end);
     let held = pauses(node.heap().take_holdup_list(), begin.at, end.at);
     let within = || sampler.cycles.iter().filter(|(at, _)| (begin.at..=end.at).contains(at));
@@ -97,7 +101,7 @@ pub(crate) fn measures(
         cycles: match order.details {
             true => within()
                 .take(CYCLES_MAX)
-                .map(|(at, cycle)| told(order, *at, cycle, notes, begin.at))
+                .map(|(at, cycle)| told(order, digest, *at, cycle, notes, begin.at))
                 .collect(),
             false => Vec::new(),
         },
@@ -205,11 +209,11 @@ fn cpu_parts<'c>(
 }
 
 /// A cycle as it stands in the result, with its phases as far as the meter saw them.
-fn told(order: &Order, ended: Instant, record: &CycleRecord, notes: &Notes, epoch: Instant) -> Cycle {
+fn told(order: &Order, digest: &str, ended: Instant, record: &CycleRecord, notes: &Notes, epoch: Instant) -> Cycle {
     let at = |moment: Instant| moment.saturating_duration_since(epoch).as_nanos() as u64;
     let end_ns = at(ended);
     let begin_ns = end_ns.saturating_sub(record.total_ns);
-    let other = order.swap.as_ref().filter(|(player, _)| player.source == record.strategy);
+    let other = order.swap.as_ref().filter(|_| record.digest != digest);
     let seen = notes.cycles.iter().find(|seen| seen.number == record.cycle);
     Cycle {
         begin_ns,
@@ -287,9 +291,10 @@ pub(crate) fn swap(
     let (Some(loaded), Some(rehearsed)) = (step("loaded"), step("rehearsed")) else {
         return Err(Failed::new(Failure::Strategy, "the swap left no trace in the journal"));
     };
+    // Progress is told ten times a second: over less than a few of these it says nothing.
     let per_second = |operations: u64, from: Instant, to: Instant| {
-        let seconds = to.saturating_duration_since(from).as_secs_f64();
-        (operations > 0 && seconds > 0.0).then(|| operations as f64 / seconds)
+        let time = to.saturating_duration_since(from);
+        (operations > 0 && time >= TELLING).then(|| operations as f64 / time.as_secs_f64())
     };
     let before = per_second(asked.operations_at, timed.begin.at, asked.at);
     let during =

@@ -80,7 +80,7 @@ pub(crate) fn measure(order: &Order) -> Result<Measures, Failed> {
     }
     let (marks, report, swapped) = done?;
     let timed = Timed::new(&spec, &marks, &report, watch.mark());
-    let mut measures = assemble::measures(order, &timed, &report, &sampler, &stand.meter.notes(), &node);
+    let mut measures = assemble::measures(order, &timed, &report, &sampler, &stand, &node);
     measures.start = start;
     measures.quality =
         (order.kind == Kind::Oracle).then(|| stand.witness.quality(timed.begin.at, timed.end.at)).flatten();
@@ -170,10 +170,10 @@ fn exchange(node: &Node, watch: &Watch<'_>, player: &Player, after: Duration) ->
 }
 
 /// The strategy on its stand, ready to be attached.
-struct Stand {
+pub(crate) struct Stand {
     loaded: Option<Arc<LoadedStrategy>>,
     load: Duration,
-    meter: Meter,
+    pub(crate) meter: Meter,
     witness: Witness,
     /// Known once the node is.
     heap: Arc<OnceLock<Heap>>,
@@ -194,6 +194,11 @@ impl Stand {
             witness: Witness::default(),
             heap: Arc::default(),
         })
+    }
+
+    /// Of the strategy that a run begins with.
+    pub(crate) fn digest(&self) -> &str {
+        self.loaded.as_ref().map_or("native", |loaded| loaded.digest())
     }
 
     /// Starts the node with the strategy in it.

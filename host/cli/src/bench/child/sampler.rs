@@ -8,8 +8,8 @@ use gc_node::{CycleRecord, Event, JournalRecord, Node, Subscription};
 /// Time between two samples of the heap.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// Samples between two looks at the memory that was taken from the system, which cost more.
-const COMMITTED_EVERY: usize = 8;
+/// Samples between two looks at the memory that was taken from the system: the kernel is asked for each page.
+const COMMITTED_EVERY: usize = 50;
 
 /// One sample.
 #[derive(Debug, Clone, Copy)]
