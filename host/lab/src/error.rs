@@ -25,6 +25,9 @@ pub enum WorkloadError {
     /// that was in use.
     #[error("{0}, but it was reachable: switch the proof on, or choose another strategy")]
     Lost(Box<Gone>),
+    /// The trace cannot be replayed.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The final cycle could not be run.
     #[error(transparent)]
     Collect(#[from] CollectFailed),
@@ -110,6 +113,75 @@ pub enum GitError {
         path: PathBuf,
         /// How many can be.
         max: usize,
+    },
+}
+
+/// A trace that cannot be used at all. What is damaged in part is no error: see [`Damage`](crate::trace::Damage).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// The system refused to open, read or write the file.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Another kind of file.
+    #[error("{} is no trace: give a file that `host run --record` has written", path.display())]
+    NoTrace {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header does not match its checksum.
+    #[error("the header of {} is damaged ({what}): nothing behind it can be trusted, record anew", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A trace of another version.
+    #[error(
+        "{} is a trace of version {found}, and this program reads version {wanted}: replay it with the program that recorded it, or record anew",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The version that is read.
+        wanted: u16,
+    },
+    /// More than can be replayed.
+    #[error("the trace {what}, and at most {max} can be: {remedy}")]
+    TooMuch {
+        /// What there is too much of.
+        what: String,
+        /// How much there can be.
+        max: u64,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The replay came upon something else than the plan of the trace says.
+    #[error(
+        "the replay differs from the trace: {what}; if the proof is on and the file is the same, report this with the trace"
+    )]
+    Diverged {
+        /// What was found.
+        what: String,
+    },
+    /// No thread for a mutator.
+    #[error("no thread can be started for a mutator ({source}): raise the limit on processes and threads")]
+    Thread {
+        /// What the system says.
+        #[source]
+        source: io::Error,
     },
 }
 

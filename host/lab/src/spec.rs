@@ -44,6 +44,8 @@ pub enum WorkloadSpec {
     Cache(CacheSpec),
     /// An editor of trees that remembers versions.
     Editor(EditorSpec),
+    /// A recorded trace.
+    Trace(TraceSpec),
 }
 
 /// `git:PATH[?payload=true]`
@@ -74,6 +76,13 @@ pub struct GraphSpec {
     pub path: PathBuf,
 }
 
+/// `trace:FILE`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSpec {
+    /// The file.
+    pub path: PathBuf,
+}
+
 impl std::str::FromStr for WorkloadSpec {
     type Err = SpecError;
 
@@ -91,6 +100,10 @@ impl std::str::FromStr for WorkloadSpec {
             "graph" => {
                 let path = path_of("graph", rest.strip_prefix(':'), "graph:FILE")?;
                 Ok(WorkloadSpec::Graph(GraphSpec { path }))
+            }
+            "trace" => {
+                let path = path_of("trace", rest.strip_prefix(':'), "trace:FILE")?;
+                Ok(WorkloadSpec::Trace(TraceSpec { path }))
             }
             "churn" => ChurnSpec::parse(&mut options("churn")?).map(WorkloadSpec::Churn),
             "gcbench" => GcBenchSpec::parse(&mut options("gcbench")?).map(WorkloadSpec::GcBench),
@@ -121,6 +134,7 @@ impl WorkloadSpec {
             WorkloadSpec::Editor(_) => "editor",
             WorkloadSpec::Cache(_) => "cache",
             WorkloadSpec::Queue(_) => "queue",
+            WorkloadSpec::Trace(_) => "trace",
         }
     }
 
@@ -131,6 +145,7 @@ impl WorkloadSpec {
             WorkloadSpec::Git(spec) => Some(&spec.path),
             WorkloadSpec::GitHistory(spec) => Some(&spec.path),
             WorkloadSpec::Graph(spec) => Some(&spec.path),
+            WorkloadSpec::Trace(spec) => Some(&spec.path),
             _ => None,
         }
     }
@@ -161,6 +176,7 @@ impl WorkloadSpec {
                 "retired objects, an old structure that is rewired all the time, dead entries that refer to live ones"
             }
             WorkloadSpec::Editor(_) => "a big structure shared by many versions, and garbage of middle age",
+            WorkloadSpec::Trace(_) => "what was recorded, one mutator at a time",
         }
     }
 
@@ -170,6 +186,7 @@ impl WorkloadSpec {
     pub fn live_bytes(&self) -> Option<u64> {
         match self {
             WorkloadSpec::Git(_) | WorkloadSpec::GitHistory(_) | WorkloadSpec::Graph(_) => None,
+            WorkloadSpec::Trace(_) => None,
             WorkloadSpec::Churn(spec) => Some(spec.live_bytes()),
             WorkloadSpec::GcBench(spec) => Some(spec.live_bytes()),
             WorkloadSpec::BinaryTrees(spec) => Some(spec.live_bytes()),
@@ -210,6 +227,7 @@ impl WorkloadSpec {
             WorkloadSpec::Editor(spec) => crate::editor::run(spec, heap, driver),
             WorkloadSpec::Cache(spec) => crate::cache::run(spec, heap, driver),
             WorkloadSpec::Queue(spec) => crate::queue::run(spec, heap, driver),
+            WorkloadSpec::Trace(spec) => crate::trace::run(&spec.path, heap, driver),
         }
     }
 }
@@ -258,6 +276,13 @@ mod tests {
     fn what_is_wrong_is_named_with_what_there_is() {
         for (text, says) in [
             ("", "'' is no workload: write git:PATH"),
+            ("gcbench?depth=3", "depth=3 cannot be: write 4 to 25"),
+            ("binary-trees:21", "is no workload"),
+            ("service?quick=maybe", "quick=maybe cannot be: write true or false"),
+            ("service?arrivals=never", "arrivals=never cannot be: write poisson or uniform"),
+            ("queue?size=15", "size=15 cannot be: write 16 to"),
+            ("cache?polcy=lru", "cache has no option 'polcy': it has threads,"),
+            ("editor?seconds=0", "seconds=0 cannot be"),
             ("gti:.", "'gti:.' is no workload"),
             ("churn:x", "'churn:x' is no workload"),
             ("git", "git needs a path: write git:PATH"),
@@ -279,6 +304,30 @@ mod tests {
         ] {
             let error = read(text).expect_err(text).to_string();
             assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn quick_is_a_size_and_other_options_stand_beside_it() {
+        for name in ["gcbench", "binary-trees", "service", "queue", "cache", "editor"] {
+            let [full, quick, same] =
+                [name.to_owned(), format!("{name}?quick"), format!("{name}?quick=true")]
+                    .map(|text| read(&text).unwrap());
+            assert_eq!((full.name(), &quick), (name, &same));
+            assert_ne!(full, quick, "{name}");
+            let (full, quick) = (full.live_bytes().unwrap(), quick.live_bytes().unwrap());
+            assert!((1 << 18..full / 5).contains(&quick), "{name}: {quick} of {full}");
+        }
+        let mixed = read("editor?quick&versions=7");
+        assert_eq!(mixed, Ok(WorkloadSpec::Editor(EditorSpec { versions: 7, ..EditorSpec::quick() })));
+    }
+
+    #[test]
+    fn a_seed_is_taken_where_something_is_drawn() {
+        for (name, draws) in [("churn", true), ("service", true), ("editor", true), ("queue", false)] {
+            let mut spec = read(name).unwrap();
+            assert_eq!(spec.set_seed(99), draws, "{name}");
+            assert_eq!(spec != read(name).unwrap(), draws, "{name}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  header   "GCTRACE\n" | version | text with one `key value` per line | CRC
-//!  block    "BLCK" | kind, packing | stream, number | times | counts | lengths | CRC | events
+//!  block    "BLCK" | kind | stream, number | times | counts | lengths | CRC | events
 //!  …
 //!  block    kind 1, the end: how many blocks there were, a CRC of their CRCs, and why the recording ended
 //! ```
@@ -37,18 +37,10 @@ pub(crate) enum Kind {
     End,
 }
 
-/// How the bytes of a block are stored.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub(crate) enum Packing {
-    Plain,
-    Lz4,
-}
-
 /// The head of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: Kind,
-    pub(crate) packing: Packing,
     pub(crate) stream: u32,
     pub(crate) number: u32,
     pub(crate) begun_ns: u64,
@@ -66,7 +58,6 @@ impl Head {
     pub(crate) fn of(block: &tape::Block) -> Head {
         Head {
             kind: Kind::Events,
-            packing: Packing::Plain,
             stream: block.stream,
             number: block.number,
             begun_ns: block.begun_ns,
@@ -83,7 +74,6 @@ impl Head {
     pub(crate) fn end(text_bytes: usize, at_ns: u64) -> Head {
         Head {
             kind: Kind::End,
-            packing: Packing::Plain,
             stream: 0,
             number: 0,
             begun_ns: at_ns,
@@ -103,10 +93,6 @@ impl Head {
         bytes[4] = match self.kind {
             Kind::Events => 0,
             Kind::End => 1,
-        };
-        bytes[5] = match self.packing {
-            Packing::Plain => 0,
-            Packing::Lz4 => 1,
         };
         bytes[8..12].copy_from_slice(&self.stream.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.number.to_le_bytes());
@@ -131,14 +117,12 @@ impl Head {
             1 => Kind::End,
             other => return Err(format!("a block of the unknown kind {other}")),
         };
-        let packing = match bytes[5] {
-            0 => Packing::Plain,
-            1 => Packing::Lz4,
-            other => return Err(format!("a block of the unknown packing {other}")),
-        };
+        // Room for packed blocks.
+        if bytes[5..8] != [0; 3] {
+            return Err("a block of an unknown packing".into());
+        }
         let head = Head {
             kind,
-            packing,
             stream: word(bytes, 8),
             number: word(bytes, 12),
             begun_ns: long(bytes, 16),
@@ -279,13 +263,12 @@ mod tests {
             ended_ns: (1 << 40) + 5,
             events: 3,
             operations: 2,
-            packing: Packing::Lz4,
             ..Head::end(5, 0)
         };
         let bytes = head.seal(b"abcde");
         assert_eq!(Head::read(&bytes), Ok(head.clone()));
         assert_eq!(checksum(&bytes[..48], b"abcde"), head.crc);
-        for (at, wrong) in [(0, "no block"), (4, "kind 9"), (5, "packing 9")] {
+        for (at, wrong) in [(0, "no block"), (4, "kind 9"), (5, "packing")] {
             let mut bytes = bytes;
             bytes[at] = 9;
             assert!(Head::read(&bytes).unwrap_err().contains(wrong), "{wrong}");
@@ -300,6 +283,9 @@ mod tests {
         facts.add("empty", "");
         let read = Facts::from_text(&facts.to_text());
         assert_eq!(read, facts);
-        assert_eq!((read.find("a_key"), read.find("load")), (Some("two lines"), Some("git-history:a b?keep=3")));
+        assert_eq!(
+            (read.find("a_key"), read.find("load")),
+            (Some("two lines"), Some("git-history:a b?keep=3"))
+        );
     }
 }

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use gc_heap::tape::{Block, Sink, Tape};
 
-use crate::trace::error::TraceError;
-use crate::trace::format::{End, Facts, Head, Packing, checksum, header};
+use crate::error::TraceError;
+use crate::trace::format::{End, Facts, Head, checksum, header};
 
 /// Blocks that wait for the disk: 4 MiB, a tenth of a second of the busiest mutators.
 pub const QUEUE_BLOCKS: usize = 64;
@@ -197,7 +197,7 @@ impl Recording {
                 }
             }
             let problem = source.lock().problem.clone();
-            writer.end(problem.as_deref(), &source)
+            writer.end(problem.as_deref())
         })?;
         Ok(Recording { path: path.to_owned(), queue, tape, writer: Some(writer) })
     }
@@ -287,7 +287,6 @@ impl Writer {
     }
 
     fn put(&mut self, mut head: Head, stored: &[u8]) -> io::Result<u32> {
-        debug_assert_eq!(head.packing, Packing::Plain);
         let bytes = head.seal(stored);
         self.buffer.clear();
         self.buffer.extend_from_slice(&bytes);
@@ -303,7 +302,7 @@ impl Writer {
         Ok(head.crc)
     }
 
-    fn end(mut self, problem: Option<&str>, _queue: &Queue) -> Written {
+    fn end(mut self, problem: Option<&str>) -> Written {
         let mut facts = Facts::default();
         facts.add("operations", self.operations);
         if let Some(problem) = problem {
