@@ -9,7 +9,8 @@ use std::time::Duration;
 pub enum SpecError {
     /// The name is not known.
     #[error(
-        "'{0}' is no workload: write git:PATH, git-history:PATH?keep=N, graph:FILE or churn[?key=value&...]"
+        "'{0}' is no workload: write git:PATH, git-history:PATH?keep=N, graph:FILE, trace:FILE, or one of gcbench, \
+         binary-trees, service, queue, cache, editor and churn with [?key=value&...]"
     )]
     UnknownWorkload(String),
     /// The workload needs a path and has none.
