@@ -10,4 +10,5 @@ pub mod stats;
 pub mod collection;
 pub mod goals;
 pub mod on_heap;
+pub mod program;
 pub mod rows;
