@@ -27,9 +27,9 @@ pub struct DecisionRecord {
     pub strategy: StrategyIdentity,
     /// By what rule it was accepted.
     pub rule: Rule,
-    /// Objects in the batch.
+    /// Objects in the batch; 0 while they are being condemned.
     pub objects: u64,
-    /// Cells in the batch.
+    /// Cells in the batch; 0 while they are being condemned.
     pub cells: u64,
 }
 
@@ -75,6 +75,10 @@ impl Decisions {
             let record = &mut self.kept[at].1;
             (record.objects, record.cells) = (objects, cells);
         }
+    }
+
+    pub(crate) fn newest(&self) -> Option<&DecisionRecord> {
+        self.kept.back().map(|(_, record)| record)
     }
 
     pub(crate) fn find(&self, number: u16) -> Option<&DecisionRecord> {

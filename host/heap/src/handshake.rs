@@ -74,7 +74,8 @@
 //!
 //! A handle is weak: looking it up during a cycle can revive an object that the strategy rightly found dead. Such look-ups are remembered, and between
 //! the scan and the decision they, with everything in C that they lead to, are *withheld*: taken out of C. From H4 on a look-up of a cell in C
-//! waits until the decision has fallen, so that no answer is taken back.
+//! waits until the decision has fallen, so that no answer is taken back. After the decision what is in C is gone, also while the collector is still
+//! carrying that out cell by cell.
 //!
 //! # The change log
 //!

@@ -1,7 +1,7 @@
 //! The heap: the two planes, who works on them, and the counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gc_memory::{SlabConfig, Slabs};
@@ -164,6 +164,9 @@ pub(crate) struct Inner {
     pub(crate) grace: AtomicU64,
     pub(crate) usage: Usage,
     pub(crate) totals: Totals,
+    /// The verdict has fallen for good: what is condemned at this moment goes, and whoever looks it up need not wait for that. Cleared before mutators
+    /// are told that a verdict is about to fall.
+    pub(crate) decided: AtomicBool,
     pub(crate) signal: Signal,
     pub(crate) holdups: Arc<HoldupCounts>,
 }
@@ -200,6 +203,7 @@ impl Heap {
                 grace: AtomicU64::new(1),
                 usage,
                 totals: Totals::default(),
+                decided: AtomicBool::new(false),
                 signal: Signal::default(),
                 holdups,
                 config,
@@ -312,6 +316,11 @@ impl Inner {
     /// Says that a handle leads nowhere, and why if that is known.
     pub(crate) fn gone(&self, handle: Handle) -> Gone {
         Gone { handle, decision: self.decision_on(handle).map(Box::new) }
+    }
+
+    /// Says that what a handle leads to is about to go.
+    pub(crate) fn going(&self, handle: Handle) -> Gone {
+        Gone { handle, decision: lock(&self.decisions).newest().cloned().map(Box::new) }
     }
 
     fn decision_on(&self, handle: Handle) -> Option<DecisionRecord> {

@@ -57,6 +57,7 @@ impl Cycle<'_> {
         let violations =
             if heap.config.proof && anything { self.prove(condemned)? } else { Violations::default() };
         let flush = self.working | if self.request.execute { mode::DECIDING } else { 0 };
+        heap.decided.store(false, Ordering::Relaxed);
         self.handshake(flush, self.epoch, false);
         self.take_late();
         self.excuse(condemned, &violations, flush)?;
@@ -184,9 +185,6 @@ impl Cycle<'_> {
     fn execute(&mut self) {
         let begun = Instant::now();
         let heap = Arc::clone(&self.heap);
-        if self.wants_log() {
-            self.keep_last_changes();
-        }
         let words = heap.space.words_in_use();
         let anything = heap.columns.condemned[..words].iter().any(|word| word.load(Ordering::Relaxed) != 0);
         let condemned = if anything { self.condemn(words) } else { Freed::default() };
@@ -215,6 +213,11 @@ impl Cycle<'_> {
             objects: 0,
             cells: 0,
         });
+        // Release: pairs with the Acquire load of look-ups. From here on they need not wait.
+        heap.decided.store(true, Ordering::Release);
+        if self.wants_log() {
+            self.keep_last_changes();
+        }
         let condemned = self.collector.reclaimer.condemn(decision, words);
         lock(&heap.decisions).amend(decision, condemned.objects, condemned.cells);
         // Before a cell can be used again: its next life may be retired too.

@@ -358,16 +358,20 @@ impl<'s> Scope<'s> {
         let mut waiting: Option<(Begun, u32)> = None;
         loop {
             let operation = self.core.operation();
-            // First whether it is condemned, then whether it is there: condemning clears the first after the second, so a cell that is found there and
-            // not condemned was not about to go.
+            // First whether the decision has fallen, then whether the object is condemned: after the decision nothing is taken back. Then whether it is
+            // there: condemning clears that before the other, so a cell that is found there and not condemned was not about to go.
             let deciding = operation.mode & mode::DECIDING != 0 && handle.cell < heap.capacity();
+            // Acquire: pairs with the Release store of the decision; what was withheld before is not seen condemned.
+            let decided = deciding && heap.decided.load(Ordering::Acquire);
+            point();
             let condemned = deciding && has(&heap.columns.condemned, handle.cell);
             point();
-            let Some(cell) = heap.locate(handle) else {
+            let located = heap.locate(handle).filter(|_| !(condemned && decided));
+            let Some(cell) = located else {
                 drop(operation);
                 waiting.as_ref().inspect(|(begun, _)| self.core.held_up(Holdup::Lookup, begun));
                 self.core.record(|tape, epoch| tape.looked_up(epoch, 0));
-                return Err(heap.gone(handle));
+                return Err(if condemned && decided { heap.going(handle) } else { heap.gone(handle) });
             };
             if condemned {
                 // Its fate is being decided. No handshake waits for us meanwhile.

@@ -284,3 +284,66 @@ impl Ends {
         self.retired.push(&shared.retired, [cell, grace as u32, (grace >> 32) as u32]);
     }
 }
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    const START: Handshake = Handshake { mode: 0, epoch: 7, publish: false };
+
+    fn pending() -> (Shared, Ends) {
+        let (shared, mut ends) = Shared::new(START);
+        ends.locals.put(0, 41);
+        ends.locals.put(1, 42);
+        shared.locals_len.store(2, Ordering::Relaxed);
+        shared.post(Handshake { publish: true, ..START });
+        (shared, ends)
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_answers_nothing_else() {
+        let (shared, mut ends) = pending();
+        // The mutator has read what is asked, and is put aside.
+        let (seen, request) = (shared.word(), Word(shared.request.load(Ordering::Relaxed)));
+        let mut roots = Vec::new();
+        shared.answer_for(&mut roots);
+        assert_eq!(roots, [41, 42]);
+        let next = Handshake { mode: mode::CYCLE, ..START };
+        shared.post(next);
+        assert!(!shared.exchange(seen, request), "the next request was answered by the answer to this one");
+        assert!(shared.word().is_pending());
+        assert_eq!((shared.answer(&mut ends).mode(), shared.word().is_pending()), (mode::CYCLE, false));
+    }
+
+    #[test]
+    fn what_was_copied_for_a_mutator_that_answered_itself_is_thrown_away() {
+        let (shared, mut ends) = pending();
+        shared.answer(&mut ends);
+        let mut roots = vec![1];
+        shared.answer_for(&mut roots);
+        assert_eq!(roots, [1]);
+        let mut taken = Taken::default();
+        shared.take(&mut taken);
+        assert_eq!(taken.roots, [41, 42]);
+    }
+
+    #[test]
+    fn records_are_told_apart_by_the_log_epoch_that_they_were_made_in() {
+        let (shared, mut ends) = Shared::new(START);
+        let mut log = |cell| ends.log.push(&shared.log, [cell, 0, 0, 0, 0]);
+        (1..=700).for_each(&mut log);
+        shared.post(Handshake { epoch: 8, ..START });
+        shared.answer_for(&mut Vec::new());
+        (701..=900).for_each(&mut log);
+        let mut taken = Taken::default();
+        shared.take(&mut taken);
+        assert_eq!((taken.closed.len(), taken.open.len()), (700, 200));
+        shared.post(Handshake { epoch: 9, ..START });
+        shared.answer(&mut ends);
+        let mut taken = Taken::default();
+        ends.log.push(&shared.log, [901, 0, 0, 0, 0]);
+        shared.take(&mut taken);
+        assert_eq!((taken.closed.len(), taken.open[0].cell), (0, 901));
+        assert_eq!((shared.word().epoch(), shared.is_empty()), (9, true));
+    }
+}
