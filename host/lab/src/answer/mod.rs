@@ -63,6 +63,8 @@ pub struct Mean {
     pub heap_multiple: Option<f64>,
     /// How many workloads.
     pub workloads: usize,
+    /// Whether there were enough rounds on each of them to say anything.
+    pub decided: bool,
     /// Geometric mean of the median ratios, B over A.
     pub ratio: Estimate,
 }
@@ -127,7 +129,8 @@ impl Answer {
     #[must_use]
     pub fn false_alarms(&self) -> (usize, usize) {
         let decided = self.noise.iter().filter(|verdict| verdict.side() != Side::Unsaid);
-        let different = self.noise.iter().filter(|verdict| matches!(verdict.side(), Side::Better | Side::Worse));
+        let different =
+            self.noise.iter().filter(|verdict| matches!(verdict.side(), Side::Better | Side::Worse));
         (different.count(), decided.count())
     }
 
@@ -229,6 +232,7 @@ fn mean(family: &[Verdict], rule: &Rule) -> Option<Mean> {
         b: first.b,
         heap_multiple: first.heap_multiple,
         workloads: family.len(),
+        decided: family.iter().all(|verdict| verdict.side() != Side::Unsaid),
         ratio: rule.bootstrap.geometric_mean_of_medians(&ratios?)?,
     })
 }
@@ -241,9 +245,8 @@ fn noise(report: &Report, rule: &Rule) -> Vec<Verdict> {
             run.measures.as_deref().filter(|_| usable).and_then(metric.of)
         });
         for heap in values.heaps() {
-            let family = family(report, metric, (0, 0), heap, |workload| {
-                values.pairs(workload, heap, (0, 0), (0, 1))
-            });
+            let family =
+                family(report, metric, (0, 0), heap, |workload| values.pairs(workload, heap, (0, 0), (0, 1)));
             found.extend(decided(family, rule));
         }
     }

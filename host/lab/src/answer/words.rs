@@ -9,7 +9,7 @@
 
 use crate::answer::units::{percent, show, times};
 use crate::answer::{Answer, Mean, Side, Verdict, opponents};
-use crate::bench::metric::METRICS;
+use crate::bench::metric::{METRICS, Metric};
 use crate::bench::model::{Kind, Report};
 use crate::stats::{Estimate, Finding, Interval, Unsaid};
 
@@ -69,23 +69,30 @@ pub fn noise_line(report: &Report, answer: &Answer) -> String {
 /// The mean over workloads as a line.
 #[must_use]
 pub fn mean_line(report: &Report, mean: &Mean) -> String {
-    let words = words(mean.metric.key);
-    let change = change(mean.ratio, &words);
     let known = mean.ratio.interval.is_some_and(|interval| !interval.holds(1.0));
+    let interval = mean.ratio.interval.filter(|_| mean.decided);
     let better = (mean.ratio.value < 1.0) == mean.metric.less_is_better;
-    let sign = match (known, mean.ratio.interval, better) {
+    let sign = match (known, interval, better) {
         (_, None, _) => '?',
         (false, ..) => '~',
         (true, _, true) => '+',
         (true, _, false) => '-',
     };
     let subject = |index: usize| report.subjects.get(index).map_or("?", |subject| subject.label.as_str());
+    let said = if sign == '~' {
+        format!(
+            "no difference found in {} between {} and {}",
+            mean.metric.name,
+            subject(mean.b),
+            subject(mean.a)
+        )
+    } else {
+        ratio_sentence(mean.metric, mean.ratio, subject(mean.a), subject(mean.b))
+    };
+    let doubt = if sign == '?' { "; too few rounds to be sure" } else { "" };
     format!(
-        "{sign}  over {} workloads {} {} than {}: geometric mean{}",
+        "{sign}  {said}: geometric mean of {} workloads{}{doubt}",
         mean.workloads,
-        subject(mean.b),
-        active(&words, &change, mean.metric.name),
-        subject(mean.a),
         heap_text(mean.heap_multiple)
     )
 }
@@ -98,13 +105,7 @@ pub fn sentence(report: &Report, verdict: &Verdict) -> String {
     let (a, b) = (subject(verdict.a), subject(verdict.b));
     match verdict.comparison.finding {
         Finding::Different => match verdict.comparison.ratio {
-            Some(ratio) if ratio.value >= 2.0 || ratio.value <= 0.5 => {
-                format!("{b} has {} the {name} of {a}", multiple(ratio))
-            }
-            Some(ratio) => {
-                let words = words(verdict.metric.key);
-                format!("{b} {} than {a}", active(&words, &change(ratio, &words), name))
-            }
+            Some(ratio) => ratio_sentence(verdict.metric, ratio, a, b),
             None => format!("{b} has {} {name} than {a}", difference(verdict)),
         },
         Finding::NotFound => {
@@ -114,6 +115,15 @@ pub fn sentence(report: &Report, verdict: &Verdict) -> String {
             format!("{name} of {b} against {a}: {}", unsaid_text(unsaid, verdict.comparison.rounds))
         }
     }
+}
+
+/// Small changes as percent, large ones as a factor.
+fn ratio_sentence(metric: &Metric, ratio: Estimate, a: &str, b: &str) -> String {
+    if ratio.value >= 2.0 || ratio.value <= 0.5 {
+        return format!("{b} has {} the {} of {a}", multiple(ratio), metric.name);
+    }
+    let words = words(metric.key);
+    format!("{b} {} than {a}", active(&words, &change(ratio, &words), metric.name))
 }
 
 /// Workload, heap, rounds, medians.
@@ -311,7 +321,7 @@ fn tally(name: &'static str, verdicts: &[&Verdict], side: Side) -> Option<Tally>
 }
 
 impl Tally {
-    /// As words: `CPU time (12 % less, 4 of 5 cases)`.
+    /// As words: `CPU time (12 % less, 4 of 5 cases)`, a case being a workload in a heap.
     #[must_use]
     pub fn text(&self) -> String {
         let amount = match self.ratio {
@@ -320,6 +330,6 @@ impl Tally {
             Some(ratio) => format!("{} % more, ", percent(ratio - 1.0)),
             None => String::new(),
         };
-        format!("{} ({amount}{} of {})", self.name, self.count, self.of)
+        format!("{} ({amount}{} of {} cases)", self.name, self.count, self.of)
     }
 }
