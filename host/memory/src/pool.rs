@@ -1,23 +1,27 @@
 //! One size class: the depot of free blocks behind the caches, over slabs of the arena.
 //!
-//! Free blocks lie in two places. `ready` is a dense stack of block numbers: what caches bring in whole batches goes out again in whole batches, one copy
-//! of half a kilobyte under the lock. What does not fit there goes to the bit maps of the slabs. Out of the maps blocks are taken lowest address
-//! first, so that the slabs at the high end run empty and can be given back.
+//! Free blocks lie in two places, each behind a lock of its own. `ready` is a dense stack of block numbers: what caches bring in whole batches goes out
+//! again in whole batches, one copy of half a kilobyte under the lock. What does not fit there goes to the bit maps of the slabs, which takes some
+//! microseconds per batch. Whoever frees much fills `ready` first and is among the maps afterwards; whoever allocates finds blocks in `ready` meanwhile, and
+//! does not wait for a thread that the kernel put aside in the middle of a map. Out of the maps blocks are taken lowest address first, so that the slabs
+//! at the high end run empty and can be given back.
 //!
 //! [`Elastic`] decides how many slabs the pool keeps committed; this file carries it out.
 //!
-//! **Invariants** (all under the one lock).
-//! 1. A block is out (`used`: live, or in a cache), in `ready`, or a one in the map of its slab; never two of these.
+//! **Invariants**.
+//! 1. A block is out (`used`: live, or in a cache), in `ready`, on its way between the two places in the hands of one thread, or a one in the map of its
+//!    slab; never two of these.
 //! 2. `nonempty` holds the slabs of this pool whose map has a one.
 //! 3. `policy.committed()` is `slabs.len() * per_slab`.
-//! 4. Lock order: pool, then arena. Never two pools.
+//! 4. Lock order: maps, then `ready`; maps, then arena. Never two pools.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::classes::{NO_CLASS, Shape};
 use crate::set::NumberSet;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 use crate::table::SlabTable;
 use crate::{Arena, Elastic, ElasticConfig, MemoryError, Span};
 
@@ -27,7 +31,10 @@ const READY_BATCHES: usize = 32;
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct SizePool {
+    ready: Mutex<Ready>,
     state: Mutex<State>,
+    /// Blocks outside the depot: live, or in a cache.
+    used: AtomicU64,
     arena: Arc<Arena>,
     table: SlabTable,
     class: u8,
@@ -37,15 +44,18 @@ pub(crate) struct SizePool {
     ready_max: usize,
 }
 
+#[derive(Debug, Default)]
+struct Ready {
+    blocks: Vec<u32>,
+    rounding: Rounding,
+    closed: bool,
+}
+
 #[derive(Debug)]
 struct State {
     policy: Elastic,
-    /// Blocks outside the depot: live, or in a cache.
-    used: u64,
-    ready: Vec<u32>,
     slabs: NumberSet,
     nonempty: NumberSet,
-    rounding: Rounding,
     closed: bool,
 }
 
@@ -77,17 +87,12 @@ impl SizePool {
         let per_slab = u64::from(shape.per_slab);
         let maximum = config.maximum.min(u64::from(arena.slabs()) * per_slab);
         let policy = Elastic::new(ElasticConfig { maximum, ..config }, per_slab)?;
-        let state = State {
-            policy,
-            used: 0,
-            ready: Vec::new(),
-            slabs: NumberSet::default(),
-            nonempty: NumberSet::default(),
-            rounding: Rounding::default(),
-            closed: false,
-        };
+        let (slabs, nonempty) = (NumberSet::default(), NumberSet::default());
+        let state = State { policy, slabs, nonempty, closed: false };
         let pool = SizePool {
+            ready: Mutex::default(),
             state: Mutex::new(state),
+            used: AtomicU64::new(0),
             arena,
             table,
             class,
@@ -111,39 +116,58 @@ impl SizePool {
     /// Fills the beginning of `out` with at least one free block, so that popping them gives ascending addresses; returns how many. `bytes` is what
     /// the caller wants to store in the first of them.
     pub(crate) fn take(&self, bytes: u64, out: &mut [u32]) -> Result<usize, MemoryError> {
+        let ready = self.take_ready(bytes, out)?;
+        if ready > 0 {
+            // Somebody else in there looks ahead by himself, or makes more room.
+            try_lock(&self.state).iter_mut().for_each(|state| self.grow_ahead(state));
+            return Ok(ready);
+        }
         let mut state = self.lock();
         if state.closed {
             return Err(MemoryError::Closed);
         }
-        let mut count = out.len().min(state.ready.len());
-        let rest = state.ready.len() - count;
-        out[..count].copy_from_slice(&state.ready[rest..]);
-        state.ready.truncate(rest);
-        if count == 0 {
-            count = self.take_from_slabs(&mut state, out)?;
-        }
-        state.used += count as u64;
-        state.rounding.asked_bytes += bytes * count as u64;
-        state.rounding.given_bytes += self.shape.bytes() * count as u64;
+        let count = self.take_from_slabs(&mut state, out)?;
+        self.used.fetch_add(count as u64, Relaxed);
+        self.count_rounding(&mut lock(&self.ready), bytes, count);
         self.grow_ahead(&mut state);
         Ok(count)
     }
 
+    fn take_ready(&self, bytes: u64, out: &mut [u32]) -> Result<usize, MemoryError> {
+        let mut ready = lock(&self.ready);
+        if ready.closed {
+            return Err(MemoryError::Closed);
+        }
+        let count = out.len().min(ready.blocks.len());
+        let rest = ready.blocks.len() - count;
+        out[..count].copy_from_slice(&ready.blocks[rest..]);
+        ready.blocks.truncate(rest);
+        self.used.fetch_add(count as u64, Relaxed);
+        self.count_rounding(&mut ready, bytes, count);
+        Ok(count)
+    }
+
+    fn count_rounding(&self, ready: &mut Ready, bytes: u64, count: usize) {
+        ready.rounding.asked_bytes += bytes * count as u64;
+        ready.rounding.given_bytes += self.shape.bytes() * count as u64;
+    }
+
     /// Takes blocks back.
     pub(crate) fn put(&self, blocks: &[u32]) {
-        let mut state = self.lock();
-        if state.closed {
-            return;
+        {
+            let mut ready = lock(&self.ready);
+            if ready.closed {
+                return;
+            }
+            let used = self.used.fetch_sub(blocks.len() as u64, Relaxed);
+            assert!(used >= blocks.len() as u64, "more blocks freed than allocated in class {}", self.class);
+            if ready.blocks.len() + blocks.len() <= self.ready_max {
+                ready.blocks.extend_from_slice(blocks);
+                return;
+            }
         }
-        assert!(
-            state.used >= blocks.len() as u64,
-            "more blocks freed than allocated in class {}",
-            self.class
-        );
-        state.used -= blocks.len() as u64;
-        if state.ready.len() + blocks.len() <= self.ready_max {
-            state.ready.extend_from_slice(blocks);
-        } else {
+        let mut state = self.lock();
+        if !state.closed {
             self.put_in_slabs(&mut state, blocks);
         }
     }
@@ -151,8 +175,7 @@ impl SizePool {
     /// Lets the policy look at the load; releases what it says. Slabs must be wholly free for that: what is scattered stays.
     pub(crate) fn tick(&self, now: Duration) -> Result<u64, MemoryError> {
         let mut state = self.lock();
-        let used = state.used;
-        let blocks = state.policy.tick(now, used);
+        let blocks = state.policy.tick(now, self.used.load(Relaxed));
         let released = if blocks > 0 {
             self.take_empty(&mut state, blocks / u64::from(self.shape.per_slab))
         } else {
@@ -178,8 +201,8 @@ impl SizePool {
         let mut state = self.lock();
         state.policy.close();
         state.closed = true;
-        state.used = 0;
-        state.ready = Vec::new();
+        *lock(&self.ready) = Ready { closed: true, ..Ready::default() };
+        self.used.store(0, Relaxed);
         for slab in state.slabs.descending() {
             self.table.set_class(slab, NO_CLASS);
         }
@@ -194,9 +217,9 @@ impl SizePool {
             state.nonempty.descending().filter(|&slab| self.table.free(slab) == per_slab).count() as u64;
         PoolCounts {
             committed: state.policy.committed(),
-            out: state.used,
+            out: self.used.load(Relaxed),
             releasable: empty * u64::from(per_slab),
-            rounding: state.rounding,
+            rounding: lock(&self.ready).rounding,
         }
     }
 
@@ -237,7 +260,7 @@ impl SizePool {
 
     /// Commits what the policy wants beyond what was asked for; if the arena has no more, the next one who needs a block will say so.
     fn grow_ahead(&self, state: &mut State) {
-        let slabs = state.policy.grow(state.used) / u64::from(self.shape.per_slab);
+        let slabs = state.policy.grow(self.used.load(Relaxed)) / u64::from(self.shape.per_slab);
         for _ in 0..slabs {
             if self.commit(state).is_err() {
                 break;
@@ -254,7 +277,7 @@ impl SizePool {
             let block = self.shape.bytes();
             return Err(MemoryError::Full {
                 asked: block,
-                used: state.used * block,
+                used: self.used.load(Relaxed) * block,
                 committed: state.policy.committed() * block,
                 limit: maximum * block,
                 which: "the pool of this block size",
@@ -272,7 +295,7 @@ impl SizePool {
 
     /// Takes up to `most` wholly free slabs out of the pool, highest first.
     fn take_empty(&self, state: &mut State, most: u64) -> Vec<u32> {
-        let ready = std::mem::take(&mut state.ready);
+        let ready = std::mem::take(&mut lock(&self.ready).blocks);
         self.put_in_slabs(state, &ready);
         let per_slab = self.shape.per_slab;
         let empty = |slab: &u32| self.table.free(*slab) == per_slab;
