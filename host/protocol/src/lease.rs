@@ -271,6 +271,13 @@ impl Leases {
         self.held.values().filter(|held| !held.suspect).count()
     }
 
+    /// When the next good lease of this node runs out.
+    #[must_use]
+    pub fn next_end(&self) -> Nanos {
+        let good = self.held.values().filter(|held| !held.suspect);
+        good.map(|held| held.valid_until).min().unwrap_or(Nanos::MAX)
+    }
+
     /// When something is to be done next.
     #[must_use]
     pub fn next_wake(&self) -> Option<Nanos> {

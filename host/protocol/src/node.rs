@@ -27,9 +27,10 @@
 //! 6. **Connections.** One per pair. Which side opens it is the shell's business. After [`Effect::Close`] the node has forgotten the connection, and the shell may try again
 //!    with a back-off. Frames must arrive at the node that they were sent to or not at all; loss, repetition and disorder are survived.
 //! 7. **Membership.** Comes from whoever coordinates, at every node in rising numbers; nodes may learn of it at different times. A node that joins must be told the membership
-//!    that has it in. Until the first membership a node talks to nobody.
+//!    that has it in. Until the first membership a node talks to nobody. When a connection is closed over who is a member ([`Refusal::NotAMember`], [`Refusal::ByPeer`] with 6, 7 or 8)
+//!    the shell asks the coordinator for the present membership, and feeds it in: this node may be the one that was exiled.
 //! 8. **Exile.** A coordinator that acts on [`Effect::ProposeExile`] should wait until at least half of the members propose it: then the client has fenced itself
-//!    ([`Effect::Fence`]) before it is out.
+//!    ([`Effect::Fence`]) before it is out. Where it does not come to that it must answer [`Event::ExileDeclined`]: until then the home renews no lease of that client.
 //! 9. **Marking.** One member, the first, takes [`Event::CycleRequested`]. Every node: `BeginCycle` → mark, say [`Event::StubsReached`] for every stub that is reached,
 //!    take `Shade` as roots → [`Event::MarkingRested`] whenever nothing is left → `DecideCycle` → [`Event::Proved`] → `Sweep`, `CycleEnded`. What is allocated or delivered during the
 //!    cycle is marked from the start. After `Proved`, something condemned that is looked up locally must be answered with [`Event::ProofFailed`].
@@ -72,8 +73,6 @@ struct Peer {
     link: Link,
     outbox: Outbox,
     phi: Phi,
-    /// Our wall clock when the connection was made, and our clock then.
-    wall: (u64, Nanos),
     digest_at: Nanos,
     /// The lease for which the whole set was sent.
     reregistering: u64,
@@ -84,6 +83,8 @@ struct Peer {
 pub struct Node {
     config: Config,
     now: Nanos,
+    /// Connections that there are, members or not: our wall clock when they were made, and our clock then.
+    connections: BTreeMap<NodeId, (u64, Nanos)>,
     peers: BTreeMap<NodeId, Peer>,
     exile: Exile,
     exiled: bool,
@@ -99,6 +100,8 @@ pub struct Node {
     /// Messages in outboxes may have become ready.
     pump: bool,
     counters: Counters,
+    /// When the next lease that this node holds runs out.
+    lease_ends_at: Nanos,
 }
 
 impl Node {
@@ -110,6 +113,7 @@ impl Node {
             Swap::new(config.me, config.swap, config.strategy, std::sync::Arc::clone(&config.module), faults);
         Node {
             now: 0,
+            connections: BTreeMap::new(),
             peers: BTreeMap::new(),
             exile: Exile::new(faults),
             exiled: false,
@@ -122,6 +126,7 @@ impl Node {
             touched: BTreeSet::new(),
             pump: false,
             counters: Counters::default(),
+            lease_ends_at: Nanos::MAX,
             config,
         }
     }
@@ -131,6 +136,10 @@ impl Node {
         self.now = self.now.max(now);
         if self.exiled {
             return;
+        }
+        if self.lease_ends_at <= self.now {
+            // Before anything else: this process may have slept.
+            self.check_leases(effects);
         }
         self.take(event, effects);
         while let Some(message) = self.own.pop_front() {
@@ -145,6 +154,7 @@ impl Node {
             Event::Ticked => self.tick(effects),
             Event::Connected { peer, wall_ms } => self.connected(peer, wall_ms),
             Event::Disconnected { peer } => {
+                self.connections.remove(&peer);
                 if let Some(peer) = self.peers.get_mut(&peer) {
                     peer.link.disconnected();
                 }
@@ -257,9 +267,11 @@ impl Node {
             return;
         }
         let me = self.config.me;
-        let (references, leases) = (&self.references, &self.leases);
+        let (references, leases, exile) = (&self.references, &self.leases, &self.exile);
+        // What has died while it waited goes as it is: its receiver finds out in the same way.
         let may_leave = |&reference: &Reference| {
-            references.may_leave(reference) && (reference.home == me || leases.trusts(reference.home))
+            let home = reference.home;
+            !exile.is_member(home) || (references.may_leave(reference) && (home == me || leases.trusts(home)))
         };
         for (&node, peer) in &mut self.peers {
             while peer.link.pending_bytes() < crate::limits::OUTBOX_BYTES_MAX {
@@ -289,6 +301,7 @@ impl Node {
         for &life in &departed {
             if let Some(peer) = self.peers.remove(&life.node) {
                 if peer.link.is_connected() {
+                    self.connections.remove(&life.node);
                     effects.push(Effect::Close { peer: life.node, reason: Refusal::ExiledLife });
                 }
                 let lost = peer.outbox.tokens();
@@ -302,15 +315,10 @@ impl Node {
             if self.leases.has_lapsed(life) {
                 self.leases.pardoned(life, self.now);
             }
-            let (now, config) = (self.now, &self.config);
-            self.peers.entry(life.node).or_insert_with(|| Peer {
-                link: Link::new(life, config.faults),
-                outbox: Outbox::default(),
-                phi: Phi::new(config.lease.renew_every),
-                wall: (0, now),
-                digest_at: now.saturating_add(config.digest_every),
-                reregistering: 0,
-            });
+            if !self.peers.contains_key(&life.node) {
+                let peer = self.peer(life);
+                self.peers.insert(life.node, peer);
+            }
         }
         self.with_references(effects, |references, out| {
             references.departed(|life| departed.contains(&life), out);
@@ -325,6 +333,20 @@ impl Node {
         }
         self.pump = true;
         self.update_fence(effects);
+    }
+
+    fn peer(&self, life: Life) -> Peer {
+        let mut link = Link::new(life, self.config.faults);
+        if self.connections.contains_key(&life.node) {
+            link.connected(self.now);
+        }
+        Peer {
+            link,
+            outbox: Outbox::default(),
+            phi: Phi::new(self.config.lease.renew_every),
+            digest_at: self.now.saturating_add(self.config.digest_every),
+            reregistering: 0,
+        }
     }
 
     /// Forgets those whom every member has left behind.
@@ -357,6 +379,7 @@ impl Node {
             }
             peer.link.disconnected();
         }
+        self.connections.remove(&node);
         self.counters.refusals += 1;
         effects.push(Effect::Close { peer: node, reason });
     }

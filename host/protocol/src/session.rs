@@ -187,6 +187,11 @@ impl Link {
             self.resends = 0;
             self.resend_at =
                 (!self.unacknowledged.is_empty()).then_some(now.saturating_add(config.resend_after));
+        } else if self.resends > 0 {
+            // The peer is heard again: what it lacks need not wait until the back-off ends.
+            self.resends = 0;
+            let soon = now.saturating_add(config.resend_after);
+            self.resend_at = self.resend_at.map(|at| at.min(soon));
         }
     }
 

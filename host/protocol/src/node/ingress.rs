@@ -12,11 +12,17 @@ use super::{Effect, Node, Refusal};
 
 impl Node {
     pub(super) fn connected(&mut self, node: NodeId, wall_ms: u64) {
+        self.connections.insert(node, (wall_ms, self.now));
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.link.connected(self.now);
             peer.phi.resumed(self.now);
-            peer.wall = (wall_ms, self.now);
         }
+    }
+
+    /// Our wall clock, as far as this connection knows it.
+    fn wall_ms(&self, node: NodeId) -> u64 {
+        let (wall_ms, since) = self.connections.get(&node).copied().unwrap_or((0, self.now));
+        wall_ms.saturating_add(self.now.saturating_sub(since) / crate::limits::MILLISECOND)
     }
 
     /// Whose frame it is, or why it is nobody's.
@@ -92,6 +98,7 @@ impl Node {
             return self.close(node, reason, effects);
         }
         // Not a member: there is no link, and it is told all the same.
+        self.connections.remove(&node);
         self.counters.refusals += 1;
         let answer = Header {
             from: self.config.me,
@@ -112,6 +119,7 @@ impl Node {
         match message {
             Message::Hello(hello) => self.greeted(from, &hello, effects),
             Message::Refused(code) => {
+                self.connections.remove(&from.node);
                 if let Some(peer) = self.peers.get_mut(&from.node) {
                     peer.link.disconnected();
                 }
@@ -136,13 +144,11 @@ impl Node {
         if hello.cluster != self.config.cluster {
             return self.close(from.node, Refusal::OtherCluster, effects);
         }
-        let Some(peer) = self.peers.get_mut(&from.node) else { return };
-        let (wall_ms, since) = peer.wall;
-        let wall_ms = wall_ms.saturating_add(self.now.saturating_sub(since) / crate::limits::MILLISECOND);
-        let skew = wall_ms.abs_diff(hello.wall_ms);
+        let skew = self.wall_ms(from.node).abs_diff(hello.wall_ms);
         if skew > self.config.skew_ms_max {
             return self.close(from.node, Refusal::ClockSkew(skew), effects);
         }
+        let Some(peer) = self.peers.get_mut(&from.node) else { return };
         let was_up = peer.link.is_up();
         if !peer.link.greeted(hello.nonce, self.now) {
             return self.close(from.node, Refusal::TwinLife, effects);
@@ -160,19 +166,13 @@ impl Node {
 
     /// Says who is here, where it is time to.
     pub(super) fn greet(&mut self, node: NodeId, effects: &mut Vec<Effect>) {
-        let stamps = self.stamps(node);
+        let (stamps, wall_ms) = (self.stamps(node), self.wall_ms(node));
         let Some(peer) = self.peers.get_mut(&node) else { return };
         if peer.link.hello_at.is_none_or(|at| at > self.now) {
             return;
         }
-        let (wall_ms, since) = peer.wall;
-        let elapsed_ms = self.now.saturating_sub(since) / crate::limits::MILLISECOND;
-        let hello = Hello {
-            cluster: self.config.cluster,
-            nonce: self.config.nonce,
-            wall_ms: wall_ms.saturating_add(elapsed_ms),
-            heard: peer.link.heard,
-        };
+        let hello =
+            Hello { cluster: self.config.cluster, nonce: self.config.nonce, wall_ms, heard: peer.link.heard };
         peer.link.hello_at = Some(self.now.saturating_add(self.config.link.hello_every));
         let frame = peer.link.unsequenced(&stamps, &[Message::Hello(hello)]);
         effects.push(Effect::Transmit { peer: node, frame });

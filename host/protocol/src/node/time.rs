@@ -10,9 +10,7 @@ use super::{Effect, Node};
 
 impl Node {
     pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
-        let mut changes = Vec::new();
-        self.leases.tick(self.now, &mut changes);
-        self.put_leases(changes, effects);
+        self.check_leases(effects);
         self.renew_leases(effects);
         let mut marks = MarkOutput::default();
         self.mark.tick(self.now, &mut marks);
@@ -25,6 +23,12 @@ impl Node {
             self.compare_digests(node, effects);
             self.touched.insert(node);
         }
+    }
+
+    pub(super) fn check_leases(&mut self, effects: &mut Vec<Effect>) {
+        let mut changes = Vec::new();
+        self.leases.tick(self.now, &mut changes);
+        self.put_leases(changes, effects);
     }
 
     pub(super) fn renew_leases(&mut self, effects: &mut Vec<Effect>) {
@@ -57,6 +61,7 @@ impl Node {
                 },
             }
         }
+        self.lease_ends_at = self.leases.next_end();
         self.update_fence(effects);
     }
 
