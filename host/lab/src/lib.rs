@@ -76,6 +76,8 @@ pub mod answer;
 
 pub mod page;
 
+pub mod export;
+
 #[doc(hidden)]
 pub mod testing;
 

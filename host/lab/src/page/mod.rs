@@ -17,6 +17,7 @@ mod plot;
 mod tables;
 
 pub use figures::Figure;
+pub(crate) use figures::row;
 
 use crate::answer::Answer;
 use crate::bench::model::Report;
