@@ -238,7 +238,8 @@ impl Heap {
     /// The decision records that are kept, oldest first.
     #[must_use]
     pub fn decisions(&self) -> Vec<DecisionRecord> {
-        lock(&self.inner.decisions).all()
+        let kept = lock(&self.inner.decisions).all();
+        kept.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     /// Sets the number of bytes in use at which the collector is woken.
@@ -320,7 +321,8 @@ impl Inner {
 
     /// Says that what a handle leads to is about to go.
     pub(crate) fn going(&self, handle: Handle) -> Gone {
-        Gone { handle, decision: lock(&self.decisions).newest().cloned().map(Box::new) }
+        let newest = self.holdups.lock(&self.decisions).newest();
+        Gone { handle, decision: newest.map(|record| Box::new(DecisionRecord::clone(&record))) }
     }
 
     fn decision_on(&self, handle: Handle) -> Option<DecisionRecord> {
@@ -338,7 +340,8 @@ impl Inner {
             _ => false,
         };
         let number = self.columns.decision[cell].load(Ordering::Relaxed);
-        condemned_last.then(|| lock(&self.decisions).find(number).cloned()).flatten()
+        let record = condemned_last.then(|| self.holdups.lock(&self.decisions).find(number)).flatten()?;
+        Some(DecisionRecord::clone(&record))
     }
 
     pub(crate) fn full(&self, cycles: u64) -> HeapError {

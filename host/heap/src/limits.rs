@@ -46,8 +46,17 @@ pub const LOCALS_PIECE: usize = 16 * 1024;
 /// Length of one payload in bytes: its length is kept in 32 bits.
 pub const PAYLOAD_MAX: usize = u32::MAX as usize - 16;
 
-/// Decision records that are kept. A cell names its record in 16 bits, 0 means none.
-pub const DECISIONS_MAX: usize = u16::MAX as usize;
+/// Decision records that are kept.
+pub const DECISIONS_MAX: usize = 32_000;
+
+/// Numbers of decisions: a cell names the one that condemned it last in 16 bits, 0 means none. Then they are used again.
+pub const DECISION_NUMBERS: u64 = u16::MAX as u64;
+
+/// Decisions in which all cells are looked at once, to clear numbers of decisions that are not kept any more. Where the heap has grown meanwhile it may
+/// take twice as many, and still no number is used again before.
+pub const DECISION_SWEEP: usize = 16 * 1024;
+
+const _: () = assert!(DECISIONS_MAX + 2 * DECISION_SWEEP < DECISION_NUMBERS as usize);
 
 /// Bytes of allocation after which a mutator adds its own counts to the heap's.
 pub const ACCOUNT_BYTES: u64 = 64 * 1024;

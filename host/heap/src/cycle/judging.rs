@@ -205,14 +205,19 @@ impl Cycle<'_> {
 
     fn condemn(&mut self, words: usize) -> Freed {
         let heap = Arc::clone(&self.heap);
-        let decision = lock(&heap.decisions).keep(DecisionRecord {
+        let record = DecisionRecord {
             cycle: self.report.number,
             at: heap.started.elapsed(),
             strategy: self.report.strategy.clone(),
             rule: if heap.config.proof { Rule::Proved } else { Rule::Unproved },
             objects: 0,
             cells: 0,
-        });
+        };
+        let (decision, numbers) = {
+            let mut decisions = lock(&heap.decisions);
+            (decisions.keep(record), decisions.numbers())
+        };
+        self.collector.sweep.step(numbers, &heap.columns.decision[..words * 64]);
         // Release: pairs with the Acquire load of look-ups. From here on they need not wait.
         heap.decided.store(true, Ordering::Release);
         if self.wants_log() {

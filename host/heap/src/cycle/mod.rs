@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::judging::drain_words;
+use crate::decision::Sweep;
 use crate::graph::has;
 use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
@@ -106,6 +107,7 @@ pub struct Collector {
     /// Proposed in earlier cycles, and waiting to share a proof: words of a bitmap that are not 0.
     pending: BTreeMap<u32, u64>,
     deferred_cycles: u32,
+    sweep: Sweep,
 }
 
 impl Collector {
@@ -126,6 +128,7 @@ impl Collector {
             retired: Vec::new(),
             pending: BTreeMap::new(),
             deferred_cycles: 0,
+            sweep: Sweep::default(),
         }
     }
 
