@@ -249,8 +249,14 @@ pub enum Effect {
     Unfence,
     /// The lease of this client has lapsed. What it holds stays, or has been let go, as the mode says.
     LeaseLapsed(Life),
-    /// The same, and whoever coordinates the membership should decide about it.
-    ProposeExile(Life),
+    /// The same, and whoever coordinates the membership should decide about it. Until the membership changes or the exile is declined, this home renews no lease
+    /// of that client; so a proposal counts only in the membership that it was made in.
+    ProposeExile {
+        /// The client.
+        client: Life,
+        /// The membership of this node.
+        epoch: MembershipEpoch,
+    },
     /// All members have left these behind: what only they held was unrooted.
     Forgotten(Life),
     /// The membership was not taken.

@@ -49,7 +49,7 @@ impl Node {
                     HomeMode::Hold => effects.push(Effect::LeaseLapsed(client)),
                     HomeMode::FenceFree => {
                         effects.push(Effect::LeaseLapsed(client));
-                        effects.push(Effect::ProposeExile(client));
+                        effects.push(Effect::ProposeExile { client, epoch: self.exile.epoch() });
                     }
                     HomeMode::LeaseFree => {
                         effects.push(Effect::LeaseLapsed(client));

@@ -39,7 +39,7 @@ fn nothing_is_lost_and_nothing_left_when_nothing_happens() {
 
 #[test]
 fn nothing_is_lost_and_nothing_left_after_trouble() {
-    let stats = all_right(0..500, Settings::rough);
+    let stats = all_right(0..3000, Settings::rough);
     assert!(stats.exiles > 50 && stats.restarts > 50);
 }
 

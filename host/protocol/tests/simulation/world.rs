@@ -382,15 +382,24 @@ impl World {
     }
 
     fn perform(&mut self, host: usize, effect: Effect, events: &mut VecDeque<Event>) {
-        if std::env::var("TRACE").is_ok() && !matches!(effect, Effect::Transmit { .. }) {
-            println!("{} {host} {effect:?}", self.now as f64 / 1e6);
+        if !matches!(effect, Effect::Transmit { .. }) {
+            self.trace(|| format!("{host}: {effect:?}"));
         }
         match effect {
             Effect::Transmit { peer, frame } => self.transmit(host, peer.0 as usize - 1, frame),
             Effect::Close { peer, reason } => self.close(host, peer.0 as usize - 1, reason),
-            Effect::Deliver { from: _, references, payload: _ } => {
-                for delivered in references {
+            Effect::Deliver { from: _, references, payload } => {
+                for delivered in &references {
                     self.deliver(host, delivered.reference, delivered.import);
+                }
+                if let (&[1], [first, second]) = (payload.as_slice(), references.as_slice()) {
+                    let heap = &mut self.hosts[host].heap;
+                    if let Some(slots) = heap.objects.get_mut(&first.reference.object)
+                        && first.reference.home == heap.life
+                        && second.import > 0
+                    {
+                        slots.push(second.reference);
+                    }
                 }
             }
             Effect::Root(object) => {
@@ -405,11 +414,13 @@ impl World {
                 self.hosts[host].heap.external.remove(&object);
             }
             Effect::StubDead { reference, why } => self.stub_dead(host, reference, why),
-            Effect::ProposeExile(life) => {
+            Effect::ProposeExile { client, epoch } => {
                 let by = self.hosts[host].life;
-                self.proposals.entry(life).or_default().insert(by);
-                self.after(250 * MS, Thing::Decline { host, by, client: life });
-                self.decide_exile(life);
+                if epoch.0 == self.epoch {
+                    self.proposals.entry(client).or_default().insert(by);
+                }
+                self.after(250 * MS, Thing::Decline { host, by, client });
+                self.decide_exile(client);
             }
             Effect::Exiled => {
                 let life = self.hosts[host].life;
@@ -577,6 +588,7 @@ impl World {
                     }
                 }
             }
+            (70..90, Some(root)) if self.settings.cycles => self.entangle(host, root),
             (58..80, Some(root)) => {
                 let to = self.random.below(self.hosts.len());
                 if to != host {
@@ -594,6 +606,20 @@ impl World {
         while self.hosts[host].heap.roots.len() > 10 {
             let at = self.random.below(self.hosts[host].heap.roots.len());
             self.hosts[host].heap.roots.swap_remove(at);
+        }
+    }
+
+    /// Makes an object here and one elsewhere refer to each other.
+    fn entangle(&mut self, host: usize, stub: Reference) {
+        let life = self.hosts[host].life;
+        let own = self.hosts[host].heap.roots.iter().copied().filter(|root| root.home == life);
+        let own: Vec<Reference> = own.collect();
+        let Some(own) = self.random.pick(&own).filter(|_| stub.home != life) else { return };
+        if let Some(references) = self.hosts[host].heap.objects.get_mut(&own.object) {
+            references.push(stub);
+            let references = vec![stub, own];
+            let sent = Event::SendRequested { to: stub.home.node, references, payload: vec![1], token: 0 };
+            self.feed(host, sent);
         }
     }
 
@@ -771,6 +797,8 @@ impl World {
             self.cut.clear();
             for host in 0..self.hosts.len() {
                 self.resume(host);
+                // And much of what was held is let go.
+                self.hosts[host].heap.roots.truncate(2);
                 if !self.hosts[host].alive {
                     self.restart(host);
                 }
