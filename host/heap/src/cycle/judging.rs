@@ -256,27 +256,49 @@ impl Cycle<'_> {
 
     fn compare_shadow(&mut self, verdict: Option<Verdict>, condemned: &[AtomicU64]) {
         let heap = Arc::clone(&self.heap);
-        let (Some(shadow), Some(verdict)) = (self.shadow.as_mut(), verdict) else { return };
-        let words = heap.space.words_in_use();
+        let Some(verdict) = verdict else { return };
+        let Some(mut shadow) = self.shadow.take() else { return };
         let proposed = std::iter::repeat_with(|| AtomicU64::new(0)).take(heap.capacity() as usize / 64);
-        shadow.proposed = proposed.collect();
-        if let Err(Stop::Faulted(fault)) = set_proposed(&heap, &verdict, &shadow.proposed, words) {
-            shadow.report.fault = Some(fault);
-            return;
+        let proposed: Vec<AtomicU64> = proposed.collect();
+        match set_proposed(&heap, &verdict, &proposed, heap.space.words_in_use()) {
+            Err(Stop::Faulted(fault)) => shadow.report.fault = Some(fault),
+            Err(_) | Ok(_) => {
+                for &cell in &self.roots {
+                    proposed[cell as usize / 64].fetch_and(!bit(cell), Ordering::Relaxed);
+                }
+                for (candidate, incumbent) in proposed.iter().zip(condemned) {
+                    let (candidate, incumbent) =
+                        (candidate.load(Ordering::Relaxed), incumbent.load(Ordering::Relaxed));
+                    shadow.report.proposed_cells += u64::from(candidate.count_ones());
+                    shadow.report.agreed_cells += u64::from((candidate & incumbent).count_ones());
+                    shadow.report.only_incumbent_cells += u64::from((incumbent & !candidate).count_ones());
+                }
+                shadow.report.sound = self.would_be_sound(&proposed);
+            }
         }
-        for &cell in &self.roots {
-            shadow.proposed[cell as usize / 64].fetch_and(!bit(cell), Ordering::Relaxed);
-        }
+        self.shadow = Some(shadow);
+    }
+
+    /// Whether a verdict that will not be carried out would have passed: what was looked up after it, with all that it leads to, would have been withheld.
+    fn would_be_sound(&mut self, proposed: &[AtomicU64]) -> bool {
+        let heap = Arc::clone(&self.heap);
         let mut violations = Violations::default();
-        scan(&heap.graph, &shadow.proposed, 0..words, &mut violations);
-        shadow.report.sound = violations.found.iter().all(|&(_, target)| heap.columns.is_retired(target));
-        for (candidate, incumbent) in shadow.proposed.iter().zip(condemned) {
-            let (candidate, incumbent) =
-                (candidate.load(Ordering::Relaxed), incumbent.load(Ordering::Relaxed));
-            shadow.report.proposed_cells += u64::from(candidate.count_ones());
-            shadow.report.agreed_cells += u64::from((candidate & incumbent).count_ones());
-            shadow.report.only_incumbent_cells += u64::from((incumbent & !candidate).count_ones());
+        scan(&heap.graph, proposed, 0..heap.space.words_in_use(), &mut violations);
+        let blamed = |&(_, target): &(u32, u32)| has(proposed, target) && !heap.columns.is_retired(target);
+        let mut withheld_before = false;
+        while violations.found.iter().any(blamed) {
+            self.handshake(self.working, self.epoch, false);
+            self.take_late();
+            let late = self
+                .late_acquired
+                .iter()
+                .chain(withheld_before.then_some(&self.late_logged).into_iter().flatten());
+            if withhold(&heap.graph, proposed, late.copied()) == 0 {
+                return false;
+            }
+            withheld_before = true;
         }
+        !violations.too_many
     }
 }
 

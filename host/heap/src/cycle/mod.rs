@@ -15,7 +15,7 @@ mod working;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use self::judging::drain_words;
@@ -220,8 +220,6 @@ impl Drop for Collector {
 struct Shadow<'a> {
     strategy: &'a mut dyn Strategy,
     report: ShadowReport,
-    /// What it proposed, as a bitmap.
-    proposed: Vec<AtomicU64>,
     needs: Needs,
     steps: u32,
 }
@@ -266,7 +264,6 @@ impl<'a> Cycle<'a> {
         let shadow = shadow.map(|strategy| Shadow {
             report: ShadowReport::new(strategy.identity().clone()),
             needs: strategy.needs(),
-            proposed: Vec::new(),
             steps: 0,
             strategy,
         });
