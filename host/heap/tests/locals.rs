@@ -81,3 +81,20 @@ fn a_pin_of_another_heap_is_refused() {
     let message = panic.expect_err("a pin of another heap").downcast_ref::<&str>().unwrap().to_string();
     assert!(message.contains("a pin of another heap was used"), "{message}");
 }
+
+#[test]
+fn everything_that_a_scope_holds_is_a_root_however_much_it_is() {
+    let heap = Heap::new(HeapConfig::with_limit(1 << 20)).unwrap();
+    let mut collector = Collector::new(&heap);
+    heap.mutator().scope(|scope| {
+        let objects: Vec<_> = (0..1000u32).map(|at| scope.alloc(&[], &at.to_le_bytes()).unwrap()).collect();
+        let report = cycle(&mut collector, &mut MarkSweep::new(&heap));
+        assert_eq!((report.condemned_objects, report.roots), (0, 1000));
+        for (at, &object) in (0..1000u32).zip(&objects) {
+            let mut bytes = Vec::new();
+            scope.read(object, &mut bytes);
+            assert_eq!(bytes, at.to_le_bytes());
+        }
+    });
+    assert_eq!(cycle(&mut collector, &mut MarkSweep::new(&heap)).condemned_objects, 1000);
+}

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use common::scripted::Scripted;
 use common::{MarkSweep, cycle};
-use gc_heap::{Cause, Collector, CycleEnd, Handle, Heap, HeapConfig, HeapError, Verdict, Wake, Why};
+use gc_heap::{
+    Cause, Collector, CycleEnd, CycleRequest, Handle, Heap, HeapConfig, HeapError, Pace, Quarantine, Verdict,
+    Wake, Why,
+};
 
 /// Longer than anything here takes on the slowest machine, and shorter than a patient person waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,6 +118,57 @@ fn what_was_restored_is_not_retired_any_more() {
 }
 
 #[test]
+fn only_what_names_an_object_in_quarantine_is_restored() {
+    let heap = one_block();
+    let mut collector = Collector::new(&heap);
+    let large = heap.mutator().scope(|scope| scope.handle(scope.alloc(&[None; 20], &[]).unwrap()));
+    let cells = heap.stats().live_cells as u32;
+    let parts = || (1..=cells).map(|cell| Handle { cell, ..large }).filter(|&handle| handle != large);
+    // An extension cell is no object, whatever becomes of the object.
+    assert!(parts().all(|part| payload(&heap, part).is_none() && heap.why(part) == Why::Gone(None)));
+    assert_eq!(cycle(&mut collector, &mut MarkSweep::new(&heap)).condemned_cells, u64::from(cells));
+    assert!(parts().all(|part| collector.restore(part).is_err()));
+    for stranger in [
+        Handle { generation: large.generation + 1, ..large },
+        Handle { node: large.node + 1, ..large },
+        Handle { incarnation: large.incarnation + 1, ..large },
+        Handle { cell: 0, ..large },
+        Handle { cell: u32::MAX, ..large },
+        Handle { cell: cells + 1, ..large },
+    ] {
+        assert!(collector.restore(stranger).is_err(), "{stranger}");
+    }
+    let (_, restored) = collector.restore(large).unwrap();
+    assert_eq!((restored.objects, restored.cells), (1, u64::from(cells)));
+    assert!(collector.restore(large).is_err(), "it is not in quarantine any more");
+}
+
+#[test]
+fn quarantine_lasts_as_long_as_it_was_told_to_and_a_full_heap_ends_it() {
+    let run = |quarantine: Quarantine, cause: Cause| {
+        let config = HeapConfig { quarantine, share_proofs: false, ..HeapConfig::with_limit(1 << 20) };
+        let heap = Heap::new(config).unwrap();
+        let mut collector = Collector::new(&heap);
+        garbage(&heap);
+        let mut strategy = MarkSweep::new(&heap);
+        let mut freed = [cause, Cause::Request, Cause::Request].map(|cause| {
+            let request = CycleRequest::new(cause);
+            collector.run(&request, &mut strategy, None, &mut |_| Pace::Go).freed_objects
+        });
+        freed.reverse();
+        (freed, collector.release_quarantine().objects)
+    };
+    let hour = Quarantine::For(Duration::from_secs(3600));
+    // Freed in the third cycle, the second, the first; and what was left.
+    assert_eq!(run(Quarantine::Off, Cause::Request), ([0, 0, 3], 0));
+    assert_eq!(run(Quarantine::UntilNextProof, Cause::Request), ([0, 3, 0], 0));
+    assert_eq!(run(Quarantine::For(Duration::ZERO), Cause::Request), ([0, 0, 3], 0));
+    assert_eq!(run(hour, Cause::Request), ([0, 0, 0], 3));
+    assert_eq!(run(Quarantine::UntilNextProof, Cause::Full), ([0, 0, 3], 0));
+    assert_eq!(run(hour, Cause::Full), ([0, 0, 3], 0));
+}
+
+#[test]
 fn a_collector_that_goes_frees_what_is_in_quarantine() {
     let heap = heap();
     let mut collector = Collector::new(&heap);
@@ -177,6 +231,25 @@ fn whoever_waits_for_room_is_told_when_the_collector_goes() {
     let error = told.recv_timeout(PATIENCE).expect("the mutator does not wait for ever");
     assert!(matches!(error, HeapError::Full { cycles: 0, .. }), "{error}");
     assert!(!heap.signal().is_full());
+}
+
+#[test]
+fn whoever_waits_for_room_in_a_heap_of_live_objects_is_told_after_some_cycles() {
+    let config = HeapConfig { full_wait: Duration::from_secs(86_400), ..HeapConfig::with_limit(1 << 20) };
+    let heap = Heap::new(config).unwrap();
+    let mut collector = Collector::new(&heap);
+    let told = fill(&heap);
+    let begun = Instant::now();
+    let error = loop {
+        assert!(begun.elapsed() < PATIENCE, "the mutator waits for ever");
+        if heap.signal().wait(Duration::from_millis(1)) == Wake::Cycle(Cause::Full) {
+            cycle(&mut collector, &mut Scripted::new(Verdict::KeepAll));
+        }
+        if let Ok(error) = told.try_recv() {
+            break error;
+        }
+    };
+    assert!(matches!(error, HeapError::Full { cycles: 4, .. }), "{error}");
 }
 
 #[test]

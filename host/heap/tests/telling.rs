@@ -2,43 +2,17 @@
 
 mod common;
 
-use common::scripted::Scripted;
+use common::scripted::{Scripted, one_block, rooted, whole, with_shadow};
 use common::{MarkSweep, cycle};
+use gc_heap::limits::CHUNK_ITEMS;
 use gc_heap::{
     Cause, Change, Collector, CycleEnd, CycleReport, CycleRequest, Fault, Handle, Heap, HeapConfig, Outcome,
-    Pace, Progress, Quarantine, Scope, Verdict,
+    Pace, Progress, Quarantine, Verdict,
 };
-
-/// A heap of one block, in which a cell that was freed is the next to be used.
-fn heap() -> Heap {
-    let config = HeapConfig {
-        quarantine: Quarantine::Off,
-        share_proofs: false,
-        cell_capacity: Some(4096),
-        ..HeapConfig::with_limit(1 << 20)
-    };
-    Heap::new(config).unwrap()
-}
-
-fn with_shadow(collector: &mut Collector, strategy: &mut Scripted, shadow: &mut Scripted) -> CycleReport {
-    collector.run(&CycleRequest::new(Cause::Request), strategy, Some(shadow), &mut |_| Pace::Go)
-}
-
-/// A root that leads to a child.
-fn rooted(scope: &Scope<'_>) -> [Handle; 2] {
-    let child = scope.alloc(&[], &[]).unwrap();
-    let root = scope.alloc(&[Some(child)], &[]).unwrap();
-    scope.set_root("root", Some(root));
-    [scope.handle(root), scope.handle(child)]
-}
-
-fn whole(root: Handle, child: Handle) -> Change {
-    [root.cell, 0, 0, 0, 0, child.cell, 0, 0, 0]
-}
 
 #[test]
 fn a_cell_that_is_used_again_is_not_taken_for_the_one_that_was_retired() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     let old = heap.mutator().scope(|scope| {
         let old = scope.alloc(&[], &[]).unwrap();
@@ -72,7 +46,7 @@ fn a_cell_that_is_used_again_is_not_taken_for_the_one_that_was_retired() {
 
 #[test]
 fn a_cell_that_is_used_and_retired_again_before_the_next_cycle_is_told_once() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     let retire = || {
         heap.mutator().scope(|scope| {
@@ -93,8 +67,24 @@ fn a_cell_that_is_used_and_retired_again_before_the_next_cycle_is_told_once() {
 }
 
 #[test]
+fn a_large_object_is_retired_with_all_its_cells() {
+    let heap = one_block(Quarantine::Off);
+    let mut collector = Collector::new(&heap);
+    heap.mutator().scope(|scope| scope.retire(scope.alloc(&[None; 20], &[]).unwrap()));
+    let cells = heap.stats().live_cells;
+    let mut strategy = Scripted::with_retired(Verdict::KeepAll);
+    cycle(&mut collector, &mut strategy);
+    let told: Vec<u32> = strategy.last().retired.iter().map(|&(cell, _)| cell).collect();
+    assert_eq!(told.len() as u64, cells);
+    strategy.verdict = Verdict::Condemned(told);
+    let report = cycle(&mut collector, &mut strategy);
+    assert_eq!((report.condemned_objects, report.condemned_cells), (1, cells));
+    assert_eq!((heap.stats().live_cells, report.retired_waiting), (0, 0));
+}
+
+#[test]
 fn what_an_open_scope_may_hold_is_not_safe_to_propose() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     let mut strategy = Scripted::with_retired(Verdict::KeepAll);
     heap.mutator().scope(|reader| {
@@ -115,7 +105,7 @@ fn what_an_open_scope_may_hold_is_not_safe_to_propose() {
 /// A strategy that keeps counts is told the changes of an epoch, and everything only where it must forget.
 #[test]
 fn a_verdict_that_was_carried_out_is_not_told_to_who_proposed_it() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     let (root, child, dead) = heap.mutator().scope(|scope| {
         let [root, child] = rooted(scope);
@@ -171,7 +161,7 @@ fn a_strategy_that_counts_begins_anew_when_what_it_proposed_is_kept() {
         }),
     ];
     for (name, kept) in cases {
-        let heap = heap();
+        let heap = one_block(Quarantine::Off);
         let mut collector = Collector::new(&heap);
         let handles = heap.mutator().scope(|scope| rooted(scope));
         let mut strategy = Scripted::with_changes(Verdict::KeepAll);
@@ -201,7 +191,7 @@ fn a_strategy_that_counts_begins_anew_when_what_it_proposed_is_kept() {
 
 #[test]
 fn a_strategy_that_counts_begins_anew_after_cycles_without_a_log() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     let [root, child] = heap.mutator().scope(|scope| rooted(scope));
     let mut strategy = Scripted::with_changes(Verdict::KeepAll);
@@ -216,8 +206,7 @@ fn a_strategy_that_counts_begins_anew_after_cycles_without_a_log() {
 
 #[test]
 fn a_strategy_that_counts_begins_anew_when_something_is_restored() {
-    let config = HeapConfig { share_proofs: false, ..HeapConfig::with_limit(1 << 20) };
-    let heap = Heap::new(config).unwrap();
+    let heap = one_block(Quarantine::UntilNextProof);
     let mut collector = Collector::new(&heap);
     let (root, child, dead) = heap.mutator().scope(|scope| {
         let [root, child] = rooted(scope);
@@ -237,7 +226,7 @@ fn a_strategy_that_counts_begins_anew_when_something_is_restored() {
 
 #[test]
 fn changes_of_a_mutator_that_has_gone_are_told_once() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     let [root, child] = heap.mutator().scope(|scope| rooted(scope));
     let mut strategy = Scripted::with_changes(Verdict::KeepAll);
@@ -258,102 +247,89 @@ fn changes_of_a_mutator_that_has_gone_are_told_once() {
     assert_eq!(changes, [[root.cell, at, 0, 0, 0, at, at, at, 0]]);
 }
 
+/// A cycle tells the log epoch that it has closed. What mutators do after that, while it tells, belongs to the next, also where the strategy is told
+/// everything.
 #[test]
-fn a_shadow_is_told_of_deaths_between_the_lives_of_a_cell() {
-    let heap = heap();
-    let mut collector = Collector::new(&heap);
-    let (dead, root) = heap.mutator().scope(|scope| {
-        let root = scope.alloc(&[], &[]).unwrap();
-        scope.set_root("root", Some(root));
-        (scope.handle(scope.alloc(&[Some(root)], &[]).unwrap()), scope.handle(root))
-    });
-    let mut strategy = Scripted::with_changes(Verdict::Condemned(vec![dead.cell]));
-    let mut shadow = Scripted::with_changes(Verdict::KeepAll);
-    let report = with_shadow(&mut collector, &mut strategy, &mut shadow);
-    assert_eq!(report.freed_objects, 1);
-    assert_eq!(shadow.last().changes, [whole(dead, root)]);
-    // The next life of the cell begins in the same log epoch in which the last one ended.
-    heap.mutator().scope(|scope| {
-        let root = scope.root("root").unwrap();
-        let again = scope.alloc(&[None, Some(root)], &[]).unwrap();
-        assert_eq!(scope.handle(again).cell, dead.cell);
-        scope.store(root, 0, Some(again)).unwrap();
-    });
-    strategy.verdict = Verdict::KeepAll;
-    with_shadow(&mut collector, &mut strategy, &mut shadow);
-    let death = [dead.cell, root.cell, 0, 0, 0, 0, 0, 0, 0];
-    let birth = [dead.cell, 0, 0, 0, 0, 0, root.cell, 0, 0];
-    let of_the_cell = |strategy: &mut Scripted| {
-        let told = strategy.last();
-        assert!(!told.info.rebuild);
-        told.changes.iter().copied().filter(|change| change[0] == dead.cell).collect::<Vec<_>>()
-    };
-    assert_eq!(of_the_cell(&mut shadow), [death, birth]);
-    assert_eq!(of_the_cell(&mut strategy), [birth], "who proposed it knows of the death");
+fn what_changes_while_a_cycle_tells_is_told_by_the_next() {
+    for rebuild in [false, true] {
+        let heap = one_block(Quarantine::Off);
+        let mut collector = Collector::new(&heap);
+        let [root, child] = heap.mutator().scope(|scope| rooted(scope));
+        let mut strategy = Scripted::with_changes(Verdict::KeepAll);
+        cycle(&mut collector, &mut strategy);
+        heap.mutator().scope(|scope| {
+            let root = scope.root("root").unwrap();
+            scope.store(root, 1, scope.load(root, 0).unwrap()).unwrap();
+        });
+        if rebuild {
+            collector.forget();
+        }
+        let at_work = heap.clone();
+        let mut once = true;
+        strategy.at_begin = Box::new(move || {
+            if std::mem::take(&mut once) {
+                at_work.mutator().scope(|scope| {
+                    let root = scope.root("root").unwrap();
+                    scope.store(root, 0, None).unwrap();
+                    let born = scope.alloc(&[Some(root)], &[]).unwrap();
+                    scope.store(root, 2, Some(born)).unwrap();
+                });
+            }
+        });
+        cycle(&mut collector, &mut strategy);
+        let (root, child, born) = (root.cell, child.cell, root.cell + 1);
+        let closed = if rebuild { 0 } else { child };
+        assert_eq!(strategy.last().changes, [[root, closed, 0, 0, 0, child, child, 0, 0]], "{rebuild}");
+        cycle(&mut collector, &mut strategy);
+        let mut changes = strategy.last().changes.clone();
+        changes.sort_unstable();
+        let expected = [[root, child, child, 0, 0, 0, child, born, 0], [born, 0, 0, 0, 0, root, 0, 0, 0]];
+        assert_eq!(changes, expected, "{rebuild}");
+    }
 }
 
+/// A log that nobody empties for a while grows by pieces. It is told whole, each record in its own log epoch.
 #[test]
-fn a_shadow_hears_the_end_of_every_verdict_and_that_nothing_was_done_on_its_word() {
-    let heap = heap();
+fn a_long_log_is_told_whole_and_epoch_by_epoch() {
+    const OBJECTS: usize = 24 * CHUNK_ITEMS + 7;
+    let heap = Heap::new(HeapConfig::with_limit(4 << 20)).unwrap();
     let mut collector = Collector::new(&heap);
-    heap.mutator().scope(|scope| rooted(scope));
-    let mut strategy = Scripted::new(Verdict::KeepAll);
-    let mut shadow = Scripted::with_changes(Verdict::KeepAll);
-    let nothing = Outcome { accepted: true, condemned_cells: 0, withheld_cells: 0 };
-    with_shadow(&mut collector, &mut strategy, &mut shadow);
-    assert_eq!(shadow.last().outcome, Some(nothing));
-    // Given up before a verdict: there is no end to hear of, and the next cycle begins anew.
-    let request = CycleRequest::new(Cause::Request);
-    let report = collector.run(&request, &mut strategy, Some(&mut shadow), &mut |_| Pace::Abandon);
-    assert_eq!((report.end, shadow.last().outcome), (CycleEnd::Abandoned, None));
-    with_shadow(&mut collector, &mut strategy, &mut shadow);
-    assert_eq!((shadow.last().info.rebuild, shadow.last().outcome), (true, Some(nothing)));
-}
-
-#[test]
-fn a_shadow_that_alone_proposed_something_begins_anew() {
-    let heap = heap();
-    let mut collector = Collector::new(&heap);
-    let [one, two] = heap.mutator().scope(|scope| {
-        rooted(scope);
-        [(); 2].map(|()| scope.handle(scope.alloc(&[], &[]).unwrap()))
+    let mut mutator = heap.mutator();
+    mutator.scope(|scope| {
+        let values = [(); 4].map(|()| scope.alloc(&[], &[]).unwrap());
+        let objects: Vec<_> = (0..OBJECTS).map(|_| scope.alloc(&[Some(values[0])], &[]).unwrap()).collect();
+        let cell = |local| scope.handle(local).cell;
+        let store_all = |value| objects.iter().for_each(|&at| scope.store(at, 0, Some(value)).unwrap());
+        let told = |strategy: &mut Scripted, old, new| {
+            let mut changes = std::mem::take(&mut strategy.last().changes);
+            changes.sort_unstable();
+            let change = |&object| [cell(object), cell(old), 0, 0, 0, cell(new), 0, 0, 0];
+            assert!(changes.iter().copied().eq(objects.iter().map(change)), "{} changes", changes.len());
+        };
+        let mut strategy = Scripted::with_changes(Verdict::KeepAll);
+        cycle(&mut collector, &mut strategy);
+        store_all(values[1]);
+        // In the middle of the cycle the next log epoch has begun.
+        let mut during = true;
+        let request = CycleRequest::new(Cause::Request);
+        collector.run(&request, &mut strategy, None, &mut |_| {
+            if std::mem::take(&mut during) {
+                store_all(values[2]);
+            }
+            Pace::Go
+        });
+        told(&mut strategy, values[0], values[1]);
+        store_all(values[3]);
+        cycle(&mut collector, &mut strategy);
+        told(&mut strategy, values[1], values[3]);
+        cycle(&mut collector, &mut strategy);
+        assert_eq!(strategy.last().changes, [] as [Change; 0]);
     });
-    let mut strategy = Scripted::new(Verdict::KeepAll);
-    let mut shadow = Scripted::with_changes(Verdict::KeepAll);
-    let mut run = |main: &[Handle], beside: &[Handle]| {
-        let list =
-            |handles: &[Handle]| Verdict::Condemned(handles.iter().map(|handle| handle.cell).collect());
-        (strategy.verdict, shadow.verdict) = (list(main), list(beside));
-        let report = with_shadow(&mut collector, &mut strategy, &mut shadow).shadow.unwrap();
-        (shadow.last().info.rebuild, report.proposed_cells, report.agreed_cells, report.only_incumbent_cells)
-    };
-    assert_eq!(run(&[], &[]), (true, 0, 0, 0), "it has seen nothing yet");
-    assert_eq!(run(&[], &[one]), (false, 1, 0, 0));
-    assert_eq!(run(&[one], &[one]), (true, 1, 1, 0), "it takes for gone what is there");
-    assert_eq!(run(&[two], &[]), (false, 0, 0, 1), "both proposed it: it is gone");
-    assert_eq!(run(&[], &[]), (false, 0, 0, 0), "it was told of the death");
-}
-
-#[test]
-fn a_shadow_that_missed_a_cycle_begins_anew() {
-    let heap = heap();
-    let mut collector = Collector::new(&heap);
-    heap.mutator().scope(|scope| rooted(scope));
-    let mut strategy = Scripted::with_changes(Verdict::KeepAll);
-    let mut shadow = Scripted::with_changes(Verdict::KeepAll);
-    with_shadow(&mut collector, &mut strategy, &mut shadow);
-    with_shadow(&mut collector, &mut strategy, &mut shadow);
-    assert!(!shadow.last().info.rebuild);
-    cycle(&mut collector, &mut strategy);
-    with_shadow(&mut collector, &mut strategy, &mut shadow);
-    assert!(shadow.last().info.rebuild);
-    assert_eq!(shadow.last().changes.len(), 1, "the whole heap");
-    assert!(strategy.last().changes.is_empty(), "nothing has changed");
 }
 
 #[test]
 fn a_strategy_that_never_ends_is_stopped_and_the_heap_goes_on() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     heap.mutator().scope(|scope| scope.alloc(&[], &[]).map(|_| ())).unwrap();
     let mut endless = Scripted::new(Verdict::KeepAll);
@@ -382,7 +358,7 @@ fn a_strategy_that_never_ends_is_stopped_and_the_heap_goes_on() {
 
 #[test]
 fn a_cycle_that_condemns_nothing_costs_no_proof_and_leaves_no_decision() {
-    let heap = heap();
+    let heap = one_block(Quarantine::Off);
     let mut collector = Collector::new(&heap);
     heap.mutator().scope(|scope| rooted(scope));
     for verdict in [Verdict::KeepAll, Verdict::Condemned(vec![])] {

@@ -24,6 +24,8 @@ pub(crate) struct MarkSweep {
     work: Vec<u32>,
     /// Ignores what is shaded: a strategy that is wrong as soon as mutators run.
     pub(crate) deaf: bool,
+    /// Cells that a step visits at most: with few, mutators work between the steps of even a small heap.
+    pub(crate) stride: u32,
     /// Called when a cycle begins: a place where schedules can let others run.
     pub(crate) at_begin: Box<dyn FnMut()>,
 }
@@ -36,8 +38,13 @@ impl MarkSweep {
             marks: Vec::new(),
             work: Vec::new(),
             deaf: false,
+            stride: u32::MAX,
             at_begin: Box::new(|| ()),
         }
+    }
+
+    pub(crate) fn in_small_steps(heap: &Heap) -> MarkSweep {
+        MarkSweep { stride: 3, ..MarkSweep::new(heap) }
     }
 
     fn mark(&mut self, cell: u32) {
@@ -80,7 +87,7 @@ impl Strategy for MarkSweep {
         Ok(self.work.len() > before)
     }
     fn step(&mut self, budget: u32) -> Result<Progress, Fault> {
-        for _ in 0..budget {
+        for _ in 0..budget.min(self.stride) {
             let Some(cell) = self.work.pop() else { return Ok(Progress::Idle) };
             for slot in 0..4 {
                 let next = self.graph.cells()[cell as usize * 4 + slot].load(Ordering::Relaxed);

@@ -1,6 +1,9 @@
-//! A strategy that answers what it is told to answer, and writes down what it was told.
+//! A strategy that answers what it is told to answer, and writes down what it was told; and small heaps to try it on.
 
-use gc_heap::{Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict};
+use gc_heap::{
+    Cause, Change, Collector, CycleInfo, CycleReport, CycleRequest, Fault, Handle, Heap, HeapConfig, Needs,
+    Outcome, Pace, Progress, Quarantine, Scope, Strategy, StrategyIdentity, Verdict,
+};
 
 use super::identity;
 
@@ -21,6 +24,8 @@ pub(crate) struct Scripted {
     pub(crate) needs: Needs,
     pub(crate) verdict: Verdict,
     pub(crate) progress: Progress,
+    /// Called when a cycle begins, after the handshakes, and when it asks for the verdict: for what mutators do meanwhile.
+    pub(crate) at_begin: Box<dyn FnMut()>,
     pub(crate) at_finish: Box<dyn FnMut()>,
     /// One for each cycle, oldest first.
     pub(crate) told: Vec<Told>,
@@ -33,6 +38,7 @@ impl Scripted {
             needs: Needs::default(),
             verdict,
             progress: Progress::Idle,
+            at_begin: Box::new(|| ()),
             at_finish: Box::new(|| ()),
             told: Vec::new(),
         }
@@ -68,6 +74,7 @@ impl Strategy for Scripted {
             shaded: Vec::new(),
             outcome: None,
         });
+        (self.at_begin)();
         Ok(())
     }
     fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
@@ -97,4 +104,36 @@ impl Strategy for Scripted {
         self.last().outcome = Some(*outcome);
         Ok(())
     }
+}
+
+/// A heap of one block, in which a cell that was freed is the next to be used.
+pub(crate) fn one_block(quarantine: Quarantine) -> Heap {
+    let config = HeapConfig {
+        quarantine,
+        share_proofs: false,
+        cell_capacity: Some(4096),
+        ..HeapConfig::with_limit(1 << 20)
+    };
+    Heap::new(config).unwrap()
+}
+
+pub(crate) fn with_shadow(
+    collector: &mut Collector,
+    strategy: &mut Scripted,
+    shadow: &mut Scripted,
+) -> CycleReport {
+    collector.run(&CycleRequest::new(Cause::Request), strategy, Some(shadow), &mut |_| Pace::Go)
+}
+
+/// A root that leads to a child.
+pub(crate) fn rooted(scope: &Scope<'_>) -> [Handle; 2] {
+    let child = scope.alloc(&[], &[]).unwrap();
+    let root = scope.alloc(&[Some(child)], &[]).unwrap();
+    scope.set_root("root", Some(root));
+    [scope.handle(root), scope.handle(child)]
+}
+
+/// What a strategy that begins anew is told of such a pair.
+pub(crate) fn whole(root: Handle, child: Handle) -> Change {
+    [root.cell, 0, 0, 0, 0, child.cell, 0, 0, 0]
 }

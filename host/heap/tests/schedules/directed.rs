@@ -381,3 +381,57 @@ fn what_is_taken_out_of_an_object_that_comes_back_comes_back() {
     });
     assert!(found.count() > 5, "it was hardly ever looked up in time: {}", found.count());
 }
+
+/// A mutator changes an object that only it holds, and lets go of it, at any time around the beginning of a cycle that condemns it. Whoever counts is told
+/// the change once, whether it fell into the old log epoch or the new one, and whether the object is still there when it is told.
+#[test]
+fn the_last_change_of_an_object_is_told_once() {
+    let plans = (0..120).map(|others| vec![Turns::Without(FIRST, others), Turns::Until(FIRST, 1)]);
+    let late = Flag::default();
+    let lates = late.clone();
+    direct(plans, move |cue| {
+        let heap = heap();
+        heap.mutator().scope(|scope| scope.set_root("kept", Some(object(scope, &[]))));
+        let [ready, told]: [Flag; 2] = Default::default();
+        let mutator = {
+            let (heap, cue, ready, told) = (heap.clone(), cue.clone(), ready.clone(), told.clone());
+            thread::spawn(move || {
+                heap.mutator().scope(|scope| {
+                    let dying = object(scope, &[scope.root("kept")]);
+                    scope.set_root("dying", Some(dying));
+                    ready.set();
+                    told.wait();
+                    scope.set_root("dying", None);
+                    cue.go.set();
+                    thread::yield_now();
+                    scope.store(dying, 0, None).unwrap();
+                });
+                cue.step.set();
+            })
+        };
+        ready.wait();
+        let names = heap.named_roots();
+        let [dying, kept] =
+            ["dying", "kept"].map(|name| names.iter().find(|(n, _)| n == name).unwrap().1.cell);
+        let mut collector = Collector::new(&heap);
+        let mut strategy = Scripted::with_changes(Verdict::KeepAll);
+        cycle(&mut collector, &mut strategy);
+        told.set();
+        cue.go.wait();
+        strategy.verdict = Verdict::Condemned(vec![dying]);
+        let gone = cycle(&mut collector, &mut strategy).condemned_cells == 1;
+        mutator.join().unwrap();
+        strategy.verdict = Verdict::KeepAll;
+        cycle(&mut collector, &mut strategy);
+        let cycles = strategy.told[1..].iter().map(|told| told.changes.clone()).collect::<Vec<_>>();
+        if gone && !cycles[1].is_empty() {
+            lates.set();
+        }
+        let rebuilt = strategy.last().info.rebuild;
+        let last = [dying, kept, 0, 0, 0, 0, 0, 0, 0];
+        let told = cycles.concat().iter().filter(|&&change| change == last).count();
+        // A verdict against what is held still makes the strategy begin anew, with what is there then.
+        assert_eq!(told, usize::from(!rebuilt || !cycles[0].is_empty()), "{cycles:?}");
+    });
+    assert!(late.count() > 0, "no change fell between the turn of the log and the copying of locals");
+}
