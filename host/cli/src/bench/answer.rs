@@ -8,6 +8,7 @@ use gc_lab::answer::limit::{Kept, Limit};
 use gc_lab::answer::{Answer, Side, Verdict, words};
 use gc_lab::bench::model::{Environment, Report};
 use gc_lab::bench::schedule::middle;
+use gc_lab::export::{to_json, write_all};
 
 use crate::Usage;
 use crate::bench::comparison::Setup;
@@ -63,12 +64,15 @@ impl Out {
 
     /// Writes what there is so far. A full disk now is no reason to end: it is told at the end, if it still is.
     pub(crate) fn keep(&self, report: &Report) {
-        let _ = self.write_json(report);
+        let Ok(text) = to_json(report) else { return };
+        let partial = self.folder.join("report.json.partial");
+        let _ = std::fs::write(&partial, text)
+            .and_then(|()| std::fs::rename(&partial, self.folder.join("report.json")));
     }
 
     /// The file to open.
     fn page(&self) -> PathBuf {
-        self.folder.join("report.json")
+        self.folder.join("report.html")
     }
 
     /// Nothing came of it.
@@ -78,16 +82,9 @@ impl Out {
         }
     }
 
-    pub(crate) fn write(&self, report: &Report) -> anyhow::Result<()> {
-        self.write_json(report).with_context(|| {
-            format!("cannot write to {}: make room, or give another folder with --out", self.folder.display())
-        })
-    }
-
-    fn write_json(&self, report: &Report) -> anyhow::Result<()> {
-        let partial = self.folder.join("report.json.partial");
-        std::fs::write(&partial, serde_json::to_vec(report)?)?;
-        std::fs::rename(&partial, self.folder.join("report.json"))?;
+    /// Writes everything.
+    pub(crate) fn write(&self, report: &Report, answer: &Answer) -> anyhow::Result<()> {
+        write_all(report, answer, &self.folder)?;
         Ok(())
     }
 }
@@ -121,16 +118,16 @@ pub(crate) fn limits(texts: &[String]) -> Result<Vec<Limit>, Usage> {
 /// Says what came out. Answers the limits that were broken, if any.
 pub(crate) fn tell(
     report: &Report,
+    answer: &Answer,
     limits: &[Limit],
     out: &Out,
     json: bool,
 ) -> anyhow::Result<Option<String>> {
-    let answer = Answer::of(report);
-    let held = held(report, &answer, limits);
+    let held = held(report, answer, limits);
     if json {
-        output::json(&object(report, &answer, &held, out))?;
+        output::json(&object(report, answer, &held, out))?;
     } else {
-        print(report, &answer, &held, out)?;
+        print(report, answer, &held, out)?;
     }
     let broken: Vec<String> = held
         .iter()

@@ -35,6 +35,9 @@ const BASELINE_ROUNDS: u32 = 5;
 /// A strategy that failed so often in the first rounds of a workload and heap is not tried there again.
 const FAILURES_MAX: u32 = 2;
 
+/// Time between two times that the results so far are written.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// What `--quick` aims to take, the report included.
 const QUICK: Duration = Duration::from_secs(100);
 
@@ -64,8 +67,9 @@ pub(crate) struct Comparison<'s> {
     allocated: BTreeMap<usize, u64>,
     /// Failures in a row, by strategy, workload and heap.
     failures: BTreeMap<(usize, usize, u64), u32>,
-    /// Told after each round, so that what was measured can be kept.
+    /// Told every few seconds, so that what was measured is not lost.
     keep: &'s dyn Fn(&Report),
+    kept: Instant,
 }
 
 /// The comparison was ended by its user.
@@ -102,6 +106,7 @@ impl<'s> Comparison<'s> {
             allocated: BTreeMap::new(),
             failures: BTreeMap::new(),
             keep,
+            kept: Instant::now(),
         }
     }
 
@@ -158,8 +163,11 @@ impl<'s> Comparison<'s> {
     fn batch(&mut self, jobs: &[Job]) -> Step {
         for job in jobs {
             self.make(job)?;
+            if self.kept.elapsed() >= KEEP_EVERY {
+                (self.keep)(&self.report);
+                self.kept = Instant::now();
+            }
         }
-        (self.keep)(&self.report);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod works;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use gc_lab::answer::Answer;
 use gc_lab::bench::model::{Environment, Plan};
 
 use crate::Usage;
@@ -96,7 +97,10 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a --fail-if condition was found, 130 interrupted.";
 
-/// What a share of a timed part or a multiple of a heap may be.
+/// Rounds of the first strategy against itself, at most.
+const NOISE_ROUNDS_MAX: u32 = 20;
+
+/// A multiple of the smallest heap.
 fn multiple(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_end_matches(['x', 'X']).parse::<f64>().ok();
     number
@@ -158,8 +162,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    out.write(&report)?;
-    let found = answer::tell(&report, &limits, &out, args.json)?;
+    let answer = Answer::of(&report);
+    // The words first: they are there even if the disk is full.
+    let found = answer::tell(&report, &answer, &limits, &out, args.json)?;
+    out.write(&report, &answer)?;
     if report.interrupted {
         bail!(Interrupted);
     }
@@ -202,7 +208,7 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
     let plan = Plan {
         heap_multiples,
         rounds,
-        noise_rounds: rounds,
+        noise_rounds: rounds.min(NOISE_ROUNDS_MAX),
         warmup_iterations: args.warmup.unwrap_or(u32::from(!args.quick)),
         seed: args.seed,
         nodes: args.nodes,

@@ -19,7 +19,7 @@ pub(crate) fn read(texts: &[String], quick: bool) -> Result<Vec<Workload>, Usage
         let spec = parse(&text)?;
         workloads.push(Workload {
             label: unique(spec.name(), workloads.iter().map(|other| other.label.as_str())),
-            stresses: stresses(&spec).into(),
+            stresses: spec.stresses().into(),
             times_final_cycles: times_final_cycles(&spec),
             text,
             ..Workload::default()
@@ -53,23 +53,6 @@ fn with(text: &str, option: &str) -> String {
         None => "?",
     };
     format!("{text}{separator}{option}")
-}
-
-fn stresses(spec: &WorkloadSpec) -> &'static str {
-    match spec.name() {
-        "git" => "one big acyclic graph with shared subtrees, collected at the end",
-        "git-history" => "a sliding window over a history: sharing between generations, unlinking",
-        "graph" => "the shape of the given graph, collected at the end",
-        "churn" => "allocation at a steady live size, links between old objects, half of the garbage cyclic",
-        "gcbench" => "allocation of trees of which next to all die at once, above a part that lives long",
-        "binary-trees" => "allocation of trees of which next to all die at once, in several threads",
-        "service" => "requests about records with skewed popularity, for sessions that come and go",
-        "queue" => "first in, first out: what is old dies",
-        "cache" => "entries that expire and are retired",
-        "editor" => "versions of a tree that share most of their parts",
-        "trace" => "the recorded work of a program",
-        _ => "",
-    }
 }
 
 #[cfg(test)]

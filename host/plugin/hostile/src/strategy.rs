@@ -39,6 +39,8 @@ struct State {
     work: Vec<Cell>,
     marks: Vec<u64>,
     seen: Vec<u32>,
+    /// Cells that the step has visited.
+    visited: u32,
 }
 
 thread_local!(static STATE: RefCell<State> = RefCell::default());
@@ -111,6 +113,9 @@ impl Guest for Hostile {
     fn step(budget: u32) -> Result<Progress, Error> {
         misbehave()?;
         let idle = STATE.with_borrow_mut(|state| state.step(budget));
+        if is("slower") {
+            dawdle(STATE.with_borrow(|state| state.visited));
+        }
         Ok(if idle { Progress::Idle } else { Progress::More })
     }
 
@@ -182,7 +187,9 @@ impl State {
     }
 
     fn step(&mut self, budget: u32) -> bool {
+        self.visited = 0;
         for _ in 0..budget {
+            self.visited += 1;
             let Some(cell) = self.work.pop() else { return true };
             let references = if window::CELLS.load(Ordering::Relaxed) != 0 {
                 window::cell(cell).to_vec()
@@ -192,6 +199,13 @@ impl State {
             self.mark(&references);
         }
         self.work.is_empty()
+    }
+}
+
+/// Does nothing for a few hundredths of the time that visiting so many cells takes: for the lab, which must find that out.
+fn dawdle(visited: u32) {
+    for cell in 0..visited * 2 {
+        black_box(cell);
     }
 }
 

@@ -209,7 +209,14 @@ fn cpu_parts<'c>(
 }
 
 /// A cycle as it stands in the result, with its phases as far as the meter saw them.
-fn told(order: &Order, digest: &str, ended: Instant, record: &CycleRecord, notes: &Notes, epoch: Instant) -> Cycle {
+fn told(
+    order: &Order,
+    digest: &str,
+    ended: Instant,
+    record: &CycleRecord,
+    notes: &Notes,
+    epoch: Instant,
+) -> Cycle {
     let at = |moment: Instant| moment.saturating_duration_since(epoch).as_nanos() as u64;
     let end_ns = at(ended);
     let begin_ns = end_ns.saturating_sub(record.total_ns);

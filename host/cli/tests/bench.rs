@@ -1,0 +1,258 @@
+//! `host bench` from begin to end, with the real binary. What it finds depends on the machine; what these tests hold it to does not.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Ended, Place};
+use gc_lab::bench::model::{Failure, Kind, Outcome, Report};
+
+/// A workload of a few tens of milliseconds.
+const SMALL: &str = "churn?operations=10k&live=2k&threads=1";
+
+fn bench(place: &Place, args: &[&str]) -> Ended {
+    place.host(&[&["bench", "--json", "--out", "out"], args].concat())
+}
+
+fn report(place: &Place) -> Report {
+    let text = std::fs::read_to_string(place.path("out/report.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn runs(report: &Report, kind: Kind, subject: usize) -> impl Iterator<Item = &gc_lab::bench::model::Run> {
+    report.runs.iter().filter(move |run| run.kind == kind && run.subject == subject)
+}
+
+/// A component of the hostile crate in a mode, as a file.
+fn hostile(place: &Place, mode: &str) -> String {
+    const MARK: &[u8] = b"HOSTILE-MODE:";
+    let request = gc_wasm_build::Request {
+        workspace: Path::new(env!("CARGO_MANIFEST_DIR")),
+        packages: &["gc-hostile"],
+        features: &[],
+        rustflags: &[],
+        target_dir: &gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))),
+    };
+    let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
+    let mut bytes = std::fs::read(&paths[0]).unwrap();
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap() + MARK.len();
+    bytes[at..at + 35].fill(b' ');
+    bytes[at..at + mode.len()].copy_from_slice(mode.as_bytes());
+    let path = place.path(&format!("{mode}.wasm"));
+    std::fs::write(&path, bytes).unwrap();
+    path.display().to_string()
+}
+
+/// A graph that is built and collected: so many cycles over so many cells, whatever else the machine does.
+fn graph(place: &Place) {
+    let mut text = String::from("root 0\n");
+    for node in 1..20_000_u32 {
+        text += &format!("edge {} {node}\n", node / 3);
+        text += &format!("edge {node} {}\n", node / 2);
+    }
+    std::fs::write(place.path("graph.txt"), text).unwrap();
+}
+
+#[test]
+fn a_comparison_ends_with_a_report_that_has_everything_in_it() {
+    let place = Place::new();
+    let args =
+        ["--a", "tracing", "--b", "mark-sweep", "--workload", SMALL, "--rounds", "6", "--heap", "2x,4x"];
+    let ended = bench(&place, &[&args[..], &["--swap-at", "0.3"]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = report(&place);
+    assert_eq!((report.plan.rounds, report.interrupted), (6, false));
+    assert!(
+        report.workloads[0].minimum_heap_bytes.is_some_and(|bytes| bytes > 1 << 18),
+        "{:?}",
+        report.workloads
+    );
+    for subject in [0, 1] {
+        assert_eq!(runs(&report, Kind::Timed, subject).count(), 6 * 2);
+        assert_eq!(runs(&report, Kind::Fuel, subject).count(), 6);
+        for run in report.runs.iter().filter(|run| run.subject == subject && run.outcome.is_ok()) {
+            let measures = run.measures.as_deref().unwrap();
+            let cpu = &measures.cpu;
+            let parts = cpu.collector_ns() + cpu.mutator_ns + cpu.other_ns;
+            assert_eq!(parts, measures.cpu_ns, "{run:?}");
+            assert!(measures.wall_ns > 0 && measures.operations > 0 && measures.footprint.byte_seconds > 0.0);
+        }
+        assert!(
+            runs(&report, Kind::Fuel, subject).any(|run| run.measures.as_deref().unwrap().fuel > Some(0))
+        );
+    }
+    let first =
+        runs(&report, Kind::Timed, 0).find(|run| run.round == 0).unwrap().measures.as_deref().unwrap();
+    assert!(!first.heap.is_empty() && first.latency.is_some() && !first.mmu.is_empty(), "{first:?}");
+    assert_eq!(runs(&report, Kind::Same, 0).filter(|run| run.side == 1).count(), 6);
+    assert!(runs(&report, Kind::Baseline, 2).count() >= 2);
+    // Both sides of a round do the same work.
+    for run in runs(&report, Kind::Timed, 0) {
+        let other = runs(&report, Kind::Timed, 1)
+            .find(|other| (other.round, other.heap_bytes) == (run.round, run.heap_bytes))
+            .unwrap();
+        assert_eq!(run.seed, other.seed);
+        let operations =
+            |run: &gc_lab::bench::model::Run| run.measures.as_deref().map(|measures| measures.operations);
+        assert_eq!(operations(run), operations(other));
+    }
+    let summary = ended.json();
+    assert_eq!(summary["event"], "bench");
+    assert!(
+        summary["verdicts"].as_array().unwrap().iter().any(|verdict| verdict["measure"] == "cpu"),
+        "{summary}"
+    );
+    assert!(ended.err.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn a_collector_made_slower_on_purpose_is_found_and_the_same_one_is_not() {
+    let place = Place::new();
+    graph(&place);
+    let (honest, slower) = (hostile(&place, "honest"), hostile(&place, "slower"));
+    let compare = |b: &str| {
+        let args =
+            ["--a", &honest, "--b", b, "--workload", "graph:graph.txt", "--rounds", "8", "--heap", "4x"];
+        let ended = bench(&place, &[&args[..], &["--warmup", "0", "--fail-if", "fuel > +1%"]].concat());
+        let summary = ended.json();
+        let fuel = summary["verdicts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|verdict| verdict["measure"] == "fuel")
+            .cloned();
+        (ended, fuel.unwrap())
+    };
+    let (ended, fuel) = compare(&slower);
+    assert_eq!((ended.code, &fuel["is"]), (Some(4), &"worse".into()), "{fuel}");
+    let ratio = fuel["ratio"].as_f64().unwrap();
+    assert!((1.02..1.05).contains(&ratio), "{fuel}");
+    let (ended, fuel) = compare(&honest);
+    assert_eq!((ended.code, &fuel["is"]), (Some(0), &"even".into()), "{fuel}");
+}
+
+#[test]
+fn a_strategy_that_fails_is_marked_and_the_others_stand() {
+    let place = Place::new();
+    let broken = hostile(&place, "finish-trap");
+    let args = ["--a", "mark-sweep", "--b", &broken, "--workload", SMALL, "--rounds", "6", "--heap", "2x"];
+    let ended = bench(&place, &[&args[..], &["--warmup", "0"]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = report(&place);
+    assert!(runs(&report, Kind::Timed, 0).filter(|run| run.outcome.is_ok()).count() >= 5);
+    let failed: Vec<_> = runs(&report, Kind::Timed, 1).collect();
+    assert!(!failed.is_empty());
+    for run in failed {
+        let Outcome::Failed { how, why } = &run.outcome else { panic!("{run:?}") };
+        assert!(*how == Failure::Strategy && why.contains("trap") && run.measures.is_none(), "{why}");
+    }
+    assert!(
+        report.remarks.iter().any(|remark| remark.contains("finish") && remark.contains("failed")),
+        "{:?}",
+        report.remarks
+    );
+}
+
+#[test]
+fn few_rounds_say_nothing_and_say_so() {
+    let place = Place::new();
+    let args = ["--a", "tracing", "--b", "mark-sweep", "--workload", SMALL, "--rounds", "3", "--heap", "2x"];
+    let ended = bench(&place, &args);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let verdicts = ended.json()["verdicts"].clone();
+    for verdict in verdicts.as_array().unwrap() {
+        assert_eq!(verdict["is"], "unsaid", "{verdict}");
+        assert!(verdict["text"].as_str().unwrap().contains("at least 6"), "{verdict}");
+    }
+}
+
+/// The process that makes the run of a comparison.
+fn child_of(parent: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(120);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn kill(signal: &str, process: u32) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_measured() {
+    let place = Place::new();
+    let args =
+        ["bench", "--a", "tracing", "--b", "mark-sweep", "--workload", SMALL, "--out", "out", "--heap", "2x"];
+    let child = place.command(&[&args[..], &["--rounds", "500", "--warmup", "0"]].concat()).spawn().unwrap();
+    // Written every few seconds.
+    wait_for("the report", || place.path("out/report.json").exists().then_some(()));
+    kill("-INT", child.id());
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let report = report(&place);
+    assert!(report.interrupted && runs(&report, Kind::Same, 0).count() > 0);
+    assert!(ended.err.contains("interrupted"), "{ended:?}");
+}
+
+#[test]
+fn a_run_whose_process_dies_is_marked() {
+    let place = Place::new();
+    let args = [
+        "bench",
+        "--json",
+        "--a",
+        "tracing",
+        "--b",
+        "mark-sweep",
+        "--workload",
+        "churn?operations=300k&live=2k",
+    ];
+    let rest = ["--out", "out", "--rounds", "1", "--heap", "3x", "--warmup", "0"];
+    let child = place.command(&[&args[..], &rest].concat()).spawn().unwrap();
+    // The first run is the baseline.
+    let run = wait_for("the first run", || child_of(child.id()));
+    kill("-KILL", run);
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = report(&place);
+    let Outcome::Failed { how: Failure::Crashed, why } = &report.runs[0].outcome else {
+        panic!("{:?}", report.runs[0])
+    };
+    assert!(why.contains("signal"), "{why}");
+    assert!(report.remarks.iter().any(|remark| remark.contains("no baseline")), "{:?}", report.remarks);
+    assert!(report.runs[1..].iter().all(|run| run.outcome.is_ok()), "{:?}", report.runs);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_before_anything_runs() {
+    let place = Place::new();
+    let two = ["bench", "--a", "tracing", "--b", "mark-sweep"];
+    for (args, code, word) in [
+        (vec!["bench", "--a", "tracing", "--workload", SMALL], 2, "--b"),
+        ([&two[..], &["--workload", SMALL, "--nodes", "3"]].concat(), 2, "cluster"),
+        ([&two[..], &[]].concat(), 2, "--workload"),
+        ([&two[..], &["--workload", "juggling"]].concat(), 2, "juggling"),
+        ([&two[..], &["--workload", SMALL, "--heap", "0.5x"]].concat(), 2, "1.5x"),
+        ([&two[..], &["--workload", SMALL, "--fail-if", "speed > 3%"]].concat(), 2, "speed"),
+        ([&two[..], &["--workload", "graph:nowhere.txt", "--out", "out"]].concat(), 1, "nowhere.txt"),
+        (vec!["bench", "--a", "tracing?depth=3", "--b", "mark-sweep", "--workload", SMALL], 1, "depth"),
+        (vec!["bench", "--a", "generational", "--b", "mark-sweep", "--workload", SMALL], 1, "generational"),
+        ([&two[..], &["--workload", SMALL, "--out", "/proc/nothing"]].concat(), 1, "--out"),
+    ] {
+        let ended = place.host(&args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+        assert!(ended.err.contains(word), "{args:?}: {ended:?}");
+    }
+    assert!(!place.path("out").exists(), "a folder is left behind though nothing came of it");
+}
