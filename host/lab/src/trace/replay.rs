@@ -127,28 +127,27 @@ impl Replay {
     ) -> Result<ReplayReport, WorkloadError> {
         let stage = Stage::new(heap, pace, driver);
         let begun = Instant::now();
-        let conducted = std::thread::scope(|threads| {
+        let done = std::thread::scope(|threads| {
             let mut conductor = Conductor::new(self, &stage, threads);
             if let Err(error) = conductor.run(driver) {
                 stage.fail(error);
             }
-            (conductor.mutators, conductor.event, conductor.stopped)
+            conductor.done
         });
-        let (threads, events, stopped) = conducted;
         let tally = stage.end()?;
         Ok(ReplayReport {
-            events,
-            operations: tally.operations,
+            events: done.events,
+            operations: done.operations,
             objects: tally.objects,
             payload_bytes: tally.payload_bytes,
             references: tally.references,
-            threads,
+            threads: done.mutators,
             taken: self.plan.takes.len() as u64,
             left_over: self.plan.left_over,
             damage: self.plan.damage.clone(),
             took: begun.elapsed(),
             late: tally.late,
-            stopped,
+            stopped: done.stopped,
             digest: tally.digest,
             cycles: tally.cycles,
         })
@@ -162,15 +161,21 @@ struct Player<'t> {
     outlet: SyncSender<Batch>,
 }
 
+/// How far the conductor is.
+#[derive(Debug, Copy, Clone, Default)]
+struct Done {
+    mutators: u32,
+    stopped: bool,
+    events: u64,
+    operations: u64,
+}
+
 struct Conductor<'t, 'scope, 'env> {
     replay: &'t Replay,
     stage: &'t Stage<'t>,
     threads: &'scope Scope<'scope, 'env>,
     players: BTreeMap<u32, Player<'t>>,
-    mutators: u32,
-    stopped: bool,
-    /// Number of the next event.
-    event: u64,
+    done: Done,
     /// Number of the next batch.
     ticket: u64,
     /// The next take.
@@ -198,9 +203,7 @@ where
             stage,
             threads,
             players: BTreeMap::new(),
-            mutators: 0,
-            stopped: false,
-            event: 0,
+            done: Done::default(),
             ticket: 0,
             take: 0,
             holds,
@@ -222,8 +225,8 @@ where
                 left = self.step(&mut player)?;
                 if self.batch.steps.len() >= BATCH_STEPS || self.is_due(&player) {
                     self.send(&player);
-                    if self.stage.is_over() || ticker.tick(self.event) {
-                        self.stopped = true;
+                    if self.stage.is_over() || ticker.tick(self.done.events) {
+                        self.done.stopped = true;
                         self.stage.stop();
                         return Ok(());
                     }
@@ -252,7 +255,7 @@ where
         }
         let (outlet, inlet) = sync_channel(BATCHES_AHEAD);
         let stage = self.stage;
-        self.mutators += u32::from(stream != HEAP_STREAM);
+        self.done.mutators += u32::from(stream != HEAP_STREAM);
         std::thread::Builder::new()
             .name(format!("replay-{stream}"))
             .stack_size(STACK_BYTES)
@@ -282,7 +285,7 @@ where
     fn step(&mut self, player: &mut Player<'t>) -> Result<bool, WorkloadError> {
         let Player { lane, locals, .. } = player;
         let Some((event, slots)) = lane.peek()? else { return Err(changed()) };
-        let take = self.replay.plan.takes.get(self.take).filter(|take| take.event == self.event);
+        let take = self.replay.plan.takes.get(self.take).filter(|take| take.event == self.done.events);
         self.take += usize::from(take.is_some());
         let place = |cell: u32| locals.find(cell).map(|(place, ())| place).ok_or_else(changed);
         let value = |cell: u32| if cell == 0 { Ok(None) } else { place(cell).map(Some) };
@@ -349,13 +352,14 @@ where
         if comes_by != 0 {
             locals.push(comes_by, ());
         }
-        while let Some(&(_, key, cell)) = self.holds.get(self.hold).filter(|hold| hold.0 == self.event) {
+        while let Some(&(_, key, cell)) = self.holds.get(self.hold).filter(|hold| hold.0 == self.done.events) {
             let (object, ()) = locals.find(cell).ok_or_else(changed)?;
             self.batch.steps.push(Step::Hold { object, key });
             self.hold += 1;
         }
+        self.done.operations += u64::from(event.is_operation());
+        self.done.events += 1;
         lane.advance();
-        self.event += 1;
         Ok(left)
     }
 }

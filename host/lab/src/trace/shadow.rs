@@ -279,24 +279,21 @@ impl Shadow {
         if object.serial == reference.serial && !object.gone { reference.id } else { 0 }
     }
 
-    /// Another object comes into its cell.
+    /// Another object comes into its cell. References to it are void from here on, and only those who hold it still name it.
     fn replace(&mut self, id: Id) {
+        self.objects[id as usize].gone = true;
         let references: Vec<Id> =
             self.objects[id as usize].references().map(|reference| self.valid(reference)).collect();
         let object = &mut self.objects[id as usize];
-        let was_dead = object.dead;
-        (object.near, object.far, object.dead) = (Vec::new(), None, false);
-        // Its number is free at once: references to it are void from here on, and only those who hold it still name it.
-        object.gone = true;
-        if !was_dead {
-            // Garbage that refers to itself. It has lost its last use, so nothing asks for its slots any more.
-            self.live_bytes -= object.bytes;
-            references.into_iter().for_each(|id| self.drop_reference(id));
-        }
-        let object = &mut self.objects[id as usize];
+        (object.near, object.far) = (Vec::new(), None);
         object.count = object.held;
         if object.held == 0 {
             self.free.push(id);
+        }
+        if !std::mem::take(&mut object.dead) {
+            // Garbage that refers to itself. It has lost its last use, so nothing asks for its slots any more.
+            self.live_bytes -= object.bytes;
+            references.into_iter().for_each(|id| self.drop_reference(id));
         }
     }
 }

@@ -149,7 +149,6 @@ pub(super) struct Batch {
 /// Sums over all threads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
-    pub(super) operations: u64,
     pub(super) objects: u64,
     pub(super) payload_bytes: u64,
     pub(super) references: u64,
@@ -367,7 +366,6 @@ impl Drop for Feed<'_> {
     fn drop(&mut self) {
         let mut props = lock(&self.stage.props);
         let all = &mut props.tally;
-        all.operations += self.tally.operations;
         all.objects += self.tally.objects;
         all.payload_bytes += self.tally.payload_bytes;
         all.references += self.tally.references;
@@ -490,9 +488,6 @@ fn carry_out<'s>(
     step: Step,
 ) -> Result<Option<Local<'s>>, WorkloadError> {
     let stage = feed.stage;
-    if !matches!(step, Step::Hold { .. } | Step::Take { .. }) {
-        feed.tally.operations += 1;
-    }
     match step {
         Step::Alloc { slots, given, payload_bytes, named } => {
             let local = allocate(scope, frame, feed, (slots, given, payload_bytes))?;
