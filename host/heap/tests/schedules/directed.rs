@@ -435,3 +435,38 @@ fn the_last_change_of_an_object_is_told_once() {
     });
     assert!(late.count() > 0, "no change fell between the turn of the log and the copying of locals");
 }
+
+/// A mutator makes a named root or a pin of an object that only it holds, and lets go of it, at any time around the beginning of a cycle: before the
+/// table is copied, or after that and before its locals are.
+#[test]
+fn what_becomes_a_root_while_a_cycle_begins_stays() {
+    let plans = (0..120).map(|others| vec![Turns::Without(FIRST, others), Turns::Until(FIRST, 1)]);
+    let run = |cue: &Cue, pinned: bool| {
+        let heap = heap();
+        let mutator = {
+            let (heap, cue) = (heap.clone(), cue.clone());
+            thread::spawn(move || {
+                let kept = heap.mutator().scope(|scope| {
+                    let object = object(scope, &[]);
+                    cue.go.set();
+                    thread::yield_now();
+                    let pin = if pinned { Some(scope.pin(object)) } else { None };
+                    if !pinned {
+                        scope.set_root("late", Some(object));
+                    }
+                    (scope.handle(object), pin)
+                });
+                cue.step.set();
+                kept
+            })
+        };
+        cue.go.wait();
+        let mut collector = Collector::new(&heap);
+        let report = cycle(&mut collector, &mut MarkSweep::new(&heap));
+        assert_eq!((report.end, report.condemned_objects), (CycleEnd::Settled, 0));
+        let (handle, _pin) = mutator.join().unwrap();
+        heap.mutator().scope(|scope| assert_alive(scope, scope.resolve(handle).expect("it is a root")));
+    };
+    direct(plans.clone(), move |cue| run(cue, false));
+    direct(plans, move |cue| run(cue, true));
+}
