@@ -1,46 +1,18 @@
-//! `queue`: producers and consumers over one linked queue.
-//!
-//! Source: the two-lock queue of Michael and Scott (*Simple, Fast, and Practical Non-Blocking and Blocking
-//! Concurrent Queue Algorithms*, PODC 1996): a list with a dummy at its head, one lock for each end. The dummy
-//! that a consumer leaves behind still refers to the node after it, and so a dead node leads to a live one, and
-//! all dead ones form one chain. Where one of them is old, it keeps all that came after it alive in a collector
-//! that does not look at old objects (*nepotism*: Ungar and Jackson, *Tenuring Policies for Generation-Based
-//! Storage Reclamation*, OOPSLA 1988); where references are counted, the chain falls like dominoes. Doug Lea's
-//! `LinkedBlockingQueue` cuts the reference for that reason; so does `cut=true`.
-//!
-//! ```text
-//!  queue ── head ──▶ dummy ──▶ node ──▶ node ──▶ ... ──▶ node ◀── tail
-//!                      ▲         └▶ value                  └▶ value
-//!  dead ──▶ dead ──────┘
-//! ```
-//!
-//! What it stresses: long chains, both of live objects (marking has nothing to do side by side) and of garbage;
-//! objects made by one thread and dropped by another; two old slots that are stored to all the time. Nothing is
-//! drawn at random.
-//!
-//! **What is alive at the end**: the queue, its dummy, and as many nodes with their values as were in it before
-//! the measured part: consumers take as many items as producers bring. Each consumer sees the items of one
-//! producer in their order, and all items together have the sum that they must have.
+//! What the threads do with the queue: fill it, bring, take, and count what is left.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use gc_heap::{Heap, Local, Mutator, Scope};
+use gc_heap::{Local, Mutator, Scope};
 
-use crate::cost::object_bytes;
-use crate::crew::{self, Post, Task};
-use crate::driver::{Driver, Phase};
+use super::QUEUE;
+use super::spec::QueueSpec;
+use crate::crew::Post;
 use crate::error::WorkloadError;
-use crate::latency::{LatencyLog, Recorder};
+use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
-use crate::limits::{PAYLOAD_DRAWN_MAX, STEPS_PER_LOOK};
-use crate::options::{Options, SpecError};
-use crate::report::WorkloadReport;
-use crate::settle::settle_timed;
-
-const KNOWN: &str = "producers, consumers, length, items, size, cut, retire and quick";
-const QUEUE: &str = "queue";
+use crate::limits::STEPS_PER_LOOK;
 
 /// Slots of the queue.
 const HEAD: u32 = 0;
@@ -52,96 +24,25 @@ const VALUE: u32 = 1;
 /// How long a thread sleeps that finds the queue full or empty.
 const PATIENCE: Duration = Duration::from_micros(100);
 
-/// `queue[?key=value&...]`
-///
-/// | option | default | quick | meaning |
-/// |---|---|---|---|
-/// | `producers=N` | 1 | 1 | threads that bring items |
-/// | `consumers=N` | 1 | 1 | threads that take items |
-/// | `length=N` | 50k | 5k | items at which producers wait; half of that is in the queue at the begin and at the end |
-/// | `items=N` | 2M | 200k | items that go through |
-/// | `size=BYTES` | 48 | 48 | payload of a value, at least 16 |
-/// | `cut=BOOL` | false | false | whether a node that leaves the queue lets go of the next one |
-/// | `retire=BOOL` | false | false | whether nodes and values are retired when they leave |
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueSpec {
-    /// Threads that bring items.
-    pub producers: u32,
-    /// Threads that take items.
-    pub consumers: u32,
-    /// Items at which producers wait.
-    pub length: u64,
-    /// Items that go through.
-    pub items: u64,
-    /// Bytes of a value.
-    pub size: u64,
-    /// Whether nodes that leave let go of the next one.
-    pub cut: bool,
-    /// Whether what leaves is retired.
-    pub retire: bool,
-}
-
-impl Default for QueueSpec {
-    fn default() -> QueueSpec {
-        QueueSpec {
-            producers: 1,
-            consumers: 1,
-            length: 50_000,
-            items: 2_000_000,
-            size: 48,
-            cut: false,
-            retire: false,
-        }
-    }
-}
-
-impl QueueSpec {
-    /// The same with a tenth of the items and of the length.
-    #[must_use]
-    pub fn quick() -> QueueSpec {
-        QueueSpec { length: 5000, items: 200_000, ..QueueSpec::default() }
-    }
-
-    pub(crate) fn parse(options: &mut Options<'_>) -> Result<QueueSpec, SpecError> {
-        let base = if options.quick()? { QueueSpec::quick() } else { QueueSpec::default() };
-        let spec = QueueSpec {
-            producers: options.or("producers", base.producers.into(), 1, 128, "1 to 128")? as u32,
-            consumers: options.or("consumers", base.consumers.into(), 1, 128, "1 to 128")? as u32,
-            length: options.or("length", base.length, 2, 1 << 30, "2 to 1G items")?,
-            items: options.or("items", base.items, 1, 1 << 40, "a number from 1, for example 10M")?,
-            size: options.or("size", base.size, 16, PAYLOAD_DRAWN_MAX, "16 to 64M bytes")?,
-            cut: options.flag("cut")?.unwrap_or(base.cut),
-            retire: options.flag("retire")?.unwrap_or(base.retire),
-        };
-        options.finish(KNOWN)?;
-        Ok(spec)
-    }
-
-    /// The most bytes that are alive at once: a full queue.
-    pub(crate) fn live_bytes(&self) -> u64 {
-        (self.length + u64::from(self.producers)) * (object_bytes(2, 0) + object_bytes(0, self.size))
-    }
-}
-
 /// What the threads share beside the heap.
-struct Ends {
+pub(super) struct Ends {
     /// Held by who takes.
-    head: Mutex<()>,
+    pub(super) head: Mutex<()>,
     /// Held by who brings.
-    tail: Mutex<()>,
+    pub(super) tail: Mutex<()>,
     /// Items that consumers may rely on to be there.
-    ready: AtomicU64,
+    pub(super) ready: AtomicU64,
 }
 
 /// What a thread did.
 #[derive(Default)]
-struct Counts {
-    objects: u64,
-    references: u64,
-    operations: u64,
+pub(super) struct Counts {
+    pub(super) objects: u64,
+    pub(super) references: u64,
+    pub(super) operations: u64,
     /// Sum of the numbers of the items that it took; for the end check.
-    sum: u128,
-    whole: bool,
+    pub(super) sum: u128,
+    pub(super) whole: bool,
 }
 
 /// Who brought an item, and which of its items it is.
@@ -154,100 +55,13 @@ struct Item {
 /// Who brings the items that are there at the begin.
 const FILLER: u64 = u64::MAX;
 
-pub(crate) fn run(
-    spec: &QueueSpec,
-    heap: &Heap,
-    driver: &dyn Driver,
-) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        heap.mutator().scope(|scope| scope.set_root(QUEUE, None));
-    }
-    result
-}
-
-fn work(spec: &QueueSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
-    let begun = Instant::now();
-    let kept = spec.length / 2;
-    let ends = Ends { head: Mutex::default(), tail: Mutex::default(), ready: AtomicU64::new(kept) };
-    let task = Task { phase: Phase::Build, total: Some(kept), duration: None };
-    let filled =
-        crew::run(heap, driver, task, vec![()], |(), post, mutator| fill(spec, &ends, kept, post, mutator))?;
-    let set_up_time = begun.elapsed();
-    let task = Task { phase: Phase::Mutate, total: Some(2 * spec.items), duration: None };
-    let members = vec![(); (spec.producers + spec.consumers) as usize];
-    let done = crew::run(heap, driver, task, members, |(), post, mutator| {
-        let thread = Thread::new(spec, &ends, post);
-        if post.thread < spec.producers { thread.produce(mutator) } else { thread.consume(mutator) }
-    })?;
-    let (mut counts, recorders): (Vec<Counts>, Vec<_>) = done.results.into_iter().unzip();
-    counts.extend(filled.results);
-    let sum = |count: fn(&Counts) -> u64| counts.iter().map(count).sum();
-    let latency = LatencyLog::merge("item brought or taken", recorders);
-    let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        operations: sum(|counts| counts.operations),
-        threads: spec.producers + spec.consumers,
-        set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "item brought or taken",
-        latency,
-        stopped: !counts.iter().all(|counts| counts.whole),
-        ..WorkloadReport::default()
-    };
-    report.payload_bytes = (report.objects.saturating_sub(2)) / 2 * spec.size;
-    if !report.stopped {
-        let left = crew::run(
-            heap,
-            driver,
-            Task { phase: Phase::Collect, total: None, duration: None },
-            vec![()],
-            |(), post, mutator| walk(spec, &ends, post, mutator),
-        )?;
-        let taken = counts.iter().map(|counts| counts.sum).sum::<u128>();
-        check(spec, kept, taken, &left.results[0], &mut report)?;
-    }
-    settle_timed(driver, &mut report)?;
-    Ok(report)
-}
-
-/// Nothing may be lost and nothing be doubled.
-fn check(
-    spec: &QueueSpec,
-    kept: u64,
-    taken: u128,
-    left: &Counts,
-    report: &mut WorkloadReport,
-) -> Result<(), WorkloadError> {
-    if !left.whole {
-        report.stopped = true;
-        return Ok(());
-    }
-    // Items are numbered from 1: those of the filler up to `kept`, those of producers up to their shares.
-    let triangle = |count: u64| u128::from(count) * (u128::from(count) + 1) / 2;
-    let brought = (0..spec.producers).map(|producer| triangle(share(spec.items, producer, spec.producers)));
-    let wanted = triangle(kept) + brought.sum::<u128>();
-    if left.objects != kept || taken + left.sum != wanted {
-        let what =
-            format!("the queue holds {} items and not {kept}, or others than were brought", left.objects);
-        return Err(WorkloadError::Wrong { what });
-    }
-    report.expected_live = Some(2 + 2 * kept);
-    report
-        .checks
-        .push(format!("{} items went through, {kept} are left, none was lost or doubled", spec.items));
-    Ok(())
-}
-
-fn share(all: u64, thread: u32, threads: u32) -> u64 {
+/// A thread's part of a number of items.
+pub(super) fn share(all: u64, thread: u32, threads: u32) -> u64 {
     all / u64::from(threads) + u64::from(u64::from(thread) < all % u64::from(threads))
 }
 
 /// An empty queue, and the items that are in it at the begin.
-fn fill(
+pub(super) fn fill(
     spec: &QueueSpec,
     ends: &Ends,
     kept: u64,
@@ -278,7 +92,7 @@ fn fill(
 }
 
 /// One thread: a producer, a consumer, or who looks at the queue.
-struct Thread<'w> {
+pub(super) struct Thread<'w> {
     spec: &'w QueueSpec,
     ends: &'w Ends,
     post: Post<'w>,
@@ -288,7 +102,7 @@ struct Thread<'w> {
 }
 
 impl<'w> Thread<'w> {
-    fn new(spec: &'w QueueSpec, ends: &'w Ends, post: Post<'w>) -> Thread<'w> {
+    pub(super) fn new(spec: &'w QueueSpec, ends: &'w Ends, post: Post<'w>) -> Thread<'w> {
         let recorder = Recorder::new(post.begun, post.thread, post.threads);
         Thread { spec, ends, post, recorder, counts: Counts::default(), buffer: Vec::new() }
     }
@@ -307,7 +121,7 @@ impl<'w> Thread<'w> {
         })
     }
 
-    fn produce(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
+    pub(super) fn produce(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
         let producer = u64::from(self.post.thread);
         let all = share(self.spec.items, self.post.thread, self.spec.producers);
         let mut number = 0;
@@ -356,7 +170,7 @@ impl<'w> Thread<'w> {
         Ok(())
     }
 
-    fn consume(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
+    pub(super) fn consume(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
         // The latest item of each producer, and of the filler.
         let mut latest = vec![0; self.spec.producers as usize + 1];
         let consumer = self.post.thread - self.spec.producers;
@@ -448,7 +262,7 @@ impl<'w> Thread<'w> {
 }
 
 /// Counts what is in the queue, from its head to its tail.
-fn walk(
+pub(super) fn walk(
     spec: &QueueSpec,
     ends: &Ends,
     post: Post<'_>,

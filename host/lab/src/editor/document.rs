@@ -1,51 +1,21 @@
-//! `editor`: an editor of documents that are trees, which remembers its last versions.
-//!
-//! Source: *path copying*, the way to keep old versions of a linked structure for which Driscoll, Sarnak, Sleator
-//! and Tarjan (*Making Data Structures Persistent*, Journal of Computer and System Sciences 38, 1989) give the
-//! costs: an edit copies the nodes from the changed one up to the root and shares everything else with the version
-//! before.
-//!
-//! ```text
-//!  ring of versions ──▶ root ──▶ node ──▶ up to three children        node ──▶ text (payload)
-//!                   └─▶ root'──▶ node' ──▶ one child is new, the others are those of `node`
-//! ```
-//!
-//! An edit goes down from the root at random and changes the text of a node, inserts a node, or deletes a small
-//! subtree; an *undo* goes back some versions, and the next edit gives up what was undone. The ring holds the
-//! versions that can be undone to; the oldest falls out.
-//!
-//! What it stresses: a big structure of which little changes, shared by hundreds of versions; garbage of middle
-//! age (the copied path of an edit dies some hundred edits later), which a bet on youth loses; fresh objects that
-//! refer to old ones, and only the ring the other way round.
-//!
-//! **What is alive at the end**: the ring, the nodes and texts of the oldest version in it, and what each later
-//! version added. Exactly that, because a copy is in no version before its own, and what was undone is given up.
+//! One document: its versions, and what an edit does to them.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
-use gc_heap::{Handle, Heap, Local, Mutator, Scope};
+use gc_heap::{Handle, Local, Mutator, Scope};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::cost::object_bytes;
-use crate::crew::{self, Post, Task};
-use crate::distributions::Size;
-use crate::driver::{Driver, Phase};
+use super::spec::{EditorSpec, SLOTS};
+use crate::crew::Post;
 use crate::error::WorkloadError;
-use crate::latency::{LatencyLog, Recorder};
+use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
-use crate::limits::{EDITOR_NODES_MAX, EDITOR_VERSIONS_MAX, STEPS_PER_LOOK, THREADS_MAX};
-use crate::options::{Options, SpecError};
-use crate::report::WorkloadReport;
-use crate::settle::settle_timed;
-
-const KNOWN: &str = "threads, nodes, versions, size, undos, retire, edits, seconds, seed and quick";
+use crate::limits::STEPS_PER_LOOK;
 
 /// Slots of a node: its text, then its children.
 const TEXT: u32 = 0;
 const CHILDREN: std::ops::RangeInclusive<u32> = 1..=3;
-const SLOTS: usize = 4;
 
 /// Nodes of the largest subtree that one edit deletes.
 const DELETED_MAX: u64 = 4;
@@ -53,170 +23,19 @@ const DELETED_MAX: u64 = 4;
 /// Versions that one undo goes back at most.
 const UNDONE_MAX: usize = 8;
 
-/// `editor[?key=value&...]`
-///
-/// | option | default | quick | meaning |
-/// |---|---|---|---|
-/// | `threads=N` | 1 | 1 | threads, each with a document of its own |
-/// | `nodes=N` | 30k | 3k | nodes of a document, about |
-/// | `versions=N` | 1000 | 100 | versions of a document that are kept, the present one included |
-/// | `size=...` | `lognormal:40:1` | | bytes of a text: `fixed:BYTES`, `uniform:MIN:MAX` or `lognormal:MEDIAN:SIGMA` |
-/// | `undos=SHARE` | 0.05 | | share of steps that undo up to eight edits |
-/// | `retire=BOOL` | false | false | whether what no version has any more is retired |
-/// | `edits=N`, `seconds=N` | 300k edits | 30k | steps of all threads together, or the end in time, whichever comes first |
-/// | `seed=N` | 1 | | of the random numbers; thread `i` uses stream `i` of it |
-#[derive(Debug, Clone, PartialEq)]
-pub struct EditorSpec {
-    /// Threads.
-    pub threads: u32,
-    /// Nodes of a document.
-    pub nodes: u64,
-    /// Versions that are kept.
-    pub versions: u64,
-    /// Bytes of a text.
-    pub size: Size,
-    /// Share of steps that undo.
-    pub undos: f64,
-    /// Whether what dies is retired.
-    pub retire: bool,
-    /// After how many steps to end.
-    pub edits: Option<u64>,
-    /// When to end.
-    pub duration: Option<Duration>,
-    /// Seed of the random numbers.
-    pub seed: u64,
-}
-
-impl Default for EditorSpec {
-    fn default() -> EditorSpec {
-        EditorSpec {
-            threads: 1,
-            nodes: 30_000,
-            versions: 1000,
-            size: Size::LogNormal(40, 1.0),
-            undos: 0.05,
-            retire: false,
-            edits: Some(300_000),
-            duration: None,
-            seed: 1,
-        }
-    }
-}
-
-impl EditorSpec {
-    /// The same with a tenth of the work, of the document and of the versions.
-    #[must_use]
-    pub fn quick() -> EditorSpec {
-        EditorSpec { nodes: 3000, versions: 100, edits: Some(30_000), ..EditorSpec::default() }
-    }
-
-    pub(crate) fn parse(options: &mut Options<'_>) -> Result<EditorSpec, SpecError> {
-        let base = if options.quick()? { EditorSpec::quick() } else { EditorSpec::default() };
-        let (edits, duration) = options.extent("edits", base.edits.unwrap_or(1))?;
-        let spec = EditorSpec {
-            threads: options.or("threads", base.threads.into(), 1, THREADS_MAX.into(), "1 to 256")? as u32,
-            nodes: options.or("nodes", base.nodes, 4, EDITOR_NODES_MAX, "4 to 256M")?,
-            versions: options.or("versions", base.versions, 1, EDITOR_VERSIONS_MAX, "1 to 1M")?,
-            size: options.take("size", Size::WANTED, Size::parse)?.unwrap_or(base.size),
-            undos: options.share("undos")?.unwrap_or(base.undos),
-            retire: options.flag("retire")?.unwrap_or(base.retire),
-            edits,
-            duration,
-            seed: options.or("seed", base.seed, 0, u64::MAX, "a whole number")?,
-        };
-        options.finish(KNOWN)?;
-        Ok(spec)
-    }
-
-    /// About the most bytes that are alive at once: the documents, and a path with a text for each version.
-    pub(crate) fn live_bytes(&self) -> u64 {
-        let (node, text) = (object_bytes(SLOTS as u64, 0), object_bytes(0, self.size.mean()));
-        // A node has 2.5 siblings or so on the way down.
-        let depth = (self.nodes as f64).log(2.5).ceil() as u64 + 1;
-        let document = self.nodes * (node + text);
-        u64::from(self.threads) * (document + self.versions * (depth * node + text))
-    }
-}
-
 /// What a thread did.
 #[derive(Debug, Default, Copy, Clone)]
-struct Counts {
-    objects: u64,
-    references: u64,
-    payload_bytes: u64,
-    operations: u64,
-    undos: u64,
+pub(super) struct Counts {
+    pub(super) objects: u64,
+    pub(super) references: u64,
+    pub(super) payload_bytes: u64,
+    pub(super) operations: u64,
+    pub(super) undos: u64,
 }
 
-pub(crate) fn run(
-    spec: &EditorSpec,
-    heap: &Heap,
-    driver: &dyn Driver,
-) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        let roots = (0..spec.threads).map(root);
-        heap.mutator().scope(|scope| roots.for_each(|root| scope.set_root(&root, None)));
-    }
-    result
-}
-
-fn root(thread: u32) -> String {
+/// Name of the root that keeps the ring of a thread.
+pub(super) fn root(thread: u32) -> String {
     format!("editor {thread}")
-}
-
-fn work(spec: &EditorSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
-    let begun = Instant::now();
-    let nodes = u64::from(spec.threads) * spec.nodes;
-    let task = Task { phase: Phase::Build, total: Some(nodes), duration: None };
-    let members = vec![(); spec.threads as usize];
-    let opened = crew::run(heap, driver, task, members, |(), post, mutator| {
-        let mut editor = Editor::new(spec, post.thread);
-        editor.open(post, mutator)?;
-        Ok(editor)
-    })?;
-    let set_up_time = begun.elapsed();
-    let task = Task { phase: Phase::Mutate, total: spec.edits, duration: spec.duration };
-    let done = crew::run(heap, driver, task, opened.results, |mut editor, post, mutator| {
-        let recorder = editor.work(post, mutator)?;
-        Ok((editor, recorder))
-    })?;
-    let (editors, recorders): (Vec<Editor<'_>>, Vec<_>) = done.results.into_iter().unzip();
-    let sum = |count: fn(&Counts) -> u64| editors.iter().map(|editor| count(&editor.counts)).sum();
-    let latency = LatencyLog::merge("edit", recorders);
-    let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        payload_bytes: sum(|counts| counts.payload_bytes),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
-        set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "edit",
-        latency,
-        stopped: driver.stop_requested(),
-        ..WorkloadReport::default()
-    };
-    if !report.stopped {
-        let undos = sum(|counts| counts.undos);
-        let task = Task { phase: Phase::Collect, total: None, duration: None };
-        let read = crew::run(heap, driver, task, editors, |mut editor, post, mutator| {
-            Ok(editor.read_all(post, mutator)?.then_some(editor))
-        })?;
-        if let Some(editors) = read.results.into_iter().collect::<Option<Vec<_>>>() {
-            report.expected_live = Some(editors.iter().map(Editor::live).sum());
-            let versions: usize = editors.iter().map(|editor| editor.versions.len()).sum();
-            let nodes: u64 =
-                editors.iter().filter_map(|editor| editor.versions.back()).map(|last| last.nodes).sum();
-            report
-                .checks
-                .push(format!("{versions} versions, the last of {nodes} nodes, after {undos} undos"));
-        }
-    }
-    settle_timed(driver, &mut report)?;
-    Ok(report)
 }
 
 /// What an editor knows of a version.
@@ -235,14 +54,14 @@ struct Version {
 }
 
 /// One document.
-struct Editor<'w> {
+pub(super) struct Editor<'w> {
     spec: &'w EditorSpec,
     thread: u32,
     random: ChaCha8Rng,
     versions: VecDeque<Version>,
     /// Versions that were undone: the next edit gives them up.
     undone: Vec<Version>,
-    counts: Counts,
+    pub(super) counts: Counts,
     buffer: Vec<u8>,
 }
 
@@ -261,7 +80,7 @@ enum Edit {
 }
 
 impl<'w> Editor<'w> {
-    fn new(spec: &'w EditorSpec, thread: u32) -> Editor<'w> {
+    pub(super) fn new(spec: &'w EditorSpec, thread: u32) -> Editor<'w> {
         let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
         random.set_stream(thread.into());
         Editor {
@@ -276,13 +95,18 @@ impl<'w> Editor<'w> {
     }
 
     /// Objects that must be alive.
-    fn live(&self) -> u64 {
+    pub(super) fn live(&self) -> u64 {
         let first = self.versions.front().map_or(0, |first| 2 * first.nodes);
         1 + first + self.versions.iter().skip(1).map(|version| version.made).sum::<u64>()
     }
 
+    /// How many versions there are, the present one included, and the nodes of that one.
+    pub(super) fn size(&self) -> (usize, u64) {
+        (self.versions.len(), self.versions.back().map_or(0, |last| last.nodes))
+    }
+
     /// The ring, with the first version in it.
-    fn open(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<(), WorkloadError> {
+    pub(super) fn open(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<(), WorkloadError> {
         retire_leftover(mutator, &root(self.thread), self.spec.retire)?;
         mutator.scope(|scope| {
             let ring = self.alloc(scope, &vec![None; self.spec.versions as usize], &[])?;
@@ -323,7 +147,7 @@ impl<'w> Editor<'w> {
         Ok(())
     }
 
-    fn work(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<Recorder, WorkloadError> {
+    pub(super) fn work(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<Recorder, WorkloadError> {
         let mut recorder = Recorder::new(post.begun, post.thread, post.threads);
         let threads = u64::from(post.threads);
         let share = |all: u64| all / threads + u64::from(u64::from(post.thread) < all % threads);
@@ -635,7 +459,7 @@ impl<'w> Editor<'w> {
 
     /// Gives up what was undone, and reads the oldest and the last version: they must have as many nodes as the
     /// books say, and every text one letter. False when it ended early.
-    fn read_all(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<bool, WorkloadError> {
+    pub(super) fn read_all(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<bool, WorkloadError> {
         mutator.scope(|scope| {
             let ring = self.ring(scope)?;
             self.give_up(scope, ring)?;
