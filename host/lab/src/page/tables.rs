@@ -41,6 +41,10 @@ impl Table {
         self.body.push_str("<tr>");
         for cell in cells {
             let _ = match cell {
+                // Only long texts may be broken into lines.
+                Cell::Text(text) if text.chars().count() > 36 => {
+                    write!(self.body, "<td class=\"long\">{}</td>", escape(&text))
+                }
                 Cell::Text(text) => write!(self.body, "<td>{}</td>", escape(&text)),
                 Cell::Number(text, value) if value.is_finite() => {
                     write!(self.body, "<td class=\"n\" data-v=\"{}\">{}</td>", number(value), escape(&text))
