@@ -9,7 +9,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gc_heap::{Freed, Handle, Heap, HeapConfig, Mutator, Why};
+use gc_heap::{Cause, Freed, Handle, Heap, HeapConfig, Mutator, Why};
 use gc_plugin::{Loader, LoaderConfig};
 
 use crate::board::{Board, Subscription};
@@ -42,9 +42,9 @@ impl Inner {
         Ok(())
     }
 
-    fn collect(&self, dry_run: bool) -> Result<CycleRecord, NodeError> {
+    fn collect(&self, cause: Cause, dry_run: bool) -> Result<CycleRecord, NodeError> {
         let (reply, answer) = channel();
-        self.ask(Ask::Collect { dry_run, reply })?;
+        self.ask(Ask::Collect { cause, dry_run, reply })?;
         answer.recv().map_err(|_| NodeError::Stopped)
     }
 
@@ -116,7 +116,7 @@ impl Node {
         let loader = Arc::new(Loader::new(LoaderConfig {
             cache_dir: config.cache_dir.clone(),
             limits: config.limits.clone(),
-            ..LoaderConfig::default()
+            fuel: config.deterministic,
         })?);
         let board = Arc::new(Board::new(journal));
         let (sender, inbox) = sync_channel(REQUESTS_PENDING);
@@ -163,7 +163,16 @@ impl Node {
     ///
     /// [`NodeError::Stopped`], [`NodeError::Overloaded`].
     pub fn collect(&self) -> Result<CycleRecord, NodeError> {
-        self.inner.collect(false)
+        self.inner.collect(Cause::Request, false)
+    }
+
+    /// The same, told to the strategy as a cycle for another reason: for replays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::collect`].
+    pub fn collect_for(&self, cause: Cause) -> Result<CycleRecord, NodeError> {
+        self.inner.collect(cause, false)
     }
 
     /// Runs a cycle at once that condemns nothing and says what it would.
@@ -172,7 +181,7 @@ impl Node {
     ///
     /// As [`Node::collect`].
     pub fn collect_dry_run(&self) -> Result<CycleRecord, NodeError> {
-        self.inner.collect(true)
+        self.inner.collect(Cause::Request, true)
     }
 
     /// Frees everything in quarantine. It was proved when it was condemned.
@@ -300,7 +309,7 @@ impl Controlled for Desk {
                 Ok(Answer::Status(Box::new(self.0.board.status(&self.0.heap, journal))))
             }
             Request::Collect { dry_run } => {
-                self.0.collect(dry_run).map(|record| Answer::Collect(Box::new(record))).map_err(refused)
+                self.0.collect(Cause::Request, dry_run).map(|record| Answer::Collect(Box::new(record))).map_err(refused)
             }
             Request::Swap { name, path, options, shadow } => {
                 let source = match (name, path) {
@@ -396,6 +405,13 @@ impl Builder {
     #[must_use]
     pub fn idle(mut self, idle: Option<Duration>) -> Builder {
         self.config.idle = idle;
+        self
+    }
+
+    /// Cycles that are the same in every replay: see [`NodeConfig::deterministic`].
+    #[must_use]
+    pub fn deterministic(mut self) -> Builder {
+        self.config.deterministic = true;
         self
     }
 

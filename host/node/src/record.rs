@@ -96,6 +96,9 @@ pub struct CycleRecord {
     pub committed_bytes: u64,
     /// Bytes of the strategy's own memory.
     pub strategy_memory_bytes: u64,
+    /// Fuel that the strategy has used since it was attached; 0 where it is not counted.
+    #[serde(default)]
+    pub strategy_fuel: u64,
     /// What a shadow would have done, where one ran along.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shadow: Option<ShadowRecord>,
@@ -300,6 +303,7 @@ pub(crate) struct Surroundings {
     pub(crate) goal_bytes: u64,
     pub(crate) quarantined_bytes: u64,
     pub(crate) strategy_memory_bytes: u64,
+    pub(crate) strategy_fuel: u64,
 }
 
 impl CycleRecord {
@@ -334,6 +338,7 @@ impl CycleRecord {
             goal_bytes: around.goal_bytes,
             committed_bytes: around.stats.committed_bytes,
             strategy_memory_bytes: around.strategy_memory_bytes,
+            strategy_fuel: around.strategy_fuel,
             shadow: report.shadow.as_ref().map(ShadowRecord::from),
         }
     }

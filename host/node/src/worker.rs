@@ -38,6 +38,7 @@ use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
 /// What is asked of the collector thread.
 pub(crate) enum Ask {
     Collect {
+        cause: Cause,
         dry_run: bool,
         reply: Sender<CycleRecord>,
     },
@@ -71,6 +72,7 @@ struct Asked {
 
 /// A cycle that somebody asked for.
 struct Wanted {
+    cause: Cause,
     dry_run: bool,
     reply: Sender<CycleRecord>,
 }
@@ -174,7 +176,9 @@ impl Worker {
     fn take_requests(&mut self) {
         while let Ok(ask) = self.inbox.try_recv() {
             match ask {
-                Ask::Collect { dry_run, reply } => self.wanted.push(Wanted { dry_run, reply }),
+                Ask::Collect { cause, dry_run, reply } => {
+                    self.wanted.push(Wanted { cause, dry_run, reply });
+                }
                 Ask::Swap { source, settings, plan, reply } => {
                     self.request_swap(source, settings, plan, reply)
                 }
@@ -211,6 +215,7 @@ impl Worker {
     fn idle_after(&self) -> Option<Duration> {
         let waiting = matches!(self.swap.tenure(), Tenure::Probation { .. }) || self.shadow.is_some();
         match self.config.idle {
+            _ if self.config.deterministic => None,
             Some(idle) if waiting => Some(idle.min(WAITING_IDLE)),
             None if waiting => Some(WAITING_IDLE),
             idle => idle,
@@ -221,12 +226,12 @@ impl Worker {
 
     /// All who wait for a cycle get the same one, if they want the same.
     fn grant(&mut self) {
-        let dry_run = self.wanted.first().is_some_and(|wanted| wanted.dry_run);
-        let (now, later) =
-            std::mem::take(&mut self.wanted).into_iter().partition(|wanted| wanted.dry_run == dry_run);
+        let Some(&Wanted { cause, dry_run, .. }) = self.wanted.first() else { return };
+        let same = |wanted: &Wanted| (wanted.cause, wanted.dry_run) == (cause, dry_run);
+        let (now, later) = std::mem::take(&mut self.wanted).into_iter().partition(same);
         self.wanted = later;
         let now: Vec<Wanted> = now;
-        if let Some(record) = self.cycle(Cause::Request, !dry_run) {
+        if let Some(record) = self.cycle(cause, !dry_run) {
             for wanted in now {
                 let _ = wanted.reply.send(record.clone());
             }
@@ -337,7 +342,8 @@ impl Worker {
 
     fn aim(&self) {
         let goal_bytes = self.goal_bytes();
-        self.heap.set_goal_bytes(goal_bytes);
+        // Whoever asks for cycles looks at the goal himself.
+        self.heap.set_goal_bytes(if self.config.deterministic { u64::MAX } else { goal_bytes });
         self.board.goal(goal_bytes);
     }
 
@@ -349,6 +355,7 @@ impl Worker {
             goal_bytes: self.goal_bytes(),
             quarantined_bytes: self.quarantined_bytes,
             strategy_memory_bytes: footprint.memory_bytes,
+            strategy_fuel: footprint.fuel_used,
         };
         let record = CycleRecord::new(report, &around);
         self.board.with_metrics(|metrics| metrics.cycle(report, around.goal_bytes, footprint));
@@ -582,7 +589,9 @@ fn executed(report: &CycleReport) -> u64 {
 
 fn request(config: &NodeConfig, pacer: &Pacer, cause: Cause, execute: bool) -> CycleRequest {
     let goal_cells = u32::try_from(pacer.goal_bytes() / gc_heap::limits::CELL_BYTES).unwrap_or(u32::MAX);
-    CycleRequest { cause, execute, slice_target: config.slice_target, goal_cells }
+    // With time without end each step is asked for twice what the last one did, however long that took.
+    let slice_target = if config.deterministic { Duration::MAX } else { config.slice_target };
+    CycleRequest { cause, execute, slice_target, goal_cells }
 }
 
 fn run_cycle(
@@ -595,7 +604,8 @@ fn run_cycle(
     shadow: Option<&mut dyn Strategy>,
 ) -> CycleReport {
     // Somebody waits for this cycle: it takes what it can get, which beside busy mutators is what its nice value gives it.
-    let hurried = matches!(request.cause, Cause::Request | Cause::Full);
+    let hurried =
+        matches!(request.cause, Cause::Request | Cause::Full) || request.slice_target == Duration::MAX;
     let mut pace = |slice: Slice| {
         if !hurried {
             rest(pacer.rest(slice.busy, heap.used_bytes(), false), heap, stops);
