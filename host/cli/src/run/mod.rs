@@ -8,6 +8,7 @@
 
 mod load;
 mod machine;
+mod record;
 mod settings;
 mod show;
 pub(crate) mod stop;
@@ -24,6 +25,7 @@ use gc_node::Node;
 
 use crate::units::{Size, Span};
 use load::Load;
+use record::Record;
 use settings::Settings;
 pub(crate) use settings::default_cache;
 use show::Show;
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     /// A built-in strategy (see `host strategy list`), or the path of a component [default: tracing]
     #[arg(long, short, value_name = "NAME|PATH")]
     strategy: Option<String>,
-    /// Drive the heap: git:PATH, git-history:PATH?keep=N, graph:FILE or churn[?key=value&...]
+    /// Drive the heap: churn[?key=value&...], gcbench, service, git:PATH, ... (all in docs/workloads.md)
     #[arg(long, short, value_name = "WORKLOAD", value_parser = workload)]
     load: Option<WorkloadSpec>,
     /// Most memory that objects may take, such as 64MiB or 2GiB [default: 1GiB]
@@ -65,6 +67,9 @@ pub(crate) struct Args {
     /// Write the ids of reclaimed objects, one per line (git: and graph: only)
     #[arg(long, value_name = "FILE")]
     reclaimed: Option<PathBuf>,
+    /// Record what the mutators do, for `host replay` and `host bench`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Prove every verdict before it is carried out. `off` is for measuring: a wrong strategy then loses objects
     #[arg(long, value_name = "on|off", value_parser = on_or_off)]
     proof: Option<bool>,
@@ -85,6 +90,7 @@ Examples:
   host run --strategy ./epoch.wasm --load 'git-history:.?keep=100' --heap 256MiB
   host run --load churn --for 30s --metrics 127.0.0.1:9464
   host run --load graph:heap.txt --reclaimed gone.txt --json
+  host run --load churn --for 10s --record churn.trace
   host run                                       serve until Ctrl-C; talk to it with `host status`";
 
 fn workload(text: &str) -> Result<WorkloadSpec, String> {
@@ -101,7 +107,7 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let stop = Stop::on_signals(args.duration.map(|span| span.0))?;
-    let settings = Settings::new(args)?;
+    let mut settings = Settings::new(args)?;
     if !settings.node.heap.proof {
         eprintln!(
             "warning: the proof is off: a wrong strategy loses objects that are in use; this is for measuring only"
@@ -109,6 +115,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     let asked_for = settings.node.strategy.label();
     let reclaimed = settings.reclaimed.as_deref().map(Pending::open).transpose()?;
+    let mut record = settings
+        .record
+        .as_deref()
+        .map(|path| Record::start(path, &mut settings.node, settings.load.as_ref()));
+    let mut record = record.take().transpose()?;
     let began = Instant::now();
     let node = Node::start(settings.node)?;
     let mut show = Show::new(settings.json, settings.quiet, &node, settings.load.as_ref(), began);
@@ -124,6 +135,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             loading.transpose().context("cannot start a thread: raise the limit on processes and threads")?;
         loop {
             show.turn(&node, load.progress());
+            record.iter_mut().for_each(Record::watch);
             match &loading {
                 Some(thread) if thread.is_finished() => break,
                 Some(_) => {}
@@ -137,9 +149,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             Err(_) => bail!("the workload panicked: this is a bug of `host`, please report it"),
         }
     });
+    node.heap().end_recording();
+    let recorded = record.map(Record::finish);
     let report = finish(&node, &mut show, done)?;
     let status = node.status(0);
-    let summary = Summary::new(&status, report.as_ref(), began.elapsed());
+    let summary = Summary::new(&status, report.as_ref(), recorded, began.elapsed());
     show.end(&node);
     node.shutdown();
     if let (Some(pending), Some(report)) = (reclaimed, &report) {

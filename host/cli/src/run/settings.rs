@@ -14,6 +14,7 @@ pub(crate) struct Settings {
     pub(crate) node: NodeConfig,
     pub(crate) load: Option<WorkloadSpec>,
     pub(crate) reclaimed: Option<PathBuf>,
+    pub(crate) record: Option<PathBuf>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
 }
@@ -48,7 +49,8 @@ impl Settings {
             None => gc_node::default_socket()?,
         });
         tune(&mut node, &file);
-        Ok(Settings { node, load, reclaimed: args.reclaimed, json: args.json, quiet: args.quiet })
+        let Args { reclaimed, record, json, quiet, .. } = args;
+        Ok(Settings { node, load, reclaimed, record, json, quiet })
     }
 }
 

@@ -11,6 +11,7 @@ use gc_node::{Status, short};
 use serde::Serialize;
 
 use crate::output;
+use crate::run::record::Recorded;
 use crate::units::{bytes, count, nanoseconds};
 
 /// Ids that are shown where nobody asked for a file.
@@ -44,6 +45,8 @@ pub(crate) struct Summary {
     duration_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     load: Option<LoadSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Recorded>,
 }
 
 /// What the workload says of itself.
@@ -69,7 +72,12 @@ fn ns(duration: Duration) -> u64 {
 }
 
 impl Summary {
-    pub(crate) fn new(status: &Status, report: Option<&WorkloadReport>, took: Duration) -> Summary {
+    pub(crate) fn new(
+        status: &Status,
+        report: Option<&WorkloadReport>,
+        record: Option<Recorded>,
+        took: Duration,
+    ) -> Summary {
         let heap = &status.heap;
         // A load whose objects have ids knows better than the heap, which also counts what the load used to hold them.
         let named = report.filter(|report| !report.live.is_empty() || !report.reclaimed.is_empty());
@@ -111,6 +119,7 @@ impl Summary {
                 read_ns: ns(report.read_time),
                 mutate_ns: ns(report.mutate_time),
             }),
+            record,
         }
     }
 
@@ -156,7 +165,8 @@ impl Summary {
             bytes(self.heap_committed_bytes),
             bytes(self.allocated_bytes),
             nanoseconds(self.duration_ns)
-        ))
+        ))?;
+        self.record.as_ref().map_or(Ok(()), |record| output::line(record))
     }
 }
 

@@ -1,0 +1,93 @@
+//! `--record`: a trace of what the mutators do.
+
+use std::path::Path;
+
+use gc_lab::WorkloadSpec;
+use gc_lab::trace::{Facts, Recording};
+use gc_node::NodeConfig;
+use serde::Serialize;
+
+use crate::units::{bytes, count};
+
+/// A trace that is being written.
+pub(crate) struct Record {
+    recording: Recording,
+    /// Whether the person was told that it ended early.
+    told: bool,
+}
+
+/// What came of it, for the summary.
+#[derive(Debug, Serialize)]
+pub(crate) struct Recorded {
+    file: String,
+    bytes: u64,
+    operations: u64,
+    waited_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Record {
+    /// Begins it, and gives the heap its tape.
+    pub(crate) fn start(
+        path: &Path,
+        node: &mut NodeConfig,
+        load: Option<&WorkloadSpec>,
+    ) -> anyhow::Result<Record> {
+        let mut facts = Facts::default();
+        facts.add("program", concat!("host ", env!("CARGO_PKG_VERSION")));
+        facts.add("strategy", node.strategy.label());
+        facts.add("heap_bytes", node.heap.limit_bytes);
+        if let Some(load) = load {
+            facts.add("load", load.name());
+        }
+        let recording = Recording::start(path, &facts)?;
+        node.heap.tape = Some(recording.tape());
+        Ok(Record { recording, told: false })
+    }
+
+    /// Says once if it has ended early.
+    pub(crate) fn watch(&mut self) {
+        if self.told {
+            return;
+        }
+        if let Some(problem) = self.recording.problem() {
+            self.told = true;
+            eprintln!(
+                "warning: recording has stopped: {problem}; the node goes on, and what was recorded can be replayed"
+            );
+        }
+    }
+
+    pub(crate) fn finish(self) -> Recorded {
+        let mut this = self;
+        this.watch();
+        let report = this.recording.finish();
+        if let (Some(problem), false) = (&report.problem, this.told) {
+            eprintln!("warning: recording has stopped: {problem}; what was recorded can be replayed");
+        }
+        Recorded {
+            file: report.path.display().to_string(),
+            bytes: report.bytes,
+            operations: report.operations,
+            waited_ns: u64::try_from(report.waited.as_nanos()).unwrap_or(u64::MAX),
+            problem: report.problem,
+        }
+    }
+}
+
+impl std::fmt::Display for Recorded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "record     {} operations in {}, {}",
+            count(self.operations),
+            self.file,
+            bytes(self.bytes)
+        )?;
+        match &self.problem {
+            Some(problem) => write!(f, ", not to the end: {problem}"),
+            None => Ok(()),
+        }
+    }
+}
