@@ -1,7 +1,8 @@
 //! Go's benchmark text, so that `benchstat bench-0-mark-sweep.txt bench-1-tracing.txt` works as it is.
 //!
 //! One line per round: `BenchmarkRun/workload=gcbench/heap=2x-2 1 912345678 ns/op ...`. The format is that of golang.org/design/14313-benchmark-format: a name that
-//! begins with `Benchmark`, the count of iterations, then pairs of value and unit; lines `key: value` configure what follows.
+//! begins with `Benchmark`, the count of iterations, then pairs of value and unit; lines `key: value` configure what follows. The strategy is not among
+//! those: benchstat would put results that differ in one of them into different tables instead of comparing them. The file is its name.
 
 use std::fmt::Write as _;
 
@@ -13,7 +14,6 @@ use crate::export::{place, plain};
 #[must_use]
 pub fn go_bench(report: &Report, subject: usize) -> String {
     let mut text = String::new();
-    let label = report.subjects.get(subject).map_or("?", |subject| subject.label.as_str());
     let line = |text: &mut String, key: &str, value: &str| {
         let value: String = value.chars().filter(|letter| !letter.is_control()).collect();
         let _ = writeln!(text, "{key}: {}", value.trim());
@@ -21,7 +21,6 @@ pub fn go_bench(report: &Report, subject: usize) -> String {
     line(&mut text, "pkg", "gc/lab");
     line(&mut text, "cpu", &report.environment.cpu);
     line(&mut text, "kernel", &report.environment.kernel);
-    line(&mut text, "strategy", label);
     for metric in METRICS.iter().filter(|metric| !metric.less_is_better) {
         let _ = writeln!(text, "Unit {} better=higher", unit(metric.key, metric.unit));
     }

@@ -46,7 +46,7 @@ pub(super) fn figure(source: &Source<'_>, workload: usize) -> Option<Figure> {
         Axis::rows(names),
         70.0 + 46.0 * found.len() as f64,
     )
-    .sized(super::plot::WIDTH * 2.0, left);
+    .sized(super::plot::WIDE, left);
     let mut csv = "strategy,cycle,part,begin_ns,end_ns,busy_ns\n".to_owned();
     for (at, (subject, measures)) in found.iter().enumerate() {
         lane(&mut plot, source.label(*subject), at as f64, measures, end, &mut csv);

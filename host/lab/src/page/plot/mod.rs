@@ -28,9 +28,11 @@ pub(super) fn style() -> String {
     )
 }
 
+/// How wide plots are that want the whole page, in the view box.
+pub(super) const WIDE: f64 = 1300.0;
 /// How wide most plots are, in the view box.
 pub(super) const WIDTH: f64 = 480.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 const LEGEND_ROW: f64 = 18.0;

@@ -153,13 +153,13 @@ fn log_ticks(low: f64, high: f64, wanted: usize, axis: &Axis) -> Vec<(f64, Strin
 }
 
 fn nines_ticks(nines: f64) -> Vec<(f64, String)> {
-    let half = (0.5, "50 %".to_owned());
+    let half = (0.5, "50".to_owned());
     // With many nines the first stands too close to the second for a text.
     let zero = (0.0, if nines > 3.5 { String::new() } else { "0".to_owned() });
     let rest = (1..=nines.floor() as i32).map(|count| {
         let share = 1.0 - 10_f64.powi(-count);
         let places = usize::try_from(count - 2).unwrap_or(0);
-        (share, format!("{:.places$} %", 100.0 * share))
+        (share, format!("{:.places$}", 100.0 * share))
     });
     [zero, half].into_iter().chain(rest).collect()
 }
