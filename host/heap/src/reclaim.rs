@@ -24,6 +24,7 @@ use crate::columns::flag;
 use crate::graph::{bit, cells_of, has};
 use crate::heap::{Inner, Quarantine};
 use crate::limits::{BLOCK_CELLS, CELL_BYTES};
+use crate::sync::point;
 
 /// What a step of reclaim did.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
@@ -77,8 +78,11 @@ impl Reclaimer {
             }
             // In this order: see `cells`, invariant 2, and `Scope::resolve`.
             columns.quarantine[index].fetch_or(condemned, Ordering::AcqRel);
+            point();
             heap.graph.allocated()[index].fetch_and(!condemned, Ordering::AcqRel);
+            point();
             columns.condemned[index].store(0, Ordering::Release);
+            point();
             for cell in cells_of(index, condemned) {
                 sum.objects += u64::from(!columns.is_extension(cell));
                 sum.bytes += self.block_bytes(cell);
@@ -199,9 +203,11 @@ impl Reclaimer {
         // The reverse of condemning: allocated first, so that no mutator takes the cell for a free one.
         for &cell in &found {
             heap.graph.allocated()[cell as usize / 64].fetch_or(bit(cell), Ordering::AcqRel);
+            point();
         }
         for &cell in &found {
             columns.quarantine[cell as usize / 64].fetch_and(!bit(cell), Ordering::AcqRel);
+            point();
         }
         heap.totals.condemned_objects.fetch_sub(sum.objects, Ordering::Relaxed);
         heap.totals.condemned_cells.fetch_sub(sum.cells, Ordering::Relaxed);
