@@ -153,6 +153,10 @@ struct Running {
     /// The last hand-over that the heap has worked off.
     worked_off: Option<u64>,
     requested: BTreeSet<Reference>,
+    /// Objects of ours that others have asked for: once is enough in a cycle.
+    shaded: BTreeSet<Object>,
+    /// The last mention to each home when the cycle began here.
+    mentions: BTreeMap<Life, u64>,
     condemned: Option<Condemned>,
     reports: BTreeMap<Life, Report>,
     vetoed: bool,
@@ -251,6 +255,8 @@ impl Mark {
             handed: 0,
             worked_off: None,
             requested: BTreeSet::new(),
+            shaded: BTreeSet::new(),
+            mentions: references.homes().map(|home| (home, references.last_mention(home))).collect(),
             condemned: None,
             reports: BTreeMap::new(),
             vetoed: false,
@@ -262,7 +268,7 @@ impl Mark {
         if self.faults.keeps(Rule::PinsAreRoots) {
             let pinned: Vec<Reference> =
                 references.pinned().filter(|pinned| pinned.home != self.me).collect();
-            self.reached(cycle, pinned, out);
+            self.reached(cycle, pinned, references, out);
         }
     }
 
@@ -270,21 +276,40 @@ impl Mark {
         self.running.as_mut().filter(|running| running.cycle == cycle)
     }
 
-    fn shade(&mut self, cycle: CycleId, objects: Vec<Object>, out: &mut MarkOutput) {
+    /// Hands objects over that other nodes have reached.
+    fn shade(&mut self, cycle: CycleId, mut objects: Vec<Object>, out: &mut MarkOutput) {
         let Some(running) = self.running(cycle) else { return };
-        running.handed += 1;
-        out.notices.push(MarkNotice::Shade { cycle, objects, number: running.handed });
+        objects.retain(|&object| running.shaded.insert(object));
+        if !objects.is_empty() {
+            running.handed += 1;
+            out.notices.push(MarkNotice::Shade { cycle, objects, number: running.handed });
+        }
     }
 
-    /// The heap has reached these references to objects elsewhere. Each is said once.
+    /// Hands an object over that was mentioned or is being sent. Whoever passed it on had it from somebody that has marked it or will, so nobody waits for this:
+    /// it only makes the mark more exact, and busy mutators cannot keep a cycle from ending.
+    fn shade_lightly(&mut self, object: Object, out: &mut MarkOutput) {
+        if let Some(running) = self.running.as_ref().filter(|running| !running.shaded.contains(&object)) {
+            let (cycle, number) = (running.cycle, running.handed);
+            out.notices.push(MarkNotice::Shade { cycle, objects: vec![object], number });
+        }
+    }
+
+    /// The heap has reached these references to objects elsewhere. Each is said once; one that was registered in this cycle is not said, because its home
+    /// has shaded it on the mention. So a cycle sends at most as many marks as there were stubs when it began.
     pub fn reached(
         &mut self,
         cycle: CycleId,
-        references: impl IntoIterator<Item = Reference>,
+        reached: impl IntoIterator<Item = Reference>,
+        references: &References,
         out: &mut MarkOutput,
     ) {
         let Some(running) = self.running.as_mut().filter(|running| running.cycle == cycle) else { return };
-        for reference in references {
+        for reference in reached {
+            let before = running.mentions.get(&reference.home).copied().unwrap_or(0);
+            if references.mention(reference).is_none_or(|mention| mention > before) {
+                continue;
+            }
             if self.members.contains(&reference.home)
                 && reference.home != self.me
                 && running.requested.insert(reference)
@@ -327,7 +352,13 @@ impl Mark {
     }
 
     /// A reference has arrived in a message, or is being sent: it is a root of the running cycle, and vetoes a verdict that condemned it.
-    pub fn touched(&mut self, reference: Reference, arrived: bool, out: &mut MarkOutput) {
+    pub fn touched(
+        &mut self,
+        reference: Reference,
+        arrived: bool,
+        references: &References,
+        out: &mut MarkOutput,
+    ) {
         let rule = if arrived { Rule::ArrivalsVeto } else { Rule::PinsAreRoots };
         let (keeps, me, coordinator) = (self.faults.keeps(rule), self.me, self.coordinator());
         let Some(running) = self.running.as_mut().filter(|_| keeps) else { return };
@@ -343,8 +374,8 @@ impl Mark {
                     }
                 }
             }
-            None if reference.home == me => self.shade(cycle, vec![reference.object], out),
-            None => self.reached(cycle, [reference], out),
+            None if reference.home == me => self.shade_lightly(reference.object, out),
+            None => self.reached(cycle, [reference], references, out),
         }
     }
 

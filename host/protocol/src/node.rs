@@ -175,7 +175,7 @@ impl Node {
             Event::ExileDeclined { client } => self.leases.pardoned(client, self.now),
             Event::CycleRequested => self.start_cycle(effects),
             Event::StubsReached { cycle, references } => {
-                self.with_mark(effects, |mark, _, out| mark.reached(cycle, references, out));
+                self.with_mark(effects, |mark, tables, out| mark.reached(cycle, references, tables, out));
             }
             Event::MarkingRested { cycle, worked_off } => self.mark.passive(cycle, worked_off),
             Event::MarkingResumed { cycle } => self.mark.active(cycle),
@@ -252,7 +252,9 @@ impl Node {
             }
         })?;
         let mut marks = MarkOutput::default();
-        references.iter().for_each(|&reference| self.mark.touched(reference, false, &mut marks));
+        for &reference in &references {
+            self.mark.touched(reference, false, &self.references, &mut marks);
+        }
         peer.outbox.push(token, Copy { first, references, payload: Payload(payload) });
         self.pump = true;
         self.counters.copies_sent += 1;
@@ -429,7 +431,9 @@ impl Node {
                 Notice::Unroot(object) => effects.push(Effect::Unroot(object)),
                 Notice::StubDead { reference, why } => effects.push(Effect::StubDead { reference, why }),
                 Notice::Registered(_) => self.pump = true,
-                Notice::Touched(reference) => self.mark.touched(reference, true, &mut marks),
+                Notice::Touched(reference) => {
+                    self.mark.touched(reference, true, &self.references, &mut marks);
+                }
                 Notice::Healed { client, object, added } => {
                     self.counters.healed += 1;
                     effects.push(Effect::Healed { client, object, added });

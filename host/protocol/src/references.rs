@@ -424,6 +424,18 @@ impl References {
         matches!(self.stubs.state(reference), Some(State::Registering | State::Held | State::Reacquired))
     }
 
+    /// The number of the last mention of a stub.
+    #[must_use]
+    pub fn mention(&self, reference: Reference) -> Option<u64> {
+        self.stubs.mention(reference)
+    }
+
+    /// The number of the last mention to a home.
+    #[must_use]
+    pub fn last_mention(&self, home: Life) -> u64 {
+        self.stubs.last_mention(home)
+    }
+
     /// Whether the local heap has a stub, and how often it was given to it.
     #[must_use]
     pub fn import(&self, reference: Reference) -> Option<u32> {

@@ -260,6 +260,14 @@ impl Stubs {
         self.homes.get(&reference.home)?.table.get(&reference.object).map(|stub| stub.state)
     }
 
+    pub(crate) fn mention(&self, reference: Reference) -> Option<u64> {
+        self.homes.get(&reference.home)?.table.get(&reference.object).map(|stub| stub.seq)
+    }
+
+    pub(crate) fn last_mention(&self, home: Life) -> u64 {
+        self.homes.get(&home).map_or(0, |home| home.last_seq)
+    }
+
     /// How often a stub was given to the local heap. None when the local heap does not have it.
     pub(crate) fn import(&self, reference: Reference) -> Option<u32> {
         let stub = self.homes.get(&reference.home)?.table.get(&reference.object)?;

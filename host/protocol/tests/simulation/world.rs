@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) cycles: bool,
     /// Marking forgets to tell of some stubs that it reached.
     pub(crate) lazy_marker: bool,
+    /// Longest time between two operations of a mutator.
+    pub(crate) pace_us: u64,
     /// Memberships take up to this long to reach a node.
     pub(crate) membership_ms_max: u64,
     /// Every effect is printed.
@@ -55,6 +57,7 @@ impl Settings {
             drift_ppm: 1_000,
             cycles: false,
             lazy_marker: false,
+            pace_us: 4_000,
             membership_ms_max: 20,
             trace: false,
             faults: Faults::default(),
@@ -177,7 +180,7 @@ fn config(settings: &Settings, life: Life, nonce: u64) -> Config {
         mode: HomeMode::FenceFree,
     };
     config.digest_every = 150 * MS;
-    config.mark.wave_every = 4 * MS;
+    config.mark.wave_every = 2 * MS;
     config.mark.timeout = 1000 * MS;
     config.faults = settings.faults;
     config
@@ -524,7 +527,18 @@ impl World {
         }
         let known = reference.home == heap.life || import > 0;
         if known {
-            heap.roots.push(reference);
+            // Into a slot of an object, or kept as a root.
+            let life = heap.life;
+            let own: Vec<Reference> = heap.roots.iter().copied().filter(|root| root.home == life).collect();
+            let holder = self.random.pick(&own).filter(|_| self.random.percent(60));
+            let holder = holder.filter(|holder| {
+                self.settings.cycles || self.stamps.get(holder) > self.stamps.get(&reference)
+            });
+            let heap = &mut self.hosts[host].heap;
+            match holder.and_then(|holder| heap.objects.get_mut(&holder.object)) {
+                Some(slots) => slots.push(reference),
+                None => heap.roots.push(reference),
+            }
             heap.shade(reference);
             self.resume_marking(host);
         }
@@ -552,7 +566,7 @@ impl World {
         if !self.active() {
             return;
         }
-        let delay = self.random.between(500, 8000);
+        let delay = self.random.between(200, self.settings.pace_us);
         self.after(delay * 1000, Thing::Operate { host });
         if self.hosts[host].alive && !self.hosts[host].paused && self.counts(host) {
             self.operate(host);
@@ -571,14 +585,14 @@ impl World {
                 self.stamps.insert(new, stamp);
                 self.hosts[host].heap.roots.push(new);
             }
-            (20..40, Some(root)) => self.link(host, root),
-            (40..48, Some(root)) => {
+            (20..32, Some(root)) => self.link(host, root),
+            (32..37, Some(root)) => {
                 if let Some((holder, at)) = self.slot(host, root) {
                     self.hosts[host].heap.unlink(holder, at);
                     self.resume_marking(host);
                 }
             }
-            (48..58, Some(root)) => {
+            (37..45, Some(root)) => {
                 // A load: what is in a slot becomes a root.
                 if let Some((holder, at)) = self.slot(host, root) {
                     let loaded = self.hosts[host].heap.objects[&holder][at];
@@ -588,8 +602,8 @@ impl World {
                     }
                 }
             }
-            (70..90, Some(root)) if self.settings.cycles => self.entangle(host, root),
-            (58..80, Some(root)) => {
+            (45..60, Some(root)) if self.settings.cycles => self.entangle(host, root),
+            (45..82, Some(root)) => {
                 let to = self.random.below(self.hosts.len());
                 if to != host {
                     let references: Vec<Reference> =
@@ -685,7 +699,7 @@ impl World {
         if self.hosts[host].paused {
             return self.after(10 * MS, Thing::Mark { host });
         }
-        let reached = self.hosts[host].heap.mark(4);
+        let reached = self.hosts[host].heap.mark(16);
         let Some(marking) = &mut self.hosts[host].heap.marking else { return };
         let (cycle, worked_off) = (marking.cycle, marking.handed);
         let rests = marking.queue.is_empty() && !marking.proved;
@@ -694,7 +708,7 @@ impl World {
         if rests {
             self.feed(host, Event::MarkingRested { cycle, worked_off });
         }
-        self.after(MS, Thing::Mark { host });
+        self.after(MS * 3 / 10, Thing::Mark { host });
     }
 
     fn tell_reached(&mut self, host: usize, cycle: gc_protocol::CycleId, reached: Vec<Reference>) {
@@ -795,10 +809,11 @@ impl World {
         if !self.active() {
             // Healing: everything that is stopped goes on.
             self.cut.clear();
+            let kept = (self.settings.seed % 2) as usize;
             for host in 0..self.hosts.len() {
                 self.resume(host);
-                // And much of what was held is let go.
-                self.hosts[host].heap.roots.truncate(2);
+                // And most of what was held is let go.
+                self.hosts[host].heap.roots.truncate(kept * usize::from(host == 0));
                 if !self.hosts[host].alive {
                     self.restart(host);
                 }
@@ -841,6 +856,11 @@ impl World {
                 let stays_away = self.random.between(50, 900) * MS;
                 self.after(stays_away, Thing::Restart { host, life });
             }
+            // Whole structures become garbage while messages about them are under way.
+            _ if self.settings.cycles && self.random.percent(40) => {
+                self.hosts.iter_mut().for_each(|host| host.heap.roots.clear());
+            }
+            _ => {}
             _ => {}
         }
     }
