@@ -157,14 +157,17 @@ fn key(heap_multiple: Option<f64>) -> Option<u64> {
     heap_multiple.map(f64::to_bits)
 }
 
+/// Workload, heap, strategy, side.
+type Place = (usize, Option<u64>, usize, u32);
+
 /// Values of one measure by configuration and round.
 struct Values {
-    by_place: BTreeMap<(usize, Option<u64>, usize, u32), BTreeMap<u32, f64>>,
+    by_place: BTreeMap<Place, BTreeMap<u32, f64>>,
 }
 
 impl Values {
     fn of(report: &Report, value: impl Fn(&Run) -> Option<f64>) -> Values {
-        let mut by_place: BTreeMap<_, BTreeMap<u32, f64>> = BTreeMap::new();
+        let mut by_place: BTreeMap<Place, BTreeMap<u32, f64>> = BTreeMap::new();
         for run in &report.runs {
             if let Some(value) = value(run) {
                 let place = (run.workload, key(run.heap_multiple), run.subject, run.side);

@@ -233,6 +233,9 @@ fn could_be(verdict: &Verdict) -> String {
         |share: f64| format!("{} % {}", percent(share.abs()), if share < 0.0 { "less" } else { "more" });
     match verdict.comparison.ratio.and_then(|ratio| ratio.interval) {
         Some(Interval { low, high }) if low == high => " (they are the same)".to_owned(),
+        Some(Interval { low, high }) if high >= 2.0 || low <= 0.5 => {
+            format!(" ({}x to {}x)", times(low), times(high))
+        }
         Some(Interval { low, high }) => format!(" ({} to {})", directed(low - 1.0), directed(high - 1.0)),
         None => String::new(),
     }

@@ -47,7 +47,9 @@ pub enum ExportError {
     #[error("this is no report ({0}): give a report.json that 'host bench' wrote")]
     NoReport(#[from] serde_json::Error),
     /// A report of a program that means other things by its fields.
-    #[error("this report has schema {found}, known here is {known}: read it with the version of 'host' that wrote it")]
+    #[error(
+        "this report has schema {found}, known here is {known}: read it with the version of 'host' that wrote it"
+    )]
     OtherSchema {
         /// What the report says.
         found: u64,
@@ -114,6 +116,9 @@ mod tests {
     fn names_from_outside_stay_in_the_folder() {
         assert_eq!(plain("../../etc/passwd"), "etc-passwd");
         assert_eq!(plain("churn?live=100k"), "churn-live-100k");
-        assert_eq!((plain("..").as_str(), plain("").as_str(), plain("ä").as_str()), ("unnamed", "unnamed", "unnamed"));
+        assert_eq!(
+            (plain("..").as_str(), plain("").as_str(), plain("ä").as_str()),
+            ("unnamed", "unnamed", "unnamed")
+        );
     }
 }

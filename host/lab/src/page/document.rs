@@ -78,15 +78,15 @@ fn head(title: &str) -> String {
 }
 
 fn header(page: &mut String, report: &Report, title: &str) {
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<header><div><p class=\"kind\">Collectors compared</p><h1>{}</h1><p class=\"when\">{} &middot; {} rounds &middot; {} workloads &middot; {} runs in {}</p></div>\
-         <button id=\"theme\" type=\"button\" hidden>Dark</button></header>\n",
+        "<header><div><p class=\"kind\">Collectors compared</p><h1>{}</h1><p class=\"when\">{} &middot; {} &middot; {} &middot; {} in {}</p></div>\
+         <button id=\"theme\" type=\"button\" hidden>Dark</button></header>",
         escape(title),
         escape(&date(report.began_unix_ms)),
-        report.plan.rounds,
-        report.workloads.len(),
-        report.runs.len(),
+        counted(report.plan.rounds as usize, "round"),
+        counted(report.workloads.len(), "workload"),
+        counted(report.runs.len(), "run"),
         escape(&show(report.took_ns as f64, Unit::Nanoseconds)),
     );
     page.push_str("<nav aria-label=\"parts\"><a href=\"#answer\">Answer</a><a href=\"#noise\">Noise</a><a href=\"#machine\">Machine</a>");
@@ -94,6 +94,10 @@ fn header(page: &mut String, report: &Report, title: &str) {
         let _ = write!(page, "<a href=\"#w{index}\">{}</a>", escape(&workload.label));
     }
     page.push_str("<a href=\"#measures\">Measures</a></nav>\n");
+}
+
+fn counted(count: usize, name: &str) -> String {
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 fn section(page: &mut String, id: &str, title: &str, content: &str) {
@@ -229,7 +233,7 @@ fn machine(report: &Report) -> String {
         plan.warmup_iterations,
         plan.seed
     );
-    let _ = write!(content, "<div class=\"all\"><dt>plan</dt><dd>{}</dd></div></dl>\n", escape(&order));
+    let _ = writeln!(content, "<div class=\"all\"><dt>plan</dt><dd>{}</dd></div></dl>", escape(&order));
     for table in
         [tables::subjects(report), tables::workloads(report), tables::failures(report), tables::swaps(report)]
     {
@@ -261,7 +265,7 @@ fn facts(environment: &Environment) -> Vec<(&'static str, String)> {
                 environment.build
             ),
         ),
-        ("wasmtime", format!("{} {}", environment.wasmtime_version, environment.engine_flags.join(" "))),
+        ("wasmtime", format!("{} {}", environment.wasmtime_version, environment.engine_flags.join("; "))),
     ]
 }
 

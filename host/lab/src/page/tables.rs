@@ -11,9 +11,11 @@ use crate::page::plot::escape;
 
 /// A table in the making.
 pub(super) struct Table {
-    head: String,
+    caption: String,
+    columns: Vec<String>,
+    /// Which columns hold numbers, by the first row.
+    numbers: Vec<bool>,
     body: String,
-    columns: usize,
 }
 
 /// A cell.
@@ -28,16 +30,15 @@ pub(super) enum Cell {
 
 impl Table {
     pub(super) fn new(caption: &str, columns: &[&str]) -> Table {
-        let mut head = format!("<caption>{}</caption><thead><tr>", escape(caption));
-        for column in columns {
-            let _ = write!(head, "<th scope=\"col\">{}</th>", escape(column));
-        }
-        head.push_str("</tr></thead>");
-        Table { head, body: String::new(), columns: columns.len() }
+        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        Table { caption: caption.to_owned(), columns, numbers: Vec::new(), body: String::new() }
     }
 
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
-        debug_assert_eq!(cells.len(), self.columns);
+        debug_assert_eq!(cells.len(), self.columns.len());
+        if self.numbers.is_empty() {
+            self.numbers = cells.iter().map(|cell| matches!(cell, Cell::Number(..))).collect();
+        }
         self.body.push_str("<tr>");
         for cell in cells {
             let _ = match cell {
@@ -64,10 +65,17 @@ impl Table {
     }
 
     pub(super) fn html(&self) -> String {
-        format!(
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"table\"><table>{}<tbody>\n{}</tbody></table></div>\n",
-            self.head, self.body
-        )
+        let caption = escape(&self.caption);
+        let mut out = format!(
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table><caption>{caption}</caption><thead><tr>"
+        );
+        for (column, number) in self.columns.iter().zip(self.numbers.iter().chain(std::iter::repeat(&false)))
+        {
+            let class = if *number { " class=\"n\"" } else { "" };
+            let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escape(column));
+        }
+        let _ = writeln!(out, "</tr></thead><tbody>\n{}</tbody></table></div>", self.body);
+        out
     }
 }
 

@@ -10,15 +10,15 @@ const MS: f64 = 1e6;
 const MIB: f64 = 1_048_576.0;
 
 /// What to make up.
-pub struct Shape {
-    pub seed: u64,
-    pub workloads: usize,
+pub(crate) struct Shape {
+    pub(crate) seed: u64,
+    pub(crate) workloads: usize,
     /// Strategies beside the baseline, at most four.
-    pub strategies: usize,
-    pub heaps: Vec<f64>,
-    pub rounds: u32,
+    pub(crate) strategies: usize,
+    pub(crate) heaps: Vec<f64>,
+    pub(crate) rounds: u32,
     /// Run-to-run noise as a share.
-    pub noise: f64,
+    pub(crate) noise: f64,
 }
 
 impl Default for Shape {
@@ -64,7 +64,7 @@ fn normal(random: &mut ChaCha8Rng) -> f64 {
 }
 
 /// The report.
-pub fn report(shape: &Shape) -> Report {
+pub(crate) fn report(shape: &Shape) -> Report {
     let mut random = ChaCha8Rng::seed_from_u64(shape.seed);
     let mut subjects: Vec<Subject> =
         HABITS[..shape.strategies].iter().map(|habit| subject(habit.label, false)).collect();

@@ -48,8 +48,8 @@ fn figure(source: &Source<'_>, workload: usize, cost: Cost) -> Option<Figure> {
         ),
         290.0,
     );
-    if let (Some(found), Some(&first), Some(&last)) = (baseline, heaps.first(), heaps.last()) {
-        plot.stroke("mute dashed", (first, found.value), (last, found.value));
+    if let Some(found) = baseline {
+        plot.across("mute dashed", found.value);
         plot.legend("no collection", "mute dashed", Swatch::Line);
     }
     let mut csv = "strategy,heap_multiple,times,low,high,rounds\n".to_owned();
@@ -92,6 +92,9 @@ fn draw(plot: &mut Plot, source: &Source<'_>, subject: usize, curve: &Curve) {
     plot.band(&class, &band);
     plot.line(&class, &curve.iter().map(|(heap, estimate, _)| (*heap, estimate.value)).collect::<Vec<_>>());
     for (heap, estimate, rounds) in curve {
+        if let Some(ends) = estimate.interval {
+            plot.stroke(&format!("thin {class}"), (*heap, ends.low), (*heap, ends.high));
+        }
         plot.dot(&class, subject, *heap, estimate.value, 3.5);
         plot.tip(
             *heap,

@@ -218,6 +218,16 @@ impl Plot {
         }
     }
 
+    /// A level line over the whole width.
+    pub(super) fn across(&mut self, class: &str, y: f64) {
+        if let Some((_, y)) = self.place(self.x.scale.low(), y) {
+            self.path(
+                &format!("line {class}"),
+                &format!("M{:.1} {y:.1}H{:.1}", self.left, self.width - RIGHT),
+            );
+        }
+    }
+
     /// What is told of a point when somebody points at it.
     pub(super) fn tip(&mut self, x: f64, y: f64, text: impl Into<String>) {
         if let Some((x, y)) = self.place(x, y) {
