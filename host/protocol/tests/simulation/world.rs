@@ -521,11 +521,15 @@ impl World {
         if self.counts(host) && self.is_home_there(reference) && !self.exists(reference) {
             self.fail(format!("{reference} was delivered to host {host} and is gone"));
         }
+        let known = reference.home == self.hosts[host].life || import > 0;
+        if !known && self.counts(host) && self.is_home_there(reference) {
+            return self
+                .fail(format!("{reference} was delivered to host {host} as dead, and its home lives"));
+        }
         let heap = &mut self.hosts[host].heap;
         if reference.home != heap.life && import > 0 {
             heap.stubs.insert(reference, import);
         }
-        let known = reference.home == heap.life || import > 0;
         if known {
             // Into a slot of an object, or kept as a root.
             let life = heap.life;

@@ -1,0 +1,549 @@
+//! Stories told step by step, over a network that is held up by hand: what random runs meet too rarely, and what a hostile peer does.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use gc_protocol::limits::MILLISECOND;
+use gc_protocol::wire::{self, Header, Message};
+use gc_protocol::{
+    Config, CycleEnding, CycleId, Effect, Event, Faults, HomeMode, Life, MembershipEpoch, Nanos, Node,
+    NodeId, Object, Reference, Refusal, Rule, StubLoss, SwapEnding,
+};
+
+const OBJECT: Object = Object { cell: 7, generation: 0 };
+
+fn life(node: u32) -> Life {
+    Life::new(node, 1)
+}
+
+/// An object of this node.
+fn object_of(node: u32) -> Reference {
+    Reference { home: life(node), object: OBJECT }
+}
+
+/// Nodes 1, 2 and so on, and what is under way between them.
+struct Net {
+    nodes: BTreeMap<u32, Node>,
+    now: Nanos,
+    queues: BTreeMap<(u32, u32), VecDeque<Vec<u8>>>,
+    held_up: BTreeSet<(u32, u32)>,
+    /// What each node wanted, but for frames.
+    effects: BTreeMap<u32, Vec<Effect>>,
+}
+
+impl Net {
+    fn new(count: u32, change: impl Fn(&mut Config)) -> Net {
+        let mut net = Net {
+            nodes: BTreeMap::new(),
+            now: 0,
+            queues: BTreeMap::new(),
+            held_up: BTreeSet::new(),
+            effects: BTreeMap::new(),
+        };
+        for node in 1..=count {
+            let mut config = Config::new(life(node), 1, u64::from(node));
+            change(&mut config);
+            net.nodes.insert(node, Node::new(config));
+        }
+        net.members(1, &(1..=count).map(life).collect::<Vec<_>>());
+        for (a, b) in (1..=count).flat_map(|a| (1..=count).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+            net.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
+        }
+        net.run(20);
+        net
+    }
+
+    fn breaking(count: u32, rule: Option<Rule>) -> Net {
+        Net::new(count, |config| config.faults = rule.map_or_else(Faults::default, Faults::breaking))
+    }
+
+    fn members(&mut self, epoch: u64, members: &[Life]) {
+        let members: BTreeSet<Life> = members.iter().copied().collect();
+        let nodes: Vec<u32> = self.nodes.keys().copied().collect();
+        for node in nodes {
+            let epoch = MembershipEpoch(epoch);
+            self.feed(node, Event::MembershipChanged { epoch, members: members.clone() });
+        }
+    }
+
+    fn feed(&mut self, node: u32, event: Event) {
+        let mut effects = Vec::new();
+        let Some(machine) = self.nodes.get_mut(&node) else { return };
+        machine.step(self.now, event, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Transmit { peer, frame } => {
+                    self.queues.entry((node, peer.0)).or_default().push_back(frame);
+                }
+                other => self.effects.entry(node).or_default().push(other),
+            }
+        }
+    }
+
+    /// Lets time pass, and deliver what is not held up.
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now += MILLISECOND;
+            let nodes: Vec<u32> = self.nodes.keys().copied().collect();
+            nodes.into_iter().for_each(|node| self.feed(node, Event::Ticked));
+            self.deliver();
+        }
+    }
+
+    fn deliver(&mut self) {
+        let ready = |net: &Net| {
+            let mut queues =
+                net.queues.iter().filter(|(link, queue)| !net.held_up.contains(link) && !queue.is_empty());
+            queues.next().map(|(&link, _)| link)
+        };
+        while let Some((from, to)) = ready(self) {
+            let frame = self.queues.get_mut(&(from, to)).and_then(VecDeque::pop_front);
+            if let Some(frame) = frame {
+                self.feed(to, Event::Received { peer: NodeId(from), frame });
+            }
+        }
+    }
+
+    fn send(&mut self, from: u32, to: u32, reference: Reference) {
+        let sent = Event::SendRequested {
+            to: NodeId(to),
+            references: vec![reference],
+            payload: Vec::new(),
+            token: 9,
+        };
+        self.feed(from, sent);
+    }
+
+    fn drop_stub(&mut self, node: u32, reference: Reference) {
+        let import = self.nodes[&node].references().import(reference).expect("it has a stub");
+        self.feed(node, Event::StubDropped { reference, import });
+    }
+
+    fn wanted(&self, node: u32, effect: &Effect) -> bool {
+        self.effects.get(&node).is_some_and(|effects| effects.contains(effect))
+    }
+
+    fn found<T>(&self, node: u32, find: impl Fn(&Effect) -> Option<T>) -> Option<T> {
+        self.effects.get(&node)?.iter().rev().find_map(find)
+    }
+
+    fn forget_effects(&mut self) {
+        self.effects.clear();
+    }
+
+    /// Node 1 starts a cycle, nobody has anything to mark; answers the cycle when all are asked to decide.
+    fn cycle_to_decision(&mut self) -> CycleId {
+        self.feed(1, Event::CycleRequested);
+        self.run(10);
+        let cycle = self.nodes[&1].cycle();
+        let nodes: Vec<u32> = self.nodes.keys().copied().collect();
+        for round in 0..8 {
+            for &node in &nodes {
+                let shade = |effect: &Effect| match effect {
+                    Effect::Shade { cycle: of, number, .. } if *of == cycle => Some(*number),
+                    _ => None,
+                };
+                let worked_off = self.found(node, shade).unwrap_or(0);
+                self.feed(node, Event::MarkingRested { cycle, worked_off });
+            }
+            self.run(10 + round);
+        }
+        assert!(self.wanted(1, &Effect::DecideCycle(cycle)), "{:?}", self.effects);
+        cycle
+    }
+
+    fn prove(&mut self, node: u32, cycle: CycleId, objects: &[Object], stubs: &[Reference]) {
+        let (objects, stubs) = (objects.iter().copied().collect(), stubs.iter().copied().collect());
+        self.feed(node, Event::Proved { cycle, objects, stubs });
+    }
+
+    fn swept(&self, node: u32, cycle: CycleId) -> bool {
+        self.wanted(node, &Effect::Sweep(cycle))
+    }
+}
+
+#[test]
+fn a_reference_handed_on_costs_five_small_messages() {
+    let mut net = Net::new(3, |_| {});
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    let before: u64 = net.nodes.values().map(|node| node.counters().messages_sent).sum();
+    // Node 2 gives node 3 a reference to an object of node 1, and node 3 lets it go.
+    net.send(2, 3, object_of(1));
+    net.run(50);
+    assert!(net.nodes[&1].references().lists(OBJECT, life(3)));
+    assert_eq!(net.nodes[&2].references().pin_count(), 0);
+    net.drop_stub(3, object_of(1));
+    net.run(50);
+    let after: u64 = net.nodes.values().map(|node| node.counters().messages_sent).sum();
+    // Dirty, its answer, copy acknowledged, clean, its answer.
+    assert_eq!(after - before, 5);
+    assert!(!net.nodes[&1].references().lists(OBJECT, life(3)));
+    net.drop_stub(2, object_of(1));
+    net.run(50);
+    assert!(net.wanted(1, &Effect::Root(OBJECT)) && net.wanted(1, &Effect::Unroot(OBJECT)));
+}
+
+/// Node 3 has a clean under way when node 2 gives it the same reference again, and dies.
+fn reacquired_from_the_dead(rule: Option<Rule>) -> Net {
+    let mut net = Net::breaking(3, rule);
+    net.send(1, 2, object_of(1));
+    net.send(1, 3, object_of(1));
+    net.run(50);
+    net.held_up.insert((1, 3));
+    net.drop_stub(3, object_of(1));
+    net.run(10);
+    net.send(2, 3, object_of(1));
+    net.run(10);
+    net.nodes.remove(&2);
+    net.forget_effects();
+    net.members(2, &[life(1), life(3)]);
+    net.run(50);
+    net.held_up.clear();
+    net.run(100);
+    net
+}
+
+#[test]
+fn what_the_dead_gave_away_is_registered_before_they_are_forgotten() {
+    let net = reacquired_from_the_dead(None);
+    assert!(net.wanted(1, &Effect::Forgotten(life(2))));
+    assert!(!net.wanted(1, &Effect::Unroot(OBJECT)), "{:?}", net.effects);
+    assert!(net.nodes[&1].references().lists(OBJECT, life(3)));
+}
+
+#[test]
+fn with_acknowledgements_without_what_was_admitted_it_goes_wrong() {
+    let net = reacquired_from_the_dead(Some(Rule::ExileAcksCarryAdmitted));
+    assert!(net.wanted(1, &Effect::Unroot(OBJECT)), "nobody notices: {:?}", net.effects);
+}
+
+/// Node 3 has sent node 4 a reference to an object of node 2 that is still under way, and condemns its own stub. Node 4 registers too late for the home's vote.
+fn condemned_while_pinned(rule: Option<Rule>) -> bool {
+    let mut net = Net::breaking(4, rule);
+    net.send(2, 3, object_of(2));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.held_up.insert((3, 4));
+    net.send(3, 4, object_of(2));
+    net.prove(1, cycle, &[], &[]);
+    net.prove(2, cycle, &[OBJECT], &[]);
+    net.prove(4, cycle, &[], &[]);
+    net.run(10);
+    net.prove(3, cycle, &[], &[object_of(2)]);
+    net.run(10);
+    net.held_up = BTreeSet::from([(4, 2)]);
+    net.run(50);
+    net.swept(1, cycle)
+}
+
+#[test]
+fn what_is_pinned_is_not_swept() {
+    assert!(!condemned_while_pinned(None));
+}
+
+#[test]
+fn with_pins_that_are_no_roots_of_a_cycle_it_goes_wrong() {
+    assert!(condemned_while_pinned(Some(Rule::PinsAreRoots)));
+}
+
+/// Node 2 gives node 3 its reference in the cycle, and condemns its own stub. Then node 3 gives it back, and lets its own go.
+fn condemned_and_back(rule: Option<Rule>) -> bool {
+    let mut net = Net::breaking(3, rule);
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.send(2, 3, object_of(1));
+    net.run(50);
+    net.prove(1, cycle, &[OBJECT], &[]);
+    net.prove(2, cycle, &[], &[object_of(1)]);
+    net.send(3, 2, object_of(1));
+    net.run(50);
+    net.drop_stub(3, object_of(1));
+    net.run(50);
+    assert_eq!(net.nodes[&3].references().stub_count(), 0);
+    net.prove(3, cycle, &[], &[]);
+    net.run(50);
+    net.swept(1, cycle)
+}
+
+#[test]
+fn what_arrives_after_the_proof_vetoes_the_sweep() {
+    assert!(!condemned_and_back(None));
+}
+
+#[test]
+fn with_arrivals_that_do_not_veto_it_goes_wrong() {
+    assert!(condemned_and_back(Some(Rule::ArrivalsVeto)));
+}
+
+/// What node 2 said of a cycle that was given up arrives in the next one, in which it says something else.
+fn a_report_of_yesterday(rule: Option<Rule>) -> bool {
+    let mut net = Net::breaking(4, rule);
+    net.send(3, 2, object_of(3));
+    net.run(50);
+    let first = net.cycle_to_decision();
+    net.held_up.insert((2, 3));
+    net.prove(2, first, &[], &[object_of(3)]);
+    net.feed(4, Event::ProofFailed { cycle: first });
+    net.run(20);
+    assert!(net.wanted(1, &Effect::CycleEnded(first, CycleEnding::VotedDown)), "{:?}", net.effects);
+    // The next cycle begins; what is under way from 2 to 3 comes when 3 is in it.
+    net.feed(1, Event::CycleRequested);
+    net.run(10);
+    net.held_up.clear();
+    net.run(10);
+    let second = net.nodes[&1].cycle();
+    for _ in 0..8 {
+        (1..=4).for_each(|node| net.feed(node, Event::MarkingRested { cycle: second, worked_off: 0 }));
+        net.run(10);
+    }
+    net.prove(1, second, &[], &[]);
+    net.prove(2, second, &[], &[]);
+    net.prove(3, second, &[OBJECT], &[]);
+    net.prove(4, second, &[], &[]);
+    net.run(50);
+    net.swept(3, second)
+}
+
+#[test]
+fn a_report_counts_in_its_own_cycle_only() {
+    assert!(!a_report_of_yesterday(None));
+}
+
+#[test]
+fn with_reports_of_another_cycle_it_goes_wrong() {
+    assert!(a_report_of_yesterday(Some(Rule::ReportsNameTheirCycle)));
+}
+
+#[test]
+fn a_cycle_dies_with_its_membership() {
+    let mut net = Net::new(3, |_| {});
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.prove(1, cycle, &[OBJECT], &[]);
+    net.members(2, &[life(1), life(2)]);
+    net.prove(2, cycle, &[], &[object_of(1)]);
+    net.run(100);
+    assert!(net.wanted(1, &Effect::CycleEnded(cycle, CycleEnding::MembershipChanged)));
+    assert!(!net.swept(1, cycle) && !net.swept(2, cycle));
+}
+
+#[test]
+fn a_garbage_cycle_over_two_nodes_is_swept() {
+    let mut net = Net::new(3, |_| {});
+    net.send(1, 2, object_of(1));
+    net.send(2, 1, object_of(2));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.prove(1, cycle, &[OBJECT], &[object_of(2)]);
+    net.prove(2, cycle, &[OBJECT], &[object_of(1)]);
+    net.prove(3, cycle, &[], &[]);
+    net.run(50);
+    assert!((1..=3).all(|node| net.swept(node, cycle)));
+    net.drop_stub(1, object_of(2));
+    net.drop_stub(2, object_of(1));
+    net.run(50);
+    assert!((1..=2).all(|node| net.wanted(node, &Effect::Unroot(OBJECT))));
+}
+
+#[test]
+fn without_leases_a_client_that_was_away_is_told_what_is_gone() {
+    let mut net = Net::new(2, |config| config.lease.mode = HomeMode::LeaseFree);
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    net.held_up.extend([(1, 2), (2, 1)]);
+    net.run(7000);
+    assert!(net.wanted(2, &Effect::Suspect(life(1))));
+    assert!(net.wanted(1, &Effect::LeaseLapsed(life(2))) && net.wanted(1, &Effect::Unroot(OBJECT)));
+    net.send(2, 1, object_of(1));
+    let refused = net.found(2, |effect| match effect {
+        Effect::NotSent { reason, .. } => Some(*reason),
+        _ => None,
+    });
+    assert!(matches!(refused, Some(Refusal::Fenced | Refusal::LeaseLost(_))), "{refused:?}");
+    net.forget_effects();
+    net.held_up.clear();
+    net.run(3000);
+    // The client says anew what it holds; the home looks, and has it no more.
+    assert!(net.wanted(1, &Effect::Root(OBJECT)));
+    net.feed(1, Event::RootRefused { object: OBJECT });
+    net.run(3000);
+    assert!(net.wanted(2, &Effect::StubDead { reference: object_of(1), why: StubLoss::Gone }));
+    assert!(net.wanted(2, &Effect::Trust(life(1))));
+}
+
+#[test]
+fn a_home_that_holds_keeps_everything_for_who_comes_back() {
+    let mut net = Net::new(3, |config| config.lease.mode = HomeMode::Hold);
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    net.held_up.extend([(1, 2), (2, 1)]);
+    net.run(20_000);
+    assert!(net.wanted(1, &Effect::LeaseLapsed(life(2))) && !net.wanted(1, &Effect::Unroot(OBJECT)));
+    assert_eq!(net.nodes[&1].held_only_by(NodeId(2)).into_iter().collect::<Vec<_>>(), [OBJECT]);
+    net.held_up.clear();
+    net.run(3000);
+    assert!(net.wanted(2, &Effect::Trust(life(1))));
+    net.drop_stub(2, object_of(1));
+    net.run(50);
+    assert!(net.wanted(1, &Effect::Unroot(OBJECT)));
+}
+
+fn swap(rule: Option<Rule>, third_can: bool) -> Net {
+    let mut net = Net::breaking(3, rule);
+    // Two pieces and a bit.
+    let bytes = Arc::new(vec![7u8; 600_000]);
+    net.feed(1, Event::SwapRequested { digest: [9; 32], bytes: Arc::clone(&bytes) });
+    net.run(100);
+    for node in 1..=3 {
+        let prepare = Effect::PrepareStrategy { digest: [9; 32], bytes: Arc::clone(&bytes) };
+        assert!(net.wanted(node, &prepare), "node {node}");
+        net.feed(node, Event::StrategyPrepared { digest: [9; 32], ready: node != 3 || third_can });
+        if node < 3 {
+            net.run(50);
+            assert_eq!(net.nodes[&1].strategy().generation, 0, "before all were prepared");
+        }
+    }
+    net.run(50);
+    net
+}
+
+#[test]
+fn a_strategy_is_exchanged_when_all_are_prepared() {
+    let mut net = swap(None, true);
+    assert!(net.nodes.values().all(|node| node.strategy().generation == 1));
+    assert!(net.wanted(1, &Effect::SwapEnded([9; 32], SwapEnding::Committed)));
+    // A node that joins fetches it.
+    let mut config = Config::new(life(4), 1, 4);
+    config.module = Arc::new(Vec::new());
+    net.nodes.insert(4, Node::new(config));
+    net.members(2, &[life(1), life(2), life(3), life(4)]);
+    for peer in 1..=3 {
+        net.feed(4, Event::Connected { peer: NodeId(peer), wall_ms: 0 });
+        net.feed(peer, Event::Connected { peer: NodeId(4), wall_ms: 0 });
+    }
+    net.run(200);
+    net.feed(4, Event::StrategyPrepared { digest: [9; 32], ready: true });
+    assert_eq!(net.nodes[&4].strategy(), net.nodes[&1].strategy());
+}
+
+#[test]
+fn one_who_cannot_prepare_leaves_everybody_on_the_old_strategy() {
+    let net = swap(None, false);
+    assert!(net.nodes.values().all(|node| node.strategy().generation == 0));
+    assert!(net.wanted(1, &Effect::SwapEnded([9; 32], SwapEnding::NotPrepared(life(3)))));
+    assert!((1..=3).all(|node| net.wanted(node, &Effect::DiscardStrategy([9; 32]))));
+}
+
+#[test]
+fn exchanged_without_one_it_goes_wrong() {
+    let net = swap(Some(Rule::SwapIsUnanimous), false);
+    assert!(net.nodes.values().any(|node| node.strategy().generation == 1), "nobody notices");
+}
+
+#[test]
+fn strangers_are_refused_with_a_reason() {
+    let refused = |change: fn(&mut Header, &mut Vec<Message>)| {
+        let mut net = Net::new(2, |_| {});
+        let mut header = Header {
+            from: life(2),
+            to: life(1),
+            epoch: MembershipEpoch(1),
+            cycle: CycleId::NONE,
+            sequence: 0,
+            acknowledged: 0,
+            settled: 0,
+        };
+        let hello = wire::Hello { cluster: 1, nonce: 2, wall_ms: 0, heard: true };
+        let mut messages = vec![Message::Hello(hello)];
+        change(&mut header, &mut messages);
+        let frame = wire::frame(&header, &messages);
+        net.feed(1, Event::Received { peer: NodeId(2), frame });
+        net.found(1, |effect| match effect {
+            Effect::Close { reason, .. } => Some(*reason),
+            _ => None,
+        })
+    };
+    assert_eq!(refused(|_, _| {}), None);
+    assert_eq!(refused(|header, _| header.from.node = NodeId(3)), Some(Refusal::WrongAddress));
+    assert_eq!(refused(|header, _| header.to.node = NodeId(3)), Some(Refusal::WrongAddress));
+    assert_eq!(refused(|header, _| header.from.incarnation.0 = 0), Some(Refusal::ReplayedIncarnation));
+    assert_eq!(refused(|header, _| header.from.incarnation.0 = 2), Some(Refusal::NotAMember));
+    fn said(cluster: u64, nonce: u64, wall_ms: u64) -> Message {
+        Message::Hello(wire::Hello { cluster, nonce, wall_ms, heard: true })
+    }
+    assert_eq!(refused(|_, messages| messages[0] = said(2, 2, 0)), Some(Refusal::OtherCluster));
+    assert_eq!(refused(|_, messages| messages[0] = said(1, 3, 0)), Some(Refusal::TwinLife));
+    let skewed = refused(|_, messages| messages[0] = said(1, 2, 1 << 40));
+    assert!(matches!(skewed, Some(Refusal::ClockSkew(_))), "{skewed:?}");
+    let misplaced = refused(|_, messages| messages[0] = Message::FullSetEnd(1));
+    assert_eq!(misplaced, Some(Refusal::Misplaced));
+}
+
+/// Member 2 says anything: it can lose its own references, and nothing else happens.
+#[test]
+fn a_member_that_lies_hurts_itself() {
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let mut net = Net::new(3, |_| {});
+    net.send(1, 3, object_of(1));
+    net.run(50);
+    net.nodes.remove(&2);
+    net.forget_effects();
+    // The first frame after those that node 2 had sent.
+    let mut sequence = 2;
+    for _ in 0..20_000 {
+        let object = Object { cell: random() as u32 % 16, generation: random() as u32 % 2 };
+        let mentions = vec![wire::Mention { object, seq: random() % 50 }];
+        let cycle = CycleId::in_epoch(MembershipEpoch(1), random() as u32 % 4).unwrap_or(CycleId::NONE);
+        let reference = Reference { home: Life::new(random() as u32 % 4, random() % 3), object };
+        let message = match random() % 16 {
+            0 => Message::Dirty(mentions),
+            1 => Message::Clean(mentions),
+            2 => Message::DirtyAck(mentions),
+            3 => Message::CleanAck(mentions),
+            4 => Message::Gone(mentions),
+            5 => Message::CopyAck(vec![random() % 8]),
+            6 => Message::BucketHashes(vec![random(); (random() % 300) as usize]),
+            7 => Message::BucketSet(wire::BucketSet {
+                bucket: random() as u8,
+                low: object,
+                high: Object { cell: random() as u32, generation: 0 },
+                watermark: random(),
+                mentions,
+            }),
+            8 => Message::ExileAck(wire::ExileAck { epoch: random(), admitted: mentions }),
+            9 => Message::CycleSweep(cycle),
+            10 => Message::MarkRequest(wire::MarkRequest { cycle, objects: vec![object] }),
+            11 => Message::Vote(wire::Vote { cycle, agreed: true }),
+            12 => Message::CondemnedStubs(wire::CondemnedStubs { cycle, objects: vec![object], last: true }),
+            13 => Message::ModuleWanted(wire::ModuleWanted { digest: [0; 32], offset: random() << 30 }),
+            14 => Message::FullSetEnd(random() % 3),
+            _ => Message::Copy(wire::Copy {
+                first: random(),
+                references: vec![reference],
+                payload: wire::Payload::default(),
+            }),
+        };
+        let header = Header {
+            from: life(2),
+            to: life(1),
+            epoch: MembershipEpoch(1),
+            cycle,
+            sequence,
+            acknowledged: random(),
+            settled: random() % 60,
+        };
+        sequence += 1;
+        net.feed(1, Event::Received { peer: NodeId(2), frame: wire::frame(&header, &[message]) });
+        net.queues.clear();
+    }
+    assert!(net.nodes[&1].counters().frames_dropped < 100, "it does not look at what the liar says");
+    assert!(net.nodes[&1].references().lists(OBJECT, life(3)));
+    assert!(!net.wanted(1, &Effect::Unroot(OBJECT)));
+}
