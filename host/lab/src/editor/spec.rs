@@ -17,7 +17,7 @@ pub(super) const SLOTS: usize = 4;
 /// | option | default | quick | meaning |
 /// |---|---|---|---|
 /// | `threads=N` | 1 | 1 | threads, each with a document of its own |
-/// | `nodes=N` | 30k | 3k | nodes of a document, about |
+/// | `nodes=N` | 100k | 10k | nodes of a document, about |
 /// | `versions=N` | 1000 | 100 | versions of a document that are kept, the present one included |
 /// | `size=...` | `lognormal:40:1` | | bytes of a text: `fixed:BYTES`, `uniform:MIN:MAX` or `lognormal:MEDIAN:SIGMA` |
 /// | `undos=SHARE` | 0.05 | | share of steps that undo up to eight edits |
@@ -50,7 +50,7 @@ impl Default for EditorSpec {
     fn default() -> EditorSpec {
         EditorSpec {
             threads: 1,
-            nodes: 30_000,
+            nodes: 100_000,
             versions: 1000,
             size: Size::LogNormal(40, 1.0),
             undos: 0.05,
@@ -66,7 +66,7 @@ impl EditorSpec {
     /// The same with a tenth of the work, of the document and of the versions.
     #[must_use]
     pub fn quick() -> EditorSpec {
-        EditorSpec { nodes: 3000, versions: 100, edits: Some(30_000), ..EditorSpec::default() }
+        EditorSpec { nodes: 10_000, versions: 100, edits: Some(30_000), ..EditorSpec::default() }
     }
 
     pub(crate) fn parse(options: &mut Options<'_>) -> Result<EditorSpec, SpecError> {
