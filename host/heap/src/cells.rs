@@ -16,7 +16,7 @@ use gc_memory::MemoryError;
 use crate::columns::Columns;
 use crate::graph::Graph;
 use crate::holdup::HoldupCounts;
-use crate::limits::{BLOCK_CELLS, FREED_BLOCKS};
+use crate::limits::{BLOCK_CELLS, FREED_BLOCKS, SMALL_BLOCKS};
 use crate::sync::{Mutex, lock};
 
 const BLOCK_WORDS: usize = BLOCK_CELLS as usize / 64;
@@ -25,6 +25,7 @@ const BLOCK_WORDS: usize = BLOCK_CELLS as usize / 64;
 const WORTHWHILE: u32 = BLOCK_CELLS / 64;
 
 pub(crate) struct CellSpace {
+    small: bool,
     /// For a few instructions at a time: mutators need it too.
     blocks: Mutex<Blocks>,
     waits: Arc<HoldupCounts>,
@@ -53,6 +54,7 @@ impl CellSpace {
     pub(crate) fn new(capacity: u32, waits: Arc<HoldupCounts>) -> CellSpace {
         let count = capacity / BLOCK_CELLS;
         CellSpace {
+            small: count < SMALL_BLOCKS,
             blocks: Mutex::new(Blocks {
                 fresh: 0,
                 count,
@@ -61,6 +63,12 @@ impl CellSpace {
             }),
             waits,
         }
+    }
+
+    /// Whether there are so few blocks that one more or less matters.
+    #[inline]
+    pub(crate) fn is_small(&self) -> bool {
+        self.small
     }
 
     /// How many words of a bitmap hold cells that were ever taken.

@@ -53,7 +53,8 @@ pub struct HeapConfig {
     pub proof: bool,
     /// Whether a verdict of a few cells may wait for later ones, to share one proof with them.
     pub share_proofs: bool,
-    /// How long an allocation waits for the collector when the heap is full, before it answers [`HeapError::Full`]. Default 2 s.
+    /// How long an allocation waits in a full heap while no collection frees anything, before it answers [`HeapError::Full`]. It does so as well after a
+    /// few dozen collections that freed something which others took. Default 2 s.
     pub full_wait: Duration,
     /// Payload memory. Its arena is made as large as `limit_bytes`.
     pub slabs: SlabConfig,

@@ -24,8 +24,9 @@ struct State {
     bell: bool,
     /// Mutators that wait for room.
     waiting: u32,
-    /// Cycles that ended, and whether a collector serves this heap at all.
+    /// Cycles that ended, when the last one did that freed anything, and whether a collector serves this heap at all.
     cycles: u64,
+    freed: Option<Instant>,
     served: bool,
 }
 
@@ -92,14 +93,23 @@ impl Signal {
         }
     }
 
-    pub(crate) fn cycle_ended(&self) {
-        lock(&self.state).cycles += 1;
+    pub(crate) fn cycle_ended(&self, freed_bytes: u64) {
+        let now = Instant::now();
+        {
+            let mut state = lock(&self.state);
+            state.cycles += 1;
+            if freed_bytes > 0 {
+                state.freed = Some(now);
+            }
+        }
         self.mutators.notify_all();
     }
 
     /// Asks for a cycle because the heap is full and waits until `room` says that there is some again. Answers the number of cycles waited for when
-    /// there is none after four of them, or at the time `until`.
-    pub(crate) fn wait_for_room(&self, until: Option<Instant>, room: impl Fn() -> bool) -> Result<(), u64> {
+    /// there is none after four of them, or when nothing at all was freed for as long as `patience`: who waits while others take what is freed is
+    /// not in a heap that is full for good.
+    pub(crate) fn wait_for_room(&self, patience: Duration, room: impl Fn() -> bool) -> Result<(), u64> {
+        let begun = Instant::now();
         let mut state = lock(&self.state);
         let before = state.cycles;
         state.waiting += 1;
@@ -108,7 +118,8 @@ impl Signal {
             if waited > 0 && room() {
                 break Ok(());
             }
-            let left = left_until(until);
+            let since = state.freed.map_or(begun, |freed| freed.max(begun));
+            let left = left_until(since.checked_add(patience));
             // The first cycle to end may have begun before the heap was full, and what it condemned may rest until the next proof.
             if !state.served || waited >= FULL_CYCLES_MAX || left.is_zero() {
                 break Err(waited);
@@ -129,4 +140,34 @@ const FULL_CYCLES_MAX: u64 = 4;
 /// Time left until a deadline; a day where there is none.
 fn left_until(until: Option<Instant>) -> Duration {
     until.map_or(Duration::from_secs(86_400), |until| until.saturating_duration_since(Instant::now()))
+}
+
+#[cfg(all(test, not(any(miri, feature = "shuttle"))))]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    /// Three cycles that take longer together than anybody waits in vain; there is room after the third.
+    fn wait(freed_bytes: u64) -> Result<(), u64> {
+        let (patience, cycle) = (Duration::from_millis(1000), Duration::from_millis(600));
+        let (signal, cycles) = (&Signal::default(), &AtomicU32::new(0));
+        signal.set_served(true);
+        std::thread::scope(|threads| {
+            let room = move || cycles.load(Ordering::Relaxed) == 3;
+            let waiting = threads.spawn(move || signal.wait_for_room(patience, room));
+            for _ in 0..3 {
+                std::thread::sleep(cycle);
+                cycles.fetch_add(1, Ordering::Relaxed);
+                signal.cycle_ended(freed_bytes);
+            }
+            waiting.join().expect("waiting does not panic")
+        })
+    }
+
+    #[test]
+    fn who_waits_for_room_is_patient_while_something_is_freed() {
+        assert_eq!(wait(1), Ok(()));
+        assert!(wait(0).is_err());
+    }
 }

@@ -147,7 +147,7 @@ impl Collector {
     /// Frees everything in quarantine. It was proved when it was condemned.
     pub fn release_quarantine(&mut self) -> Freed {
         let freed = self.reclaimer.free_all();
-        self.heap.signal.cycle_ended();
+        self.heap.signal.cycle_ended(freed.bytes);
         freed
     }
 
@@ -199,7 +199,7 @@ impl Collector {
             self.heap.totals.refused.fetch_add(1, Ordering::Relaxed);
         }
         self.heap.totals.withheld_cells.fetch_add(report.withheld_cells, Ordering::Relaxed);
-        self.heap.signal.cycle_ended();
+        self.heap.signal.cycle_ended(report.freed_bytes);
         report
     }
 }

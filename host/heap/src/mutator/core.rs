@@ -8,7 +8,6 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
 
 use gc_memory::{Block, Cache};
 use gc_memory::{Column, fence};
@@ -322,7 +321,7 @@ impl Core {
 
     /// Waits for the collector to make room. Between operations.
     #[cold]
-    pub(crate) fn wait_for_room(&self, bytes: u64, until: Option<Instant>) -> Result<(), HeapError> {
+    pub(crate) fn wait_for_room(&self, bytes: u64) -> Result<(), HeapError> {
         let begun = Begun::now();
         self.settle_count();
         // Cells in the cache may be few and scattered; what was freed is elsewhere.
@@ -332,9 +331,17 @@ impl Core {
             usage.bytes() + bytes <= self.heap.config.limit_bytes
                 && usage.cells() + 1 < u64::from(self.heap.capacity())
         };
-        let waited = self.heap.signal.wait_for_room(until, room);
+        let waited = self.heap.signal.wait_for_room(self.heap.config.full_wait, room);
         self.held_up(Holdup::Room, &begun);
         waited.map_err(|cycles| self.heap.full(cycles))
+    }
+
+    /// The outermost scope has ended: in a heap of few blocks of cells, a mutator that does nothing must not keep one for itself.
+    #[inline]
+    pub(crate) fn rest(&self) {
+        if self.heap.space.is_small() {
+            self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
+        }
     }
 
     /// Height of the tree below the object whose first cell this is; 0 for an object of one cell.

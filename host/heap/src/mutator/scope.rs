@@ -17,7 +17,6 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use gc_memory::Block;
 
@@ -61,7 +60,7 @@ impl<'s> Scope<'s> {
 
     /// Allocates an object with these references and a payload of these bytes. A payload does not change after that.
     ///
-    /// When the heap is full this waits for the collector, at most [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
+    /// When the heap is full this waits for the collector, see [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
     ///
     /// # Errors
     ///
@@ -79,7 +78,6 @@ impl<'s> Scope<'s> {
         if bytes > self.core.heap.config.limit_bytes {
             return Err(self.core.heap.full(0));
         }
-        let mut until = None;
         for _ in 0..ALLOC_ATTEMPTS {
             if self.core.room_for(bytes) {
                 let operation = self.core.operation();
@@ -92,9 +90,7 @@ impl<'s> Scope<'s> {
                     return Ok(local);
                 }
             }
-            let begun = Instant::now();
-            let until = until.get_or_insert_with(|| begun.checked_add(self.core.heap.config.full_wait));
-            self.core.wait_for_room(bytes, *until)?;
+            self.core.wait_for_room(bytes)?;
         }
         // There was room each time, in pieces too small or taken by others at once.
         Err(self.core.heap.full(u64::from(ALLOC_ATTEMPTS)))
@@ -410,6 +406,7 @@ impl Drop for Scope<'_> {
         self.core.truncate_locals(self.base);
         if self.base == 0 {
             self.core.shared.scope_grace.store(u64::MAX, Ordering::Relaxed);
+            self.core.rest();
         }
     }
 }
