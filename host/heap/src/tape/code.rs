@@ -51,8 +51,8 @@ pub const REST_IS_NULL: u64 = 1;
 /// Smallest code of an object: even ones are in the ring, odd ones are distances from the youngest object.
 pub const FIRST_OBJECT: u64 = 2;
 
-/// Objects in the ring.
-pub const RING: u32 = 1024;
+/// Objects in the ring. Writers find a cell in it by a table of bytes, so at most 128; all of it stays in the fastest cache beside what a program does.
+pub const RING: u32 = 128;
 /// An operand that was seen longer ago than this is put into the ring again.
 pub const REFRESH: u32 = RING / 2;
 
@@ -70,7 +70,12 @@ pub fn varint_len(value: u64) -> usize {
 #[inline]
 #[must_use]
 pub fn varint(value: u64) -> u64 {
-    let len = varint_len(value);
+    varint_of(value, varint_len(value))
+}
+
+/// The same where the length is known.
+#[inline]
+pub(super) fn varint_of(value: u64, len: usize) -> u64 {
     (value << len) | (1 << (len - 1))
 }
 
@@ -105,13 +110,13 @@ pub fn unzigzag(value: u64) -> i64 {
 /// block.
 #[derive(Debug, Clone)]
 pub struct Ring {
-    cells: Box<[u32; RING as usize]>,
+    cells: [u32; RING as usize],
     head: u32,
 }
 
 impl Default for Ring {
     fn default() -> Ring {
-        Ring { cells: Box::new([0; RING as usize]), head: 0 }
+        Ring { cells: [0; RING as usize], head: 0 }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Recorder {
     over: bool,
     ring: Ring,
     /// Low bits of the place in the ring where a cell was put last, by a hash of the cell. What is there is checked.
-    seen: Box<[u16; SEEN]>,
+    seen: [u8; SEEN],
     /// The cell allocated last.
     youngest: u32,
     /// The cell found last by its handle.
@@ -62,7 +62,7 @@ impl Recorder {
             epoch: 0,
             over: false,
             ring: Ring::default(),
-            seen: Box::new([0; SEEN]),
+            seen: [0; SEEN],
             youngest: 0,
             found: 0,
             names: HashMap::new(),
@@ -304,8 +304,9 @@ impl Recorder {
 
     #[inline]
     fn put(&mut self, value: u64) {
-        self.bytes[self.len..self.len + 8].copy_from_slice(&code::varint(value).to_le_bytes());
-        self.len += code::varint_len(value);
+        let len = code::varint_len(value);
+        self.bytes[self.len..self.len + 8].copy_from_slice(&code::varint_of(value, len).to_le_bytes());
+        self.len += len;
     }
 
     fn put_turn(&mut self, turn: u64) {
@@ -336,7 +337,7 @@ impl Recorder {
     /// Where in the ring a cell is.
     #[inline]
     fn find(&self, cell: u32) -> Option<u32> {
-        let behind = (self.ring.head() as u16).wrapping_sub(self.seen[slot_of(cell)]);
+        let behind = (self.ring.head() as u8).wrapping_sub(self.seen[slot_of(cell)]);
         let place = self.ring.head().wrapping_sub(u32::from(behind));
         let inside = behind != 0 && u32::from(behind) <= code::RING;
         (inside && self.ring.at(place) == cell).then_some(place)
@@ -345,7 +346,7 @@ impl Recorder {
     #[inline]
     fn push(&mut self, cell: u32) {
         let place = self.ring.push(cell);
-        self.seen[slot_of(cell)] = place as u16;
+        self.seen[slot_of(cell)] = place as u8;
     }
 
     /// An object that is used, or null.
