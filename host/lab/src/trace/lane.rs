@@ -20,6 +20,8 @@ pub(crate) struct Lane<'t> {
     events: Events,
     /// Blocks read so far.
     read: usize,
+    /// No more are read.
+    over: bool,
     steps: Vec<Step>,
     slots: Vec<u32>,
     at: usize,
@@ -37,6 +39,7 @@ impl<'t> Lane<'t> {
             stream,
             events: Events::default(),
             read: 0,
+            over: false,
             steps: Vec::new(),
             slots: Vec::new(),
             at: 0,
@@ -76,10 +79,7 @@ impl<'t> Lane<'t> {
             Event::Stamp(us) => Some(self.now_us.saturating_add(us)),
             _ => None,
         });
-        stamp.unwrap_or_else(|| {
-            let block = self.file.streams()[self.stream as usize][self.read - 1];
-            self.file.blocks()[block as usize].head.ended_ns / 1000 + 1
-        })
+        stamp.unwrap_or_else(|| self.file.blocks()[self.block() as usize].head.ended_ns / 1000 + 1)
     }
 
     pub(crate) fn take_damage(&mut self) -> Option<Damage> {
@@ -88,15 +88,14 @@ impl<'t> Lane<'t> {
 
     /// Nothing of what is left of the stream will be used: it makes no sense.
     pub(crate) fn condemn(&mut self, what: &str) -> Damage {
-        let block = self.file.streams()[self.stream as usize][self.read.saturating_sub(1)];
-        self.give_up();
-        self.file.damage_in(block, what)
+        self.over = true;
+        self.at = self.steps.len();
+        self.file.damage_in(self.block(), what)
     }
 
-    /// Goes to its end.
-    pub(crate) fn give_up(&mut self) {
-        self.read = usize::MAX;
-        self.at = self.steps.len();
+    /// The block that was read last.
+    fn block(&self) -> u32 {
+        self.file.streams()[self.stream as usize][self.read.saturating_sub(1)]
     }
 
     /// Events that were not done.
@@ -109,7 +108,7 @@ impl<'t> Lane<'t> {
 
     fn load(&mut self) -> Result<bool, TraceError> {
         let places = &self.file.streams()[self.stream as usize];
-        let Some(&block) = places.get(self.read) else { return Ok(false) };
+        let Some(&block) = places.get(self.read).filter(|_| !self.over) else { return Ok(false) };
         self.read += 1;
         let bytes = self.file.read(block, std::mem::take(&mut self.spare))?;
         self.spare = self.events.begin_block(bytes);
@@ -129,7 +128,7 @@ impl<'t> Lane<'t> {
                 Ok(None) => return Ok(true),
                 Err(garbled) => {
                     self.damage = Some(self.file.damage_in(block, &garbled.0));
-                    self.read = usize::MAX;
+                    self.over = true;
                     return Ok(true);
                 }
             }

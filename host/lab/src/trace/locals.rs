@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_scope_lets_go_of_what_it_held_and_of_nothing_else() {
         let mut locals = Locals::default();
-        assert_eq!(locals.open(), true);
+        assert!(locals.open());
         locals.push(7, 'a');
         locals.open();
         locals.push(8, 'b');

@@ -25,6 +25,12 @@ mod stage;
 
 mod replay;
 
+mod cut;
+mod info;
+
+#[cfg(test)]
+mod fuzz;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -35,9 +41,11 @@ pub use crate::error::TraceError;
 use crate::error::WorkloadError;
 use crate::report::WorkloadReport;
 use crate::settle::settle;
+pub use cut::{Cut, cut};
 pub use error::Damage;
 pub use file::TraceFile;
 pub use format::{Facts, VERSION};
+pub use info::{Counts, Line, TraceInfo, head};
 pub use recording::{QUEUE_BLOCKS, Recording, RecordingReport, WAIT_MAX};
 pub use replay::{Replay, ReplayReport};
 pub use stage::{Clockwork, Due, Pace, Ticked};

@@ -91,19 +91,22 @@ pub(crate) struct Plan {
     pub(crate) left_over: u64,
     pub(crate) damage: Option<Damage>,
     pub(crate) live_bytes_max: u64,
+    pub(crate) cyclic: bool,
 }
 
 /// Watches the events of a plan go by.
 pub(crate) trait Watch {
-    /// The next event in the order of the plan. The references are those of an allocation.
-    fn event(&mut self, stream: u32, at_us: u64, event: &Event, slots: &[u32]);
+    /// The next event in the order of the plan. The references are those of an allocation. Answers whether the plan goes on.
+    fn event(&mut self, stream: u32, at_us: u64, event: &Event, slots: &[u32]) -> bool;
 }
 
 /// Nobody watches.
 pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
-    fn event(&mut self, _: u32, _: u64, _: &Event, _: &[u32]) {}
+    fn event(&mut self, _: u32, _: u64, _: &Event, _: &[u32]) -> bool {
+        true
+    }
 }
 
 /// Why the next event of a lane is not done.
@@ -144,6 +147,8 @@ struct Planner<'t, 'w> {
     turn: u64,
     plan: Plan,
     ids: Vec<Id>,
+    /// Who watches has seen enough.
+    over: bool,
 }
 
 impl<'t, 'w> Planner<'t, 'w> {
@@ -160,11 +165,12 @@ impl<'t, 'w> Planner<'t, 'w> {
             turn: 1,
             plan: Plan { damage: file.damage().cloned(), ..Plan::default() },
             ids: Vec::new(),
+            over: false,
         }
     }
 
     fn run(mut self) -> Result<Plan, TraceError> {
-        loop {
+        while !self.over {
             if let Some(Reverse((_, stream))) = self.ready.pop() {
                 self.play(stream, false)?;
             } else if !self.release()? {
@@ -172,6 +178,7 @@ impl<'t, 'w> Planner<'t, 'w> {
             }
         }
         self.plan.live_bytes_max = self.shadow.live_bytes_max();
+        self.plan.cyclic = self.shadow.is_cyclic();
         Ok(self.plan)
     }
 
@@ -204,7 +211,7 @@ impl<'t, 'w> Planner<'t, 'w> {
             let waiting = !self.waiting.is_empty();
             self.retry();
             let earlier = self.ready.peek().is_some_and(|Reverse((other, _))| *other < now_us);
-            if waiting || earlier {
+            if waiting || earlier || self.over {
                 self.ready.push(Reverse((now_us, stream)));
                 break;
             }
@@ -275,7 +282,7 @@ impl<'t, 'w> Planner<'t, 'w> {
         }
         let now_us = player.lane.now_us();
         if let Some((event, slots)) = player.lane.peek()? {
-            self.watch.event(stream, now_us, event, slots);
+            self.over |= !self.watch.event(stream, now_us, event, slots);
         }
         player.lane.advance();
         self.plan.count(stream);

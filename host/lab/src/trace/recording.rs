@@ -58,10 +58,12 @@ pub struct Recording {
 }
 
 /// What the thread leaves behind.
-struct Written {
-    bytes: u64,
-    blocks: u64,
-    operations: u64,
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    pub(crate) blocks: u64,
+    pub(crate) operations: u64,
+    /// Whether the end is there too.
+    pub(crate) ended: bool,
 }
 
 #[derive(Default)]
@@ -189,7 +191,7 @@ impl Recording {
         let started = tape.started();
         let source = Arc::clone(&queue);
         let writer = std::thread::Builder::new().name("trace-writer".into()).spawn(move || {
-            let mut writer = Writer::new(medium, header.len() as u64, started);
+            let mut writer = Writer::new(medium, header.len() as u64);
             while let Some(block) = source.next() {
                 match writer.write(&block) {
                     Ok(()) => source.give_back(block.bytes),
@@ -197,7 +199,7 @@ impl Recording {
                 }
             }
             let problem = source.lock().problem.clone();
-            writer.end(problem.as_deref())
+            writer.end(started.elapsed().as_nanos() as u64, problem.as_deref())
         })?;
         Ok(Recording { path: path.to_owned(), queue, tape, writer: Some(writer) })
     }
@@ -234,7 +236,7 @@ impl Recording {
         let written = self.writer.take().map(JoinHandle::join);
         match written {
             Some(Ok(written)) => written,
-            Some(Err(_)) | None => Written { bytes: 0, blocks: 0, operations: 0 },
+            Some(Err(_)) | None => Written { bytes: 0, blocks: 0, operations: 0, ended: false },
         }
     }
 }
@@ -248,9 +250,8 @@ impl Drop for Recording {
 }
 
 /// The file, and what is in it.
-struct Writer {
+pub(crate) struct Writer {
     medium: Box<dyn Medium>,
-    started: Instant,
     bytes: u64,
     blocks: u64,
     operations: u64,
@@ -261,20 +262,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(medium: Box<dyn Medium>, bytes: u64, started: Instant) -> Writer {
-        Writer {
-            medium,
-            started,
-            bytes,
-            blocks: 0,
-            operations: 0,
-            chain: 0,
-            buffer: Vec::new(),
-            refused: false,
-        }
+    /// Goes on behind a header of so many bytes.
+    pub(crate) fn new(medium: Box<dyn Medium>, bytes: u64) -> Writer {
+        Writer { medium, bytes, blocks: 0, operations: 0, chain: 0, buffer: Vec::new(), refused: false }
     }
 
-    fn write(&mut self, block: &Block) -> io::Result<()> {
+    pub(crate) fn write(&mut self, block: &Block) -> io::Result<()> {
         if self.refused {
             return Ok(());
         }
@@ -302,7 +295,7 @@ impl Writer {
         Ok(head.crc)
     }
 
-    fn end(mut self, problem: Option<&str>) -> Written {
+    pub(crate) fn end(mut self, at_ns: u64, problem: Option<&str>) -> Written {
         let mut facts = Facts::default();
         facts.add("operations", self.operations);
         if let Some(problem) = problem {
@@ -310,10 +303,106 @@ impl Writer {
         }
         let end = End { blocks: self.blocks, chain: self.chain, facts };
         let text = end.to_text();
-        let head = Head::end(text.len(), self.started.elapsed().as_nanos() as u64);
+        let head = Head::end(text.len(), at_ns);
         // A disk that has no room for the end either: the file then ends with its last block, which reads as well.
-        let _ = self.put(head, text.as_bytes());
-        let _ = self.medium.flush();
-        Written { bytes: self.bytes, blocks: self.blocks, operations: self.operations }
+        let ended = self.put(head, text.as_bytes()).and_then(|_| self.medium.flush()).is_ok();
+        Written { bytes: self.bytes, blocks: self.blocks, operations: self.operations, ended }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use gc_heap::{Heap, HeapConfig};
+
+    use super::*;
+    use crate::trace::TraceFile;
+
+    /// A disk with room for so many bytes, which does nothing before it is told to.
+    struct Disk {
+        file: File,
+        room: u64,
+        awake: Receiver<()>,
+        asleep: bool,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // The header is written by whoever starts the recording, before anybody can wake the disk.
+            if std::mem::replace(&mut self.asleep, true) {
+                let _ = self.awake.recv();
+            }
+            let taken = bytes.len().min(usize::try_from(self.room).unwrap());
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= taken as u64;
+            self.file.write(&bytes[..taken])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Medium for Disk {
+        fn cut(&mut self, len: u64) -> io::Result<()> {
+            self.room += self.file.metadata()?.len() - len;
+            self.file.cut(len)
+        }
+    }
+
+    /// Records so many allocations, on a disk that wakes before the first or after the last.
+    fn record(room: u64, sleeps: bool, objects: u32) -> (RecordingReport, TraceFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace");
+        let (wake, awake) = channel();
+        let disk = Disk { file: File::create(&path).unwrap(), room, awake, asleep: false };
+        let wake = Some(wake).filter(|_| sleeps);
+        let recording = Recording::on(Box::new(disk), &path, &Facts::default()).unwrap();
+        let tape = Some(recording.tape());
+        let heap = Heap::new(HeapConfig { tape, ..HeapConfig::with_limit(256 << 20) }).unwrap();
+        let mut mutator = heap.mutator();
+        for _ in 0..objects / 1000 {
+            mutator.scope(|scope| {
+                for _ in 0..1000 {
+                    scope.alloc(&[], b"").unwrap();
+                }
+            });
+        }
+        drop((mutator, wake));
+        assert_eq!(heap.stats().live_objects, u64::from(objects));
+        (recording.finish(), TraceFile::open(&path).unwrap())
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_recording_and_leaves_a_good_trace() {
+        let (report, file) = record(200_000, false, 400_000);
+        assert!(report.problem.as_ref().unwrap().contains("cannot be written"), "{report:?}");
+        assert_eq!((file.damage(), file.problem()), (None, report.problem.as_deref()));
+        assert!(!file.is_complete());
+        assert_eq!((file.operations(), file.bytes()), (report.operations, report.bytes));
+        assert!((1..400_000).contains(&report.operations), "{report:?}");
+    }
+
+    #[test]
+    fn a_disk_without_room_for_the_end_leaves_whole_blocks() {
+        let header = header(&Facts::default()).len() as u64;
+        for room in [header, header + 10, header + 65_700] {
+            let (report, file) = record(room, false, 100_000);
+            assert!(report.problem.is_some());
+            assert!(!file.is_complete() && file.operations() == report.operations, "{room}: {report:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_disk_is_waited_for_and_given_up() {
+        let (patient, file) = record(u64::MAX, true, 400_000);
+        assert_eq!((patient.problem.as_ref(), patient.operations), (None, 400_000));
+        assert!(file.is_complete());
+        let (report, file) = record(u64::MAX, true, 2_000_000);
+        assert!(report.problem.as_ref().unwrap().contains("too slow"), "{report:?}");
+        assert_eq!((file.damage(), file.operations()), (None, report.operations));
     }
 }

@@ -352,7 +352,8 @@ where
         if comes_by != 0 {
             locals.push(comes_by, ());
         }
-        while let Some(&(_, key, cell)) = self.holds.get(self.hold).filter(|hold| hold.0 == self.done.events) {
+        while let Some(&(_, key, cell)) = self.holds.get(self.hold).filter(|hold| hold.0 == self.done.events)
+        {
             let (object, ()) = locals.find(cell).ok_or_else(changed)?;
             self.batch.steps.push(Step::Hold { object, key });
             self.hold += 1;

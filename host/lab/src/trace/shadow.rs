@@ -136,6 +136,10 @@ impl Shadow {
         self.live_bytes_max
     }
 
+    pub(crate) fn is_cyclic(&self) -> bool {
+        self.cyclic
+    }
+
     pub(crate) fn is_dead(&self, id: Id) -> bool {
         self.objects[id as usize].dead
     }

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gc_heap::limits::{ACCOUNT_BYTES, CELL_BYTES};
-use gc_heap::{Handle, Heap, Local, Mutator, Pin, Scope};
+use gc_heap::{Handle, Heap, HeapError, Local, Mutator, Pin, Scope};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
@@ -286,6 +286,12 @@ impl<'a> Stage<'a> {
             self.cycle(*clockwork, Due::Full)?;
         }
         Ok(())
+    }
+
+    /// Answers whether a cycle was run that may have made room.
+    fn compact(&self) -> Result<bool, WorkloadError> {
+        let Pace::Deterministic(clockwork) = self.pace else { return Ok(false) };
+        self.cycle(*clockwork, Due::Full).map(|_| true)
     }
 
     fn after_allocation(&self) -> Result<(), WorkloadError> {
@@ -569,6 +575,13 @@ fn allocate<'s>(
     feed.tally.references += given.iter().flatten().count() as u64;
     if u64::from(slots) / 4 < u64::from(feed.stage.heap.graph().capacity()) {
         given.resize(slots as usize, None);
+    }
+    for _ in 0..FULL_CYCLES {
+        match scope.alloc(&given, feed.payload(payload_bytes)) {
+            // There were bytes enough, in pieces too small.
+            Err(HeapError::Full { .. }) if feed.stage.compact()? => {}
+            done => return Ok(done?),
+        }
     }
     Ok(scope.alloc(&given, feed.payload(payload_bytes))?)
 }

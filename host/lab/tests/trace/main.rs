@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod damage;
 mod graph;
 mod random;
 
@@ -107,13 +108,17 @@ fn a_history_leaves_the_same_graph_though_it_looks_garbage_up() {
     assert!(taken > 0, "nothing was looked up that no root reached");
 }
 
+/// With one thread each: of two threads that store in the same slot at the same time no trace knows who was last.
 #[test]
 fn other_workloads_leave_the_same_graph() {
     let folder = tempfile::tempdir().unwrap();
-    for load in ["gcbench?depth=8", "service?quick&operations=5k", "queue?quick", "cache?quick", "editor?quick"] {
-        if load.parse::<WorkloadSpec>().is_ok() {
-            same_graph(folder.path(), load);
-        }
+    for load in [
+        "gcbench?depth=6",
+        "service?quick&threads=1&seconds=1",
+        "cache?quick&threads=1&seconds=1",
+        "editor?quick&threads=1&seconds=1",
+    ] {
+        same_graph(folder.path(), load);
     }
 }
 
@@ -151,7 +156,7 @@ impl Clockwork for Works {
     }
 }
 
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Driver for Nobody {
     fn collect(&self) -> Result<u64, CollectFailed> {
@@ -188,7 +193,7 @@ fn a_deterministic_replay_is_the_same_each_time() {
         let digests = [1, 2, 3].map(|_| deterministic(&replay, 16).digest);
         assert!(digests.iter().all(|digest| *digest == first.digest), "{options}: {first:?} {digests:?}");
         // In a small heap there are other cycles.
-        assert_ne!(deterministic(&replay, 2).digest, first.digest);
+        assert_ne!(deterministic(&replay, 6).digest, first.digest);
     }
 }
 

@@ -12,18 +12,18 @@ use crate::{beside_cycles, common, ended, recorded, replayed};
 const ROOTS: u32 = 6;
 
 /// A program that does anything, over and over. What it cannot do at the moment it leaves.
-struct Program {
+pub(crate) struct Program {
     random: ChaCha8Rng,
     handles: Vec<Handle>,
     pins: Vec<Pin>,
 }
 
 impl Program {
-    fn new(seed: u64) -> Program {
+    pub(crate) fn new(seed: u64) -> Program {
         Program { random: ChaCha8Rng::seed_from_u64(seed), handles: Vec::new(), pins: Vec::new() }
     }
 
-    fn run(&mut self, mutator: &mut Mutator, scopes: u32) {
+    pub(crate) fn run(&mut self, mutator: &mut Mutator, scopes: u32) {
         for _ in 0..scopes {
             let count = self.random.random_range(1..40);
             mutator.scope(|scope| self.act(scope, count, 0));
@@ -121,7 +121,7 @@ fn record(heap: &Heap, seed: u64, threads: u64, scopes: u32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_program_alone_leaves_the_same_graph(seed: u64) {
