@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use gc_benches::graph::Graph;
 use gc_benches::on_heap;
-use gc_heap::{Heap, Mutator};
+use gc_heap::{Heap, HoldupsBy, Mutator};
 use gc_node::Node;
 
 #[derive(Parser)]
@@ -61,10 +61,29 @@ fn mutate(
 
 fn report(what: &str, heap: &Heap, operations: u64, more: &str) {
     let held = heap.take_holdups();
+    let causes: Vec<String> = held.causes.iter().filter(|by| by.count > 0).map(cause).collect();
     println!(
-        "{{\"what\":\"{what}\",\"operations\":{operations},\"held_up\":{},\"p50_ns\":{},\"p99_ns\":{},\"p999_ns\":{},\"max_ns\":{}{more}}}",
-        held.count, held.p50_ns, held.p99_ns, held.p999_ns, held.max_ns
+        "{{\"what\":\"{what}\",\"operations\":{operations},\"held_up\":{},\"p50_ns\":{},\"p99_ns\":{},\"p999_ns\":{},\"max_ns\":{},\"causes\":[{}]{more}}}",
+        held.count,
+        held.p50_ns,
+        held.p99_ns,
+        held.p999_ns,
+        held.max_ns,
+        causes.join(",")
     );
+}
+
+/// Where the time on the wall is much longer than that in which the thread was running, and the cause waits for nobody, the kernel had put the mutator
+/// aside.
+fn cause(by: &HoldupsBy) -> String {
+    format!(
+        "{{\"cause\":\"{}\",\"count\":{},\"sum_ns\":{},\"max_ns\":{},\"max_running_ns\":{}}}",
+        by.cause.word(),
+        by.count,
+        by.sum_ns,
+        by.max_ns,
+        by.max_running_ns
+    )
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
