@@ -24,12 +24,13 @@ use gc_lab::WorkloadSpec;
 use gc_node::Node;
 
 use crate::units::{Size, Span};
-use load::Load;
+pub(crate) use load::Load;
+pub(crate) use machine::check_heap;
 use record::Record;
 use settings::Settings;
 pub(crate) use settings::default_cache;
-use show::Show;
-use stop::Stop;
+pub(crate) use show::Show;
+pub(crate) use stop::Stop;
 use summary::{Pending, Summary};
 
 /// Start a node: a heap, a strategy that collects it, a control socket for `host status`, `host swap` and the others, and, with --load, mutators that

@@ -166,7 +166,7 @@ impl Summary {
             bytes(self.allocated_bytes),
             nanoseconds(self.duration_ns)
         ))?;
-        self.record.as_ref().map_or(Ok(()), |record| output::line(record))
+        self.record.as_ref().map_or(Ok(()), output::line)
     }
 }
 
