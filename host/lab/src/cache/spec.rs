@@ -18,7 +18,7 @@ const KNOWN: &str = "threads, keys, capacity, policy, ttl, size, theta, updates,
 /// | `keys=N` | 400k | 40k | keys that are asked for |
 /// | `capacity=N` | 40k | 4k | entries that fit, all shards together |
 /// | `policy=lru\|fifo` | `lru` | | who is evicted: who was used least recently, or who came first |
-/// | `ttl=N` | 60k | 6k | operations of its thread that an entry lives |
+/// | `ttl=N` | 100k | 10k | operations of its thread that an entry lives |
 /// | `size=...` | `lognormal:200:1` | | bytes of a value, at least 16: `fixed:BYTES`, `uniform:MIN:MAX` or `lognormal:MEDIAN:SIGMA` |
 /// | `theta=T` | 0.99 | | skew of the keys, from 0 (none) to below 1 |
 /// | `updates=SHARE` | 0.1 | | share of operations that write a value |
@@ -69,7 +69,7 @@ impl Default for CacheSpec {
             keys: 400_000,
             capacity: 40_000,
             policy: Policy::Lru,
-            ttl: 60_000,
+            ttl: 100_000,
             size: Size::LogNormal(200, 1.0),
             theta: 0.99,
             updates: 0.1,
@@ -88,7 +88,7 @@ impl CacheSpec {
         CacheSpec {
             keys: 40_000,
             capacity: 4000,
-            ttl: 6000,
+            ttl: 10_000,
             operations: Some(100_000),
             ..CacheSpec::default()
         }
