@@ -84,11 +84,17 @@ fn a_against_a_is_called_different_in_at_most_five_of_a_hundred() {
     assert!(all <= 0.05, "{all}");
 }
 
+/// What Holm promises: in at most five of a hundred families is there even one false alarm. 400 families leave 1.1 % of chance.
 #[test]
-fn a_against_a_over_several_workloads_is_rarer_still() {
-    let share = share_different(NOISES[0].1, ROUNDS, 5, 1.0, 100);
-    println!("A/A, {ROUNDS} rounds, each of five workloads: {:.2} %", 100.0 * share);
-    assert!(share <= 0.02, "{share}");
+fn a_against_a_over_several_workloads_has_hardly_ever_a_false_alarm() {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let alarmed = (0..400).filter(|_| {
+        let family: Vec<Pairs> = (0..5).map(|_| pairs(&mut random, ROUNDS, NOISES[0].1, 1.0)).collect();
+        compare(&family, &rule()).iter().any(|comparison| comparison.finding == Finding::Different)
+    });
+    let share = alarmed.count() as f64 / 400.0;
+    println!("A/A, {ROUNDS} rounds: {:.1} % of families of five workloads have a false alarm", 100.0 * share);
+    assert!(share <= 0.065, "{share}");
 }
 
 /// Not simulated but counted out: of all patterns of signs, each as likely as any other when the order in a round is a coin flip, at most five of a

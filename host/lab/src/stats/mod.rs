@@ -14,7 +14,7 @@
 //! A measure is [`Finding::Different`] when both hold:
 //!
 //! 1. the 95 % interval of the median paired difference excludes zero ([`bootstrap`]), and
-//! 2. the signed-rank p, corrected by Holm over the family, is at most 5 % ([`signed_rank`], [`holm`]). A family is one measure over all workloads
+//! 2. the signed-rank p, corrected by Holm over the family, is at most 5 % ([`signed_rank()`], [`holm()`]). A family is one measure over all workloads
 //!    and heap sizes.
 //!
 //! Why the signed-rank test decides and not Mann-Whitney: the order inside a round is a coin flip, so if A and B are the same, each difference is as
