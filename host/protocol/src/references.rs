@@ -101,8 +101,12 @@ pub struct Output {
 }
 
 impl Output {
-    pub(crate) fn send(&mut self, to: Life, message: Message) {
-        self.messages.push((to, message));
+    /// Lists of the same kind for the same node become one as they come: a frame of a thousand mentions is answered in one message.
+    pub(crate) fn send(&mut self, to: Life, mut message: Message) {
+        let last = self.messages.last_mut().filter(|(last, _)| *last == to);
+        if !last.is_some_and(|(_, last)| last.absorb(&mut message)) {
+            self.messages.push((to, message));
+        }
     }
 
     pub(crate) fn notice(&mut self, notice: Notice) {

@@ -199,12 +199,18 @@ impl State {
                 self.has[to] = true;
                 self.import[to] = delivered[0].import;
             }
-            Message::Dirty(mentions) => node.mentioned(sender, &mentions[0], true, &mut out),
-            Message::Clean(mentions) => node.mentioned(sender, &mentions[0], false, &mut out),
-            Message::DirtyAck(mentions) => node.dirty_acknowledged(sender, &mentions[0], &mut out),
-            Message::CleanAck(mentions) => node.clean_acknowledged(sender, &mentions[0], &mut out),
-            Message::Gone(mentions) => node.gone(sender, &mentions[0], &mut out),
-            Message::CopyAck(copies) => node.copy_acknowledged(sender, copies[0], &mut out),
+            Message::Dirty(list) => list.iter().for_each(|it| node.mentioned(sender, it, true, &mut out)),
+            Message::Clean(list) => list.iter().for_each(|it| node.mentioned(sender, it, false, &mut out)),
+            Message::DirtyAck(list) => {
+                list.iter().for_each(|it| node.dirty_acknowledged(sender, it, &mut out))
+            }
+            Message::CleanAck(list) => {
+                list.iter().for_each(|it| node.clean_acknowledged(sender, it, &mut out))
+            }
+            Message::Gone(list) => list.iter().for_each(|it| node.gone(sender, it, &mut out)),
+            Message::CopyAck(list) => {
+                list.iter().for_each(|&it| node.copy_acknowledged(sender, it, &mut out))
+            }
             Message::BucketSet(set) => node.take_bucket(sender, set, &mut out),
             other => panic!("the tables do not say {other:?}"),
         }

@@ -218,6 +218,47 @@ fn with_acknowledgements_without_what_was_admitted_it_goes_wrong() {
     assert!(net.wanted(1, &Effect::Unroot(OBJECT)), "nobody notices: {:?}", net.effects);
 }
 
+/// Node 3 joins; node 1 knows it and gives node 2, which does not, a reference to its object. Answers how often node 2 was given a stub.
+fn from_a_home_that_is_not_known_yet(rule: Option<Rule>) -> u32 {
+    let mut net = Net::breaking(2, rule);
+    net.nodes.insert(3, Node::new(Config::new(life(3), 1, 3)));
+    let joined = || Event::MembershipChanged {
+        epoch: MembershipEpoch(2),
+        members: BTreeSet::from([life(1), life(2), life(3)]),
+    };
+    net.feed(1, joined());
+    net.feed(3, joined());
+    for (a, b) in [(1, 3), (3, 1)] {
+        net.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
+    }
+    net.run(50);
+    net.send(3, 1, object_of(3));
+    net.run(50);
+    net.send(1, 2, object_of(3));
+    net.run(50);
+    net.feed(2, joined());
+    for (a, b) in [(2, 3), (3, 2)] {
+        net.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
+    }
+    net.run(3000);
+    let delivered = |effect: &Effect| match effect {
+        Effect::Deliver { references, .. } => Some(references[0].import),
+        _ => None,
+    };
+    net.found(2, delivered).expect("it arrives")
+}
+
+#[test]
+fn a_frame_of_a_later_membership_waits_for_it() {
+    assert_eq!(from_a_home_that_is_not_known_yet(None), 1);
+}
+
+#[test]
+fn with_frames_of_a_later_membership_it_goes_wrong() {
+    // A living object is taken for dead.
+    assert_eq!(from_a_home_that_is_not_known_yet(Some(Rule::NoFramesFromTheFuture)), 0);
+}
+
 /// Node 3 has sent node 4 a reference to an object of node 2 that is still under way, and condemns its own stub. Node 4 registers too late for the home's vote.
 fn condemned_while_pinned(rule: Option<Rule>) -> bool {
     let mut net = Net::breaking(4, rule);

@@ -115,11 +115,6 @@ fn with_frames_of_earlier_lives_it_goes_wrong() {
 }
 
 #[test]
-fn with_frames_of_a_later_membership_it_goes_wrong() {
-    notices(Rule::NoFramesFromTheFuture, 0..3000, Settings::rough);
-}
-
-#[test]
 fn forgotten_before_all_have_acknowledged_it_goes_wrong() {
     notices(Rule::WaitForExileAcks, 1600..2000, Settings::rough);
 }
