@@ -11,6 +11,7 @@ use crate::answer::units::{percent, show, times};
 use crate::answer::{Answer, Mean, Side, Verdict, opponents};
 use crate::bench::metric::{METRICS, Metric};
 use crate::bench::model::{Kind, Report};
+use crate::stats::describe::at_least;
 use crate::stats::{Estimate, Finding, Interval, Unsaid};
 
 /// The sign at the front of a line.
@@ -59,8 +60,13 @@ pub fn noise_line(report: &Report, answer: &Answer) -> String {
         };
     }
     let share = 100.0 * different as f64 / decided as f64;
-    let judged =
-        if share <= 5.0 { "as expected" } else { "more than the 5 % expected: the machine was not steady" };
+    // Five of a hundred are expected at most, and a few more are chance.
+    let chance = at_least(different, decided, answer.rule.false_alarms_max);
+    let judged = if chance > 0.05 {
+        "as much as chance explains"
+    } else {
+        "more than chance explains: the machine was not steady, so believe no small difference"
+    };
     format!(
         "A/A: of {decided} measures of {name} against itself {different} came out as different ({share:.1} %, {judged})"
     )

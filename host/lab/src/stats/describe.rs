@@ -49,6 +49,18 @@ pub fn geometric_mean(ratios: &[f64]) -> Option<f64> {
     Some((ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp())
 }
 
+/// How likely at least so many of `of` independent trials succeed that each do so with this probability (the upper tail of the binomial distribution).
+#[must_use]
+pub fn at_least(count: usize, of: usize, probability: f64) -> f64 {
+    let odds = probability / (1.0 - probability);
+    let (mut term, mut below) = ((1.0 - probability).powf(of as f64), 0.0);
+    for successes in 0..count.min(of + 1) {
+        below += term;
+        term *= odds * of.saturating_sub(successes) as f64 / (successes + 1) as f64;
+    }
+    (1.0 - below).clamp(0.0, 1.0)
+}
+
 fn between(low: f64, high: f64, share: f64) -> f64 {
     if share == 0.0 || low == high { low } else { low + (high - low) * share }
 }
@@ -62,6 +74,20 @@ mod tests {
     #[test]
     fn nothing_has_no_middle() {
         assert_eq!((median(&[]), quantile(&[], 0.5), geometric_mean(&[])), (None, None, None));
+    }
+
+    /// Figures by scipy.stats.binom.sf.
+    #[test]
+    fn at_least_so_many_is_the_tail_of_the_binomial_distribution() {
+        for (count, of, tail) in [
+            (2, 35, 0.5279735402457464),
+            (5, 35, 0.029026281822406567),
+            (1, 1, 0.05),
+            (0, 7, 1.0),
+            (8, 7, 0.0),
+        ] {
+            assert!((at_least(count, of, 0.05) - tail).abs() < 1e-12, "{count} of {of}");
+        }
     }
 
     #[test]
