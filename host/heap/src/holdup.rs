@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::ThreadId;
 use std::time::Instant;
 
-use crate::limits::HOLDUPS_LISTED_MAX;
+use gc_memory::clock::running_ns;
 
+use crate::limits::HOLDUPS_LISTED_MAX;
 use crate::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, at_once, lock, read};
 
 /// What an operation was held up by.
@@ -112,18 +113,6 @@ pub(crate) struct Begun {
 impl Begun {
     pub(crate) fn now() -> Begun {
         Begun { running_ns: running_ns(), wall: Instant::now() }
-    }
-}
-
-/// How long this thread has been running. 0 where that cannot be known: under Miri, which has no such clock, and in explored schedules, where
-/// time means nothing.
-fn running_ns() -> u64 {
-    #[cfg(any(miri, feature = "shuttle"))]
-    return 0;
-    #[cfg(not(any(miri, feature = "shuttle")))]
-    {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
     }
 }
 

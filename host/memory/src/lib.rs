@@ -12,6 +12,7 @@
 //! * [`Arena`]: one reserved range of addresses, handed out in slabs;
 //! * [`Slabs`], [`Cache`], [`Block`]: blocks of any size, allocated and freed by many threads.
 
+pub mod clock;
 mod error;
 pub mod fence;
 mod os;
