@@ -134,7 +134,7 @@ fn a_heap_that_is_too_small_leaves_nothing_behind() {
 fn what_is_alive_fits_into_what_was_stated() {
     // Values of many sizes need slabs of many classes, for which a heap of a few megabytes has no room.
     for options in
-        ["quick&size=fixed:200", "quick&size=uniform:16:100&retire=false&ttl=60k", "operations=50k"]
+        ["quick&size=fixed:200", "operations=50k&size=uniform:16:100&retire=false", "operations=50k"]
     {
         let workload = format!("cache?{options}");
         let spec: gc_lab::WorkloadSpec = workload.parse().unwrap();

@@ -38,6 +38,14 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
+    let result = work(spec, heap, driver);
+    if result.is_err() {
+        heap.mutator().scope(|scope| worker::let_go(scope, spec.threads));
+    }
+    result
+}
+
+fn work(spec: &ChurnSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
     let task = Task { phase: Phase::Mutate, total: spec.operations, duration: spec.duration };
     let members = vec![(); spec.threads as usize];
     let done =

@@ -83,13 +83,7 @@ impl<'w> Worker<'w> {
     }
 
     pub(super) fn run(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
-        if let Err(error) = self.work(mutator) {
-            mutator.scope(|scope| {
-                ["table", "borrowed"].iter().for_each(|what| scope.set_root(&self.root(what), None));
-                let_go_of_board(scope);
-            });
-            return Err(error);
-        }
+        self.work(mutator)?;
         self.counts.live = 2 + self.groups.iter().map(|group| u64::from(group.members)).sum::<u64>();
         self.post.tell(self.counts.operations);
         Ok((self.counts, self.recorder))
@@ -123,7 +117,7 @@ impl<'w> Worker<'w> {
     }
 
     fn root(&self, what: &str) -> String {
-        format!("churn {what} {}", self.thread)
+        root(what, self.thread)
     }
 
     fn set_up(&mut self, scope: &mut Scope<'_>) -> Result<(), WorkloadError> {
@@ -445,6 +439,19 @@ impl<'w> Worker<'w> {
         self.counts.operations = operations;
         Ok(())
     }
+}
+
+/// Name of a root of a thread.
+fn root(what: &str, thread: u32) -> String {
+    format!("churn {what} {thread}")
+}
+
+/// Removes every root that threads of this workload may have set.
+pub(super) fn let_go(scope: &Scope<'_>, threads: u32) {
+    for thread in 0..threads {
+        ["table", "borrowed"].iter().for_each(|what| scope.set_root(&root(what, thread), None));
+    }
+    let_go_of_board(scope);
 }
 
 fn let_go_of_board(scope: &Scope<'_>) {
