@@ -5,9 +5,10 @@
 //! result: it goes through a proof of the whole cluster.
 //!
 //! ```text
-//!  coordinator   start ──▶ marks, waves ... ──▶ decide ──▶ ┌ each node: verdict, local proof       ──▶ all agreed? ──▶ sweep
-//!                                                         │ condemned stubs to every node          no, late, changed ──▶ abort
-//!                                                         └ vote when all of these have come
+//!  coordinator  start ──▶ marks, waves ... ──▶ decide ──▶ each node: verdict, local proof, lists of condemned stubs to their homes
+//!                                                         │ all have proved
+//!                                              votes ◀────┘ ──▶ all agreed? ──▶ sweep
+//!                                                                no, late, changed ──▶ abort
 //! ```
 //!
 //! # Termination
@@ -22,26 +23,30 @@
 //! # The proof of the whole cluster
 //!
 //! Node N condemns C(N): objects and stubs. Its own proof shows that nothing that survives at N refers into C(N), with all roots of N surviving, and with every
-//! scion surviving whose object is not in C(N). What is left to show is that the scions of condemned objects may be ignored. N tells every member which of its *stubs*
-//! are in C(N), and N votes for the sweep only if
+//! scion surviving whose object is not in C(N). What is left to show is that the scions of condemned objects may be ignored. N tells every home which of its stubs of
+//! that home are in C(N). When all have proved, votes are called, and N votes for the sweep only if
 //!
-//! 1. the condemned stubs of every member have come, all of them, for this cycle, and so in this membership and from these lives;
-//! 2. for each object of C(N), each client that is listed is a member and has condemned its stub of it;
-//! 3. nothing in C(N) is pinned, neither at its proof nor at its vote;
-//! 4. nothing in C(N) has arrived in a message since N's proof.
+//! 1. each client that was listed for an object of C(N) at N's proof is a member, and its list for this cycle (so for this membership, and from this life) is complete and
+//!    has its stub of that object;
+//! 2. nothing in C(N) was pinned at N's proof, or has been sent since;
+//! 3. nothing in C(N) has arrived in a message since N's proof: no copy of it, no mention of it.
 //!
 //! The sweep begins only if all have voted for it. *Claim: then nothing in any C is reachable, now or later.* Suppose the contrary and take the first moment, over all
-//! nodes, at which a mutator of some P can reach x in C(x's node) after P's proof. By P's own proof it did not get there through P's heap: a reference to x, or to
-//! something that leads to it, came in a message from Q, as a copy or a look-up. If Q sent it after Q's proof, Q could reach x after its own proof, before P: not the first. So Q sent it before its proof, hence
-//! before its list of condemned stubs, on the same ordered link: P admitted it before it had all lists, so before it voted, and 4 vetoed, unless P had
-//! nothing condemned by that name. Then P had its own stub of it registered, and the home lists P for something that P has not condemned, or Q's pin still stood at Q's proof, and Q is listed for something that Q has not
-//! condemned, or is the home and has it pinned: 2 and 3 vetoed.
+//! nodes, at which a mutator of some P, after P's proof, can reach an x that is condemned at its home H. By P's own proof it did not get there through P's heap
+//! alone, unless P had a stub of x outside C(P). Either way a copy m of x came to P from some Q, after P's proof or into that stub. Q sent it before its own proof: else Q could reach x after its own
+//! proof, before P did.
+//!
+//! * *m was acknowledged before Q's proof.* Then P admitted it before any vote, because all prove before votes are called. If P had condemned its stub of x by then,
+//!   3 vetoed at P. Else P's stub is not in C(P), and P registered it: before H's proof, then P is listed there and 1 vetoed at H; or after it, then 3 did.
+//! * *m was not acknowledged at Q's proof.* Then x was pinned there: if x is in C(Q), 2 vetoed. Else Q is not H, and was registered before it sent m. If that was after H's
+//!   proof, 3 vetoed at H. If Q was still listed at H's proof, 1 did. If not, Q had cleaned before H's proof, hence had the acknowledgement of m by then, and P had admitted m before any
+//!   vote: as in the first case.
 //!
 //! So marks decide how much is found, never whether it is safe. A strategy that marks too little gets a vote against it; one that lies about its stubs
 //! is contradicted by its own host's proof.
 //!
 //! Unreachability is stable, so a sweep that comes late does no harm, and neither does one that reaches only some nodes: what they free cleans its scions at
-//! the others. An abort is always safe. A cycle is bound to a membership by its name; any change aborts it. Nothing is ever swept on a partial mark.
+//! the others. An abort is always safe. What a coordinator says of the votes of others is believed; all else is checked by whom it concerns. A cycle is bound to a membership by its name; any change aborts it. Nothing is ever swept on a partial mark.
 //!
 //! Positive lists (what is condemned) and not lists of survivors: what is missing, late or newly listed is then kept without anybody having to notice.
 //!
@@ -128,6 +133,7 @@ struct Coordination {
     previous: Option<Totals>,
     wave_at: Nanos,
     decided: bool,
+    proved: BTreeSet<Life>,
     votes: BTreeSet<Life>,
 }
 
@@ -135,6 +141,8 @@ struct Coordination {
 struct Condemned {
     objects: BTreeSet<Object>,
     stubs: BTreeSet<Reference>,
+    /// Who was listed for these objects at the proof.
+    listed: Vec<(Object, Life)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -160,6 +168,7 @@ struct Running {
     condemned: Option<Condemned>,
     reports: BTreeMap<Life, Report>,
     vetoed: bool,
+    votes_called: bool,
     voted: bool,
     deadline: Nanos,
     coordination: Option<Coordination>,
@@ -190,6 +199,22 @@ pub struct Mark {
 fn is_pinned(references: &References, objects: &BTreeSet<Object>, stubs: &BTreeSet<Reference>) -> bool {
     objects.iter().any(|&object| references.is_pinned(object))
         || stubs.iter().any(|&stub| references.pins(stub))
+}
+
+/// Tells a home which of its stubs are condemned.
+fn report(cycle: CycleId, home: Life, stubs: &BTreeSet<Reference>, out: &mut MarkOutput) {
+    let first = Reference { home, object: Object { cell: 0, generation: 0 } };
+    let theirs = stubs.range(first..).take_while(|stub| stub.home == home);
+    let objects: Vec<Object> = theirs.map(|stub| stub.object).collect();
+    let mut pieces: Vec<&[Object]> = objects.chunks(ENTRIES_PER_MESSAGE_MAX).collect();
+    if pieces.is_empty() {
+        pieces.push(&[]);
+    }
+    let count = pieces.len();
+    for (index, piece) in pieces.into_iter().enumerate() {
+        let report = CondemnedStubs { cycle, objects: piece.to_vec(), last: index + 1 == count };
+        out.messages.push((home, Message::CondemnedStubs(report)));
+    }
 }
 
 impl Mark {
@@ -260,6 +285,7 @@ impl Mark {
             condemned: None,
             reports: BTreeMap::new(),
             vetoed: false,
+            votes_called: false,
             voted: false,
             deadline: now.saturating_add(self.config.timeout),
             coordination: None,
@@ -456,32 +482,44 @@ impl Mark {
         references: &References,
         out: &mut MarkOutput,
     ) {
-        let (members, pins_count) = (self.members.clone(), self.faults.keeps(Rule::PinsAreRoots));
+        let pins_count = self.faults.keeps(Rule::PinsAreRoots);
         let Some(running) = self.running.as_mut().filter(|running| running.cycle == cycle) else { return };
         if running.condemned.is_some() {
             return;
         }
         running.vetoed |= pins_count && is_pinned(references, &objects, &stubs);
-        for member in members {
-            let first = Reference { home: member, object: Object { cell: 0, generation: 0 } };
-            let theirs: Vec<Object> =
-                stubs.range(first..).take_while(|stub| stub.home == member).map(|stub| stub.object).collect();
-            let mut pieces: Vec<&[Object]> = theirs.chunks(ENTRIES_PER_MESSAGE_MAX).collect();
-            if pieces.is_empty() {
-                pieces.push(&[]);
-            }
-            let count = pieces.len();
-            for (index, piece) in pieces.into_iter().enumerate() {
-                let last = index + 1 == count;
-                let report = CondemnedStubs { cycle, objects: piece.to_vec(), last };
-                out.messages.push((member, Message::CondemnedStubs(report)));
-            }
+        // Every home that this node ever had stubs of hears of it: a list that is empty says so.
+        for home in references.homes().filter(|home| self.members.contains(home)) {
+            report(cycle, home, &stubs, out);
         }
-        running.condemned = Some(Condemned { objects, stubs });
-        self.vote_if_ready(references, out);
+        let listed = objects
+            .iter()
+            .flat_map(|&object| references.clients_of(object).map(move |client| (object, client)));
+        let listed = listed.collect();
+        running.condemned = Some(Condemned { objects, stubs, listed });
+        out.messages.extend(self.coordinator().map(|first| (first, Message::CycleProved(cycle))));
     }
 
-    /// The heap has no verdict, or could not prove it.
+    /// A node has proved its verdict. When all have, votes are called.
+    pub fn member_proved(&mut self, from: Life, cycle: CycleId, out: &mut MarkOutput) {
+        let members = self.members.len();
+        let Some(coordination) = self.running(cycle).and_then(|running| running.coordination.as_mut()) else {
+            return;
+        };
+        if coordination.proved.insert(from) && coordination.proved.len() == members {
+            self.broadcast(&Message::CycleVote(cycle), out);
+        }
+    }
+
+    /// The coordinator calls for votes.
+    pub fn votes_called(&mut self, cycle: CycleId, references: &References, out: &mut MarkOutput) {
+        if let Some(running) = self.running(cycle) {
+            running.votes_called = true;
+            self.vote_if_ready(references, out);
+        }
+    }
+
+    /// The heap has no verdict, or could not prove it, or has found since that it does not hold.
     pub fn failed(&mut self, cycle: CycleId, out: &mut MarkOutput) {
         let coordinator = self.coordinator();
         if let (Some(running), Some(coordinator)) = (self.running(cycle), coordinator) {
@@ -508,24 +546,24 @@ impl Mark {
         self.vote_if_ready(references, out);
     }
 
+    /// Votes when votes are called and every list that matters has come.
     fn vote_if_ready(&mut self, references: &References, out: &mut MarkOutput) {
         let Some(coordinator) = self.coordinator() else { return };
-        let Some(running) = &mut self.running else { return };
-        let complete = |member: &Life| running.reports.get(member).is_some_and(|report| report.complete);
-        let Some(condemned) = running.condemned.as_ref().filter(|_| !running.voted) else { return };
+        let Some(running) = self.running.as_mut().filter(|it| it.votes_called && !it.voted) else { return };
+        let Some(condemned) = &running.condemned else { return };
         let need = self.faults.keeps(Rule::ScionsNeedReports);
-        if !self.members.iter().all(complete) {
+        let said = |client: &Life| running.reports.get(client).filter(|report| report.complete);
+        let late = |(_, client): &&(Object, Life)| self.members.contains(client) && said(client).is_none();
+        if need && !running.vetoed && condemned.listed.iter().any(|listed| late(&listed)) {
             return;
         }
-        let is_condemned = |client: Life, object: &Object| {
-            self.members.contains(&client)
-                && running.reports.get(&client).is_some_and(|report| report.objects.contains(object))
+        let let_go = |(object, client): &(Object, Life)| {
+            self.members.contains(client)
+                && said(client).is_some_and(|report| report.objects.contains(object))
         };
-        let let_go =
-            |object: &Object| references.clients_of(*object).all(|client| is_condemned(client, object));
         let pins_count = self.faults.keeps(Rule::PinsAreRoots);
         let pinned = pins_count && is_pinned(references, &condemned.objects, &condemned.stubs);
-        let agreed = !running.vetoed && !pinned && (!need || condemned.objects.iter().all(let_go));
+        let agreed = !running.vetoed && !pinned && (!need || condemned.listed.iter().all(let_go));
         running.voted = true;
         out.messages.push((coordinator, Message::Vote(Vote { cycle: running.cycle, agreed })));
     }

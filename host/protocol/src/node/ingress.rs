@@ -301,6 +301,8 @@ impl Node {
                 self.mark.reported(from, report, &self.references, &mut marks);
             }
             Message::Vote(vote) => self.mark.voted(from, &vote, &mut marks),
+            Message::CycleProved(cycle) => self.mark.member_proved(from, cycle, &mut marks),
+            Message::CycleVote(cycle) => self.mark.votes_called(cycle, &self.references, &mut marks),
             Message::CycleSweep(cycle) => self.mark.swept(from, cycle, &mut marks),
             Message::CycleAbort(cycle) => self.mark.aborted(from, cycle, &mut marks),
             Message::SwapOffer(offer) => self.swap.offered(now, from, &offer, &mut swaps),

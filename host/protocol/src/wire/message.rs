@@ -276,6 +276,10 @@ messages! {
     0x48 CycleSweep(CycleId),
     /// The cycle is given up.
     0x49 CycleAbort(CycleId),
+    /// The sender has proved its verdict.
+    0x4a CycleProved(CycleId),
+    /// All have proved: vote.
+    0x4b CycleVote(CycleId),
     /// A strategy is offered.
     0x50 SwapOffer(SwapOffer),
     /// A piece of its module is wanted.

@@ -64,6 +64,8 @@ fn samples() -> Vec<Message> {
         Message::Vote(Vote { cycle, agreed: false }),
         Message::CycleSweep(cycle),
         Message::CycleAbort(cycle),
+        Message::CycleProved(cycle),
+        Message::CycleVote(cycle),
         Message::SwapOffer(SwapOffer { generation: 2, digest }),
         Message::ModuleWanted(ModuleWanted { digest, offset: 27 }),
         Message::ModuleChunk(ModuleChunk { digest, offset: 27, total: 28, bytes: Payload(vec![29]) }),

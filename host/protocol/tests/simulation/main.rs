@@ -151,16 +151,19 @@ fn ended_on_one_wave_it_goes_wrong() {
     notices(Rule::TwoWaves, 200..500, |seed| cyclic(Settings::calm(seed)));
 }
 
-/// `SEED=83 KIND=rough cargo test -p gc-protocol --test simulation replay -- --nocapture` shows every effect of a run.
+/// `SEED=83 KIND=rough-cyclic-lazy cargo test -p gc-protocol --test simulation replay -- --nocapture` shows every effect of a run; with `COUNT=1000`
+/// that many runs from there, and only what went wrong.
 #[test]
 fn replay() {
-    let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) else { return };
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let Some(seed) = number("SEED") else { return };
     let kind = std::env::var("KIND").unwrap_or_default();
-    let settings = if kind.contains("rough") { Settings::rough(seed) } else { Settings::calm(seed) };
-    let settings = if kind.contains("cyclic") { cyclic(settings) } else { settings };
-    all_right(seed..seed + 1, |_| Settings {
-        trace: true,
-        cycles: kind.contains("cycles"),
-        ..settings.clone()
+    let count = number("COUNT");
+    all_right(seed..seed + count.unwrap_or(1), |seed| {
+        let settings = if kind.contains("rough") { Settings::rough(seed) } else { Settings::calm(seed) };
+        let settings = if kind.contains("cyclic") { cyclic(settings) } else { settings };
+        let lazy = kind.contains("lazy");
+        let heal_ms = if lazy { 0 } else { settings.heal_ms };
+        Settings { trace: count.is_none(), lazy_marker: lazy, heal_ms, ..settings }
     });
 }

@@ -865,7 +865,6 @@ impl World {
                 self.hosts.iter_mut().for_each(|host| host.heap.roots.clear());
             }
             _ => {}
-            _ => {}
         }
     }
 
