@@ -32,18 +32,20 @@ fn parse(text: &str) -> Result<WorkloadSpec, Usage> {
     text.parse().map_err(|error: gc_lab::SpecError| Usage(error.to_string()))
 }
 
-/// With an end where there is none, and smaller where that is asked for and possible.
+/// With an end where there is none.
 fn complete(text: &str, spec: &WorkloadSpec, quick: bool) -> String {
-    let mut text = text.to_owned();
-    if let WorkloadSpec::Churn(churn) = spec
-        && churn.duration.is_none()
-        && churn.operations.is_none()
-    {
-        text = with(&text, CHURN_OPERATIONS[usize::from(quick)]);
+    match spec {
+        WorkloadSpec::Churn(churn) if churn.duration.is_none() && churn.operations.is_none() => {
+            with(text, CHURN_OPERATIONS[usize::from(quick)])
+        }
+        _ => text.to_owned(),
     }
-    let smaller = with(&text, "quick=true");
-    let takes_it = smaller.parse::<WorkloadSpec>().is_ok_and(|smaller| smaller.name() == spec.name());
-    if quick && takes_it { smaller } else { text }
+}
+
+/// The same workload with less to do, where it knows of such.
+pub(crate) fn smaller(text: &str) -> Option<String> {
+    let smaller = with(text, "quick=true");
+    smaller.parse::<WorkloadSpec>().is_ok().then_some(smaller)
 }
 
 fn with(text: &str, option: &str) -> String {
@@ -68,7 +70,9 @@ mod tests {
             read(&["churn", "churn?live=1k", "churn?seconds=3", "gcbench"], false),
             ["churn?operations=4M", "churn?live=1k&operations=4M", "churn?seconds=3", "gcbench"]
         );
-        assert_eq!(read(&["gcbench", "churn"], true), ["gcbench?quick=true", "churn?operations=800k"]);
+        assert_eq!(read(&["gcbench", "churn"], true), ["gcbench", "churn?operations=800k"]);
+        assert_eq!(super::smaller("gcbench?threads=2").as_deref(), Some("gcbench?threads=2&quick=true"));
+        assert_eq!(super::smaller("graph:x"), None);
         let two = super::read(&texts(&["churn", "churn?live=1k"]), false).unwrap();
         assert_eq!((two[0].label.as_str(), two[1].label.as_str()), ("churn", "churn-2"));
         assert!(super::read(&texts(&["juggling"]), false).unwrap_err().to_string().contains("juggling"));

@@ -1,13 +1,16 @@
 //! The node, seen from a workload that is measured: marks the moments between which figures are taken.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gc_lab::bench::meter::{Counted, Meter, Spent};
 use gc_lab::{CollectFailed, Driver, Phase, Progress};
 use gc_node::Node;
 
 use crate::bench::child::clocks::{self, Thread};
+
+/// Longest wait for the collector's thread to have its name.
+const NAMING: Duration = Duration::from_secs(1);
 
 /// What had been used and counted at one moment.
 #[derive(Debug, Clone)]
@@ -48,15 +51,8 @@ pub(crate) struct Watch<'n> {
 impl<'n> Watch<'n> {
     /// Before any mutator thread was started: all threads that there are by now are counted apart from mutators.
     pub(crate) fn new(node: &'n Node, meter: Meter) -> Watch<'n> {
-        let (collector, others): (Vec<_>, Vec<_>) =
-            Thread::all().into_iter().partition(|(name, _)| name == "gc-collector");
-        Watch {
-            node,
-            meter,
-            collector: collector.into_iter().next().map(|(_, thread)| thread),
-            others: others.into_iter().map(|(_, thread)| thread).collect(),
-            marks: Mutex::new(Marks::default()),
-        }
+        let (collector, others) = threads();
+        Watch { node, meter, collector, others, marks: Mutex::new(Marks::default()) }
     }
 
     /// An iteration begins.
@@ -87,6 +83,21 @@ impl<'n> Watch<'n> {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Marks> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The collector's thread, and all others. A thread names itself, so one that was just started may not have its name yet.
+fn threads() -> (Option<Thread>, Vec<Thread>) {
+    let until = Instant::now() + NAMING;
+    loop {
+        // Whoever sleeps has been accounted for: the kernel brings figures up to date when a thread is taken off its processor.
+        std::thread::sleep(Duration::from_millis(1));
+        let (collector, others): (Vec<_>, Vec<_>) =
+            Thread::all().into_iter().partition(|(name, _)| name == "gc-collector");
+        let collector = collector.into_iter().next().map(|(_, thread)| thread);
+        if collector.is_some() || Instant::now() >= until {
+            return (collector, others.into_iter().map(|(_, thread)| thread).collect());
+        }
     }
 }
 
