@@ -7,6 +7,7 @@ use gc_lab::trace::{Cut, TraceFile, TraceInfo, cut, head};
 
 use crate::Usage;
 use crate::output;
+use crate::run::is_same;
 use crate::units::{Span, bytes, count, nanoseconds};
 
 /// Look into traces.
@@ -158,9 +159,7 @@ fn shorten(args: &CutArgs) -> anyhow::Result<()> {
         return Err(Usage("nothing says where to cut: give --ops N, --until DURATION, or both".into()).into());
     }
     let file = TraceFile::open(&args.file)?;
-    if std::fs::canonicalize(&args.to)
-        .is_ok_and(|to| std::fs::canonicalize(&args.file).is_ok_and(|file| file == to))
-    {
+    if is_same(&args.file, &args.to) {
         return Err(
             Usage(format!("{} cannot be cut onto itself: give another file", args.to.display())).into()
         );

@@ -76,6 +76,7 @@ fn what_is_wrong_with_a_trace_is_said() {
         (&["trace", "cut", "a.trace", "b.trace"], "--ops", 2),
         (&["trace", "cut", "a.trace", "a.trace", "--ops", "1"], "onto itself", 2),
         (&["run", "--load", "churn", "--record", "/dev/full"], "/dev/full", 1),
+        (&["run", "--load", "trace:a.trace", "--record", "./a.trace"], "is what is replayed", 2),
     ] {
         let ended = place.host(args);
         assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");

@@ -27,6 +27,7 @@ use crate::units::{Size, Span};
 pub(crate) use load::Load;
 pub(crate) use machine::check_heap;
 use record::Record;
+pub(crate) use record::is_same;
 use settings::Settings;
 pub(crate) use settings::default_cache;
 pub(crate) use show::Show;

@@ -7,6 +7,7 @@ use gc_lab::trace::{Facts, Recording};
 use gc_node::NodeConfig;
 use serde::Serialize;
 
+use crate::Usage;
 use crate::units::{bytes, count};
 
 /// A trace that is being written.
@@ -34,6 +35,10 @@ impl Record {
         node: &mut NodeConfig,
         load: Option<&WorkloadSpec>,
     ) -> anyhow::Result<Record> {
+        if load.and_then(WorkloadSpec::path).is_some_and(|input| is_same(input, path)) {
+            let what = format!("{} is what is replayed: give another file with --record", path.display());
+            return Err(Usage(what).into());
+        }
         let mut facts = Facts::default();
         facts.add("program", concat!("host ", env!("CARGO_PKG_VERSION")));
         facts.add("strategy", node.strategy.label());
@@ -90,4 +95,10 @@ impl std::fmt::Display for Recorded {
             None => Ok(()),
         }
     }
+}
+
+/// Whether two paths lead to the same file, which is there.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }

@@ -26,6 +26,8 @@ impl Stop {
             let _inside = runtime.enter();
             let listen =
                 |kind| signal(kind).context("cannot wait for signals: raise the limit on open files");
+            // A file at its limit is an error of whoever writes it, not the end of the process.
+            drop(listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
             (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
         };
         let wait = move || {

@@ -5,7 +5,7 @@
 //!                (queue, thread)        (checked)    (order)   (steps)
 //! ```
 //!
-//! Modules in reading order: how a file is written ([`recording`]) and what stands in it ([`format`], `gc_heap::tape::code`); how it is read (`events`,
+//! Modules in reading order: how a file is written (`recording`) and what stands in it (`format`, [`gc_heap::tape::code`]); how it is read (`events`,
 //! `file`); in which order several mutators come and what must be kept alive meanwhile (`plan`); how that is carried out (`stage`, `replay`).
 //!
 //! A trace says what the mutators did, not what the collector did. So it can be replayed under any strategy; the work is the same in each.
