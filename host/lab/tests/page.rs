@@ -9,7 +9,7 @@ use gc_lab::stats::{Bootstrap, Rule};
 use plausible::{Shape, report};
 
 fn answer(report: &Report) -> Answer {
-    let bootstrap = Bootstrap { resamples: 200, ..Bootstrap::default() };
+    let bootstrap = Bootstrap { resamples: 100, ..Bootstrap::default() };
     Answer::by_rule(report, &Rule { bootstrap, ..Rule::default() })
 }
 

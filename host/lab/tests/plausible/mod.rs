@@ -224,7 +224,7 @@ fn measures(
     let cpu_ns = cpu.collector_ns() + cpu.mutator_ns + cpu.other_ns;
     let wall_ns = (work * factor + barrier + 0.4 * collecting) as u64;
     let pauses = pauses(random, habit, wall_ns);
-    let lengths = Counts::of(pauses.iter().map(|pause| pause.length_ns));
+    let lengths = repeated(5, pauses.iter().map(|pause| pause.length_ns));
     let (samples, cycles) = heap_and_cycles(random, habit, heap, wall_ns, kind, subject);
     let mut longest = pauses.clone();
     longest.sort_by_key(|pause| std::cmp::Reverse(pause.length_ns));
@@ -268,7 +268,7 @@ fn measures(
 fn pauses(random: &mut ChaCha8Rng, habit: Option<Habit>, wall_ns: u64) -> Vec<Pause> {
     let Some(habit) = habit else { return Vec::new() };
     let length = |random: &mut ChaCha8Rng| (habit.pause_ns.ln() + 0.9 * normal(random)).exp() as u64 + 200;
-    (0..1500)
+    (0..300)
         .map(|_| Pause {
             at_ns: random.random_range(0..wall_ns),
             length_ns: length(random),
@@ -277,17 +277,23 @@ fn pauses(random: &mut ChaCha8Rng, habit: Option<Habit>, wall_ns: u64) -> Vec<Pa
         .collect()
 }
 
+/// Each value so many times: as many samples as a real run has, in the time of few.
+fn repeated(times: u64, values: impl IntoIterator<Item = u64>) -> Counts {
+    let mut counts = Counts::of(values);
+    counts.buckets.iter_mut().for_each(|(_, count)| *count *= times);
+    counts.sum *= times;
+    counts
+}
+
 fn latency(random: &mut ChaCha8Rng, habit: Option<Habit>) -> Latency {
     let tail = habit.map_or(0.0, |habit| habit.pause_ns);
     let values = |random: &mut ChaCha8Rng, behind: f64| {
-        Counts::of((0..20_000).map(|_| {
-            let held_up = if random.random_bool(0.01 * behind) {
-                behind * tail * 20.0 * random.random::<f64>()
-            } else {
-                0.0
-            };
-            ((10.5 + 0.4 * normal(random)).exp() + held_up) as u64
-        }))
+        let one = |random: &mut ChaCha8Rng| {
+            let held_up = random.random_bool(0.01 * behind);
+            let waited = if held_up { behind * tail * 20.0 * random.random::<f64>() } else { 0.0 };
+            ((10.5 + 0.4 * normal(random)).exp() + waited) as u64
+        };
+        repeated(20, (0..1000).map(|_| one(random)))
     };
     Latency {
         of: "request".to_owned(),
@@ -361,15 +367,15 @@ fn cycle(end_ns: u64, length_ns: u64, subject: usize, used: f64, kept: f64) -> C
 
 fn quality(random: &mut ChaCha8Rng, habit: Habit) -> Quality {
     let lag = |random: &mut ChaCha8Rng| (16.0 + habit.floating * 6.0 + 0.7 * normal(random)).exp();
-    let lags: Vec<f64> = (0..5000).map(|_| lag(random)).collect();
+    let lags: Vec<f64> = (0..500).map(|_| lag(random)).collect();
     Quality {
         looks: 200,
         cost_share: 0.4,
         period_ns: 5_000_000,
         floating_bytes_mean: habit.floating * 15.0 * MIB,
         floating_bytes_max: (habit.floating * 40.0 * MIB) as u64,
-        lag: Counts::of(lags.iter().map(|&lag| lag as u64)),
-        lag_allocated_bytes: Counts::of(lags.iter().map(|&lag| (lag / 10.0) as u64)),
+        lag: repeated(10, lags.iter().map(|&lag| lag as u64)),
+        lag_allocated_bytes: repeated(10, lags.iter().map(|&lag| (lag / 10.0) as u64)),
         never_condemned_cells: 17,
     }
 }
