@@ -120,7 +120,7 @@ pub struct Delivered {
     /// What it refers to: an object of this node, or one elsewhere.
     pub reference: Reference,
     /// How often the stub was given to the local heap, this time included. It comes back with the drop, so that a drop which crosses with a
-    /// new arrival is recognised. 0 for objects of this node.
+    /// new arrival is recognised. 0 for objects of this node, and for what died on the way: no stub is made for that.
     pub import: u32,
 }
 

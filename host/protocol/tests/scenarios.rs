@@ -184,6 +184,37 @@ fn a_reference_handed_on_costs_five_small_messages() {
     assert!(net.wanted(1, &Effect::Root(OBJECT)) && net.wanted(1, &Effect::Unroot(OBJECT)));
 }
 
+/// The frame with the clean of node 2 arrives, and what was in it is lost: as by a fault of whatever stands below the tables.
+fn lost_for_good(rule: Option<Rule>) -> bool {
+    let mut net = Net::breaking(2, rule);
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    net.held_up.insert((2, 1));
+    net.drop_stub(2, object_of(1));
+    net.run(10);
+    let queue = net.queues.get_mut(&(2, 1)).expect("the clean is under way");
+    for frame in queue.iter_mut() {
+        let (header, messages) = wire::decode(frame).expect("it is a frame");
+        if messages.iter().any(|message| matches!(message, Message::Clean(_))) {
+            *frame = wire::frame(&header, &[]);
+        }
+    }
+    net.held_up.clear();
+    // Two intervals: one to see that it was not answered, one to say it again.
+    net.run(11_000);
+    net.wanted(1, &Effect::Unroot(OBJECT))
+}
+
+#[test]
+fn what_was_lost_is_healed() {
+    assert!(lost_for_good(None));
+}
+
+#[test]
+fn without_digests_and_retries_it_leaks() {
+    assert!(!lost_for_good(Some(Rule::DigestsHeal)));
+}
+
 /// Node 3 has a clean under way when node 2 gives it the same reference again, and dies.
 fn reacquired_from_the_dead(rule: Option<Rule>) -> Net {
     let mut net = Net::breaking(3, rule);
@@ -390,6 +421,27 @@ fn a_garbage_cycle_over_two_nodes_is_swept() {
     net.drop_stub(2, object_of(1));
     net.run(50);
     assert!((1..=2).all(|node| net.wanted(node, &Effect::Unroot(OBJECT))));
+}
+
+#[test]
+fn an_earlier_life_is_told_why_it_is_refused() {
+    let mut net = Net::new(2, |_| {});
+    let old = net.nodes[&2].clone();
+    net.nodes.insert(2, Node::new(Config::new(Life::new(2, 2), 1, 5)));
+    net.members(2, &[life(1), Life::new(2, 2)]);
+    assert!(net.wanted(1, &Effect::Close { peer: NodeId(2), reason: Refusal::ExiledLife }));
+    // The earlier life is still there, and comes back first.
+    net.nodes.insert(2, old);
+    net.queues.clear();
+    net.feed(1, Event::Connected { peer: NodeId(2), wall_ms: 0 });
+    net.feed(2, Event::Disconnected { peer: NodeId(1) });
+    net.feed(2, Event::Connected { peer: NodeId(1), wall_ms: 0 });
+    net.run(5);
+    assert!(
+        net.wanted(2, &Effect::Close { peer: NodeId(1), reason: Refusal::ByPeer(8) }),
+        "{:?}",
+        net.effects
+    );
 }
 
 #[test]

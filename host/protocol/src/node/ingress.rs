@@ -92,14 +92,8 @@ impl Node {
         }
     }
 
-    /// Closes a connection whose other end is not the member that it should be.
+    /// Closes a connection whose other end is not the member that it should be, and tells it why, whoever it is.
     fn refuse(&mut self, node: NodeId, header: &Header, reason: Refusal, effects: &mut Vec<Effect>) {
-        if self.peers.contains_key(&node) {
-            return self.close(node, reason, effects);
-        }
-        // Not a member: there is no link, and it is told all the same.
-        self.connections.remove(&node);
-        self.counters.refusals += 1;
         let answer = Header {
             from: self.config.me,
             to: header.from,
@@ -111,6 +105,11 @@ impl Node {
         };
         let frame = crate::wire::frame(&answer, &[Message::Refused(reason.code())]);
         effects.push(Effect::Transmit { peer: node, frame });
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.link.disconnected();
+        }
+        self.connections.remove(&node);
+        self.counters.refusals += 1;
         effects.push(Effect::Close { peer: node, reason });
     }
 
