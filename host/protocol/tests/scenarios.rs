@@ -424,6 +424,30 @@ fn a_garbage_cycle_over_two_nodes_is_swept() {
 }
 
 #[test]
+fn a_cycle_costs_a_node_the_same_in_a_large_cluster() {
+    let cost = |count: u32| {
+        let mut net = Net::new(count, |_| {});
+        for node in 1..=count {
+            net.send(node, node % count + 1, object_of(node));
+        }
+        net.run(50);
+        let sum = |net: &Net| net.nodes.values().map(|node| node.counters().messages_sent).sum::<u64>();
+        let before = sum(&net);
+        let cycle = net.cycle_to_decision();
+        for node in 1..=count {
+            let held = object_of(if node == 1 { count } else { node - 1 });
+            net.prove(node, cycle, &[OBJECT], &[held]);
+        }
+        net.run(50);
+        assert!((1..=count).all(|node| net.swept(node, cycle)));
+        (sum(&net) - before) as f64 / f64::from(count)
+    };
+    let (small, large) = (cost(4), cost(48));
+    println!("messages per node and cycle: {small:.1} with 4 nodes, {large:.1} with 48");
+    assert!(large < 1.5 * small, "{small} {large}");
+}
+
+#[test]
 fn an_earlier_life_is_told_why_it_is_refused() {
     let mut net = Net::new(2, |_| {});
     let old = net.nodes[&2].clone();
