@@ -94,29 +94,27 @@ def builder(name):
 # Ours.
 
 
-def binary(name, options):
-    """A program of ours, built if nobody says where it is."""
-    if options.binaries:
-        found = options.binaries.resolve() / name
+def binary(options):
+    """Our binary, built if nobody says where it is."""
+    if options.binary:
+        found = options.binary.resolve()
         if not found.exists():
-            raise Failure(f"{found} is not there: build it with cargo build --release -p gc-benches --bin {name}")
+            raise Failure(f"{found} is not there: build it with cargo build --release --bin goals")
         return found
-    command = ["cargo", "build", "--release", "--quiet", "-p", "gc-benches", "--bin", name]
+    command = ["cargo", "build", "--release", "--quiet", "--bin", "goals"]
     if subprocess.run(command, cwd=ROOT).returncode:
         raise Failure(f"{shlex.join(command)} failed: see above")
-    return TARGET / "release" / name
+    return TARGET / "release" / "goals"
 
 
 def ours(strategy, work, options):
     if work == "mark":
         if strategy in ("epoch", "refcount", "none"):
             raise Missing("does not free a whole graph in one collection")
-        program = binary("collect", options)
-        return Contestant([program, "--strategy", strategy, options.objects, options.collections])
+        return Contestant([binary(options), "collect", "--strategy", strategy, options.objects, options.collections])
     # Strategies that free only what was retired are told what dies.
     text = f"{work}?depth={options.depth}" + ("&retire=true" if strategy == "epoch" else "")
-    program = binary("program", options)
-    return Contestant([program, "--strategy", strategy, "--heap", HEAP_MIB, "--cache", OUT / "cache", text])
+    return Contestant([binary(options), "workload", "--strategy", strategy, "--heap", HEAP_MIB, "--cache", OUT / "cache", text])
 
 
 def all_of(work, options):

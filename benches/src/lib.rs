@@ -11,4 +11,6 @@ pub mod collection;
 pub mod goals;
 pub mod on_heap;
 pub mod program;
+
+pub mod programs;
 pub mod rows;

@@ -42,17 +42,7 @@ struct Sample {
 fn measure(settings: &Settings) -> Result<Vec<Reading>, RowError> {
     let ours = match &settings.ours {
         Some(command) => command.clone(),
-        None => {
-            let mut build = Command::new(env!("CARGO"));
-            command::output(build.current_dir(&settings.root).args([
-                "build",
-                "--release",
-                "--quiet",
-                "--bin",
-                "collect",
-            ]))?;
-            settings.target.join("release/collect").display().to_string()
-        }
+        None => format!("{} collect", settings.myself.display()),
     };
     let path = settings.target.join("peers").join("peers.json");
     let (rounds, objects) = if settings.quick { ("1", "200000") } else { ("3", "10000000") };

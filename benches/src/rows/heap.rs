@@ -62,10 +62,10 @@ fn objects(settings: &Settings) -> &'static str {
     if settings.quick { "200000" } else { "10000000" }
 }
 
-/// A program of this package, built for release.
+/// A part of this binary, in a process of its own.
 pub(super) fn program(settings: &Settings, name: &str) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(&settings.root).args(["run", "--release", "--quiet", "--bin", name, "--"]);
+    let mut command = Command::new(&settings.myself);
+    command.arg(name);
     command
 }
 

@@ -37,6 +37,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// Where reports of single benchmarks are put.
     pub target: PathBuf,
+    /// This binary, which runs parts of itself as processes.
+    pub myself: PathBuf,
     /// The command that collects the peer graph in our heap, as `peers/run --ours` wants it.
     pub ours: Option<String>,
 }
@@ -98,7 +100,8 @@ mod tests {
     ];
 
     fn settings() -> Settings {
-        Settings { quick: true, root: PathBuf::new(), target: PathBuf::new(), ours: None }
+        let nowhere = PathBuf::new;
+        Settings { quick: true, root: nowhere(), target: nowhere(), myself: nowhere(), ours: None }
     }
 
     #[test]

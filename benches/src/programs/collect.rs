@@ -3,17 +3,17 @@
 
 use std::error::Error;
 
-use clap::Parser;
-use gc_benches::clock::spent;
-use gc_benches::collection::Collection;
-use gc_benches::graph::Graph;
-use gc_benches::on_heap;
+use crate::clock::spent;
+use crate::collection::Collection;
+use crate::graph::Graph;
+use crate::on_heap;
+use clap::Args;
 use gc_heap::{Cause, Collector, CycleEnd, CycleRequest, Heap, Pace};
 use gc_plugin::Access;
 
-#[derive(Parser)]
-#[command(about = "Collects the peer graph in our heap")]
-struct Arguments {
+/// Collects the peer graph in our heap.
+#[derive(Args)]
+pub struct Arguments {
     /// Built-in strategy
     #[arg(long, default_value = "mark-sweep")]
     strategy: String,
@@ -31,8 +31,12 @@ struct Arguments {
     collections: u32,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+/// See the module.
+///
+/// # Errors
+///
+/// A heap, a strategy or a node that does not do what it should.
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let graph = Graph::new(arguments.objects);
     let facts = graph.facts();
     let heap = Heap::new(on_heap::heap_config(graph, 0))?;

@@ -5,17 +5,17 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 
-use clap::Parser;
-use gc_benches::graph::Graph;
-use gc_benches::on_heap;
+use crate::graph::Graph;
+use crate::on_heap;
+use clap::Args;
 use gc_heap::{Cause, CycleInfo, Heap, Progress, Strategy};
 use gc_plugin::Access;
 use gc_sdk::graph::Columns;
 use gc_sdk::{Marker, Shape};
 
-#[derive(Parser)]
-#[command(about = "Marks the peer graph through the window and natively, in turn")]
-struct Arguments {
+/// Marks the peer graph through the window and natively, in turn.
+#[derive(Args)]
+pub struct Arguments {
     /// Number of objects
     #[arg(default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
     objects: u32,
@@ -27,8 +27,12 @@ struct Arguments {
     budget: u32,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+/// See the module.
+///
+/// # Errors
+///
+/// A heap, a strategy or a node that does not do what it should.
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let graph = Graph::new(arguments.objects);
     let heap = Heap::new(on_heap::heap_config(graph, 0))?;
     on_heap::build(graph, &heap)?;

@@ -5,15 +5,15 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use gc_benches::graph::Graph;
-use gc_benches::on_heap;
+use crate::graph::Graph;
+use crate::on_heap;
+use clap::Args;
 use gc_heap::{Heap, HoldupsBy, Mutator};
 use gc_node::Node;
 
-#[derive(Parser)]
-#[command(about = "Measures how long mutators are held up")]
-struct Arguments {
+/// Measures how long mutators are held up.
+#[derive(Args)]
+pub struct Arguments {
     /// Number of objects
     #[arg(default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
     objects: u32,
@@ -86,8 +86,12 @@ fn cause(by: &HoldupsBy) -> String {
     )
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+/// See the module.
+///
+/// # Errors
+///
+/// A heap, a strategy or a node that does not do what it should.
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let graph = Graph::new(arguments.objects);
     let heap = on_heap::heap_config(graph, arguments.objects);
     let node = Node::builder().strategy("tracing").heap(heap).start()?;

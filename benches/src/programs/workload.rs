@@ -4,15 +4,15 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use clap::Parser;
-use gc_benches::clock::spent;
-use gc_benches::program::Program;
+use crate::clock::spent;
+use crate::program::Program;
+use clap::Args;
 use gc_lab::{CollectFailed, Driver, Progress, WorkloadSpec};
 use gc_node::Node;
 
-#[derive(Parser)]
-#[command(about = "Runs a workload of the lab once and prints what it cost")]
-struct Arguments {
+/// Runs a workload of the lab once and prints what it cost.
+#[derive(Args)]
+pub struct Arguments {
     /// Built-in strategy, or a .wasm file
     #[arg(long, default_value = "mark-sweep")]
     strategy: String,
@@ -40,11 +40,15 @@ impl Driver for NoEnd {
     fn progress(&self, _: Progress) {}
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+/// See the module.
+///
+/// # Errors
+///
+/// A heap, a strategy or a node that does not do what it should.
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let workload: WorkloadSpec = arguments.workload.parse()?;
     let mut node = Node::builder().strategy(arguments.strategy.as_str()).heap_limit(arguments.heap << 20);
-    if let Some(cache) = arguments.cache {
+    if let Some(cache) = &arguments.cache {
         node = node.cache_dir(cache);
     }
     let node = node.start()?;

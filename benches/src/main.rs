@@ -5,15 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 use gc_benches::goals::{self, Line};
 use gc_benches::machine::Machine;
+use gc_benches::programs::{collect, graph, limit, mark, pauses, workload};
 use gc_benches::rows::{ROWS, Settings};
 
 #[derive(Parser)]
-#[command(about = "Measures the goals, prints the table, writes target/goals.json")]
+#[command(
+    about = "Measures the goals, prints the table, writes target/goals.json",
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
+    #[command(subcommand)]
+    program: Option<Program>,
     /// Small inputs and few rounds: shows that everything runs
     #[arg(long)]
     quick: bool,
@@ -31,8 +37,42 @@ struct Arguments {
     out: Option<PathBuf>,
 }
 
+/// Parts of the table that run in a process of their own, for whoever wants one of them alone.
+#[derive(Subcommand)]
+enum Program {
+    Collect(collect::Arguments),
+    Graph(graph::Arguments),
+    Limit(limit::Arguments),
+    Mark(mark::Arguments),
+    Pauses(pauses::Arguments),
+    Workload(workload::Arguments),
+}
+
+impl Program {
+    fn run(&self) -> ExitCode {
+        let done = match self {
+            Program::Collect(arguments) => collect::run(arguments),
+            Program::Graph(arguments) => graph::run(arguments),
+            Program::Limit(arguments) => limit::run(arguments),
+            Program::Mark(arguments) => mark::run(arguments),
+            Program::Pauses(arguments) => pauses::run(arguments),
+            Program::Workload(arguments) => workload::run(arguments),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(program) = &arguments.program {
+        return program.run();
+    }
     let settings = settings(&arguments);
     let machine = Machine::here();
     eprintln!("{machine}");
@@ -68,7 +108,8 @@ fn settings(arguments: &Arguments) -> Settings {
     let root = benches.parent().unwrap_or(benches).to_owned();
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    Settings { quick: arguments.quick, root, target, ours: arguments.ours.clone() }
+    let myself = std::env::current_exe().unwrap_or_else(|_| target.join("release/goals"));
+    Settings { quick: arguments.quick, root, target, myself, ours: arguments.ours.clone() }
 }
 
 fn write(out: &Path, lines: &[Line]) -> std::io::Result<()> {

@@ -7,15 +7,15 @@ use std::error::Error;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use clap::Parser;
-use gc_benches::clock::spent;
-use gc_benches::collection::Collection;
-use gc_benches::graph::{Graph, SLOTS};
+use crate::clock::spent;
+use crate::collection::Collection;
+use crate::graph::{Graph, SLOTS};
+use clap::Args;
 use gc_memory::{Column, Region};
 
-#[derive(Parser)]
-#[command(about = "Marks the peer graph as fast as one native thread can")]
-struct Arguments {
+/// Marks the peer graph as fast as one native thread can.
+#[derive(Args)]
+pub struct Arguments {
     /// Cells read ahead of marking their targets
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: u16,
@@ -81,8 +81,12 @@ fn visit(marks: &mut [u64], pending: &mut Vec<u32>, cell: u32) {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+/// See the module.
+///
+/// # Errors
+///
+/// A heap, a strategy or a node that does not do what it should.
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let graph = Graph::new(arguments.objects);
     let facts = graph.facts();
     let cells = Cells::build(graph)?;

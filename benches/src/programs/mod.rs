@@ -1,0 +1,8 @@
+//! What is measured in a process of its own. One binary has all of it, because linking one takes minutes.
+
+pub mod collect;
+pub mod graph;
+pub mod limit;
+pub mod mark;
+pub mod pauses;
+pub mod workload;
