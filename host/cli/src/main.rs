@@ -10,13 +10,16 @@ mod output;
 mod units;
 
 mod bench;
+mod cert;
 mod collect;
 mod status;
 mod swap;
 mod why;
 
+mod replay;
 mod run;
 mod strategy;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -45,6 +48,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running.";
 enum Command {
     /// Start a node, with or without a load.
     Run(Box<run::Args>),
+    /// Do the work of a recorded trace again, under any strategy.
+    Replay(Box<replay::Args>),
+    /// Look into recorded traces: info, head, cut.
+    #[command(subcommand)]
+    Trace(trace::Command),
     /// Replace the strategy of the running node, or try another one beside it.
     Swap(swap::Args),
     /// Show what the running node is doing.
@@ -61,6 +69,9 @@ enum Command {
     /// Work with strategies: list, inspect, extract, new, check.
     #[command(subcommand)]
     Strategy(strategy::Command),
+    /// Certificates for the nodes of a cluster: init, issue, rotate.
+    #[command(subcommand)]
+    Cert(cert::Command),
 }
 
 /// Something that the caller has to write differently.
@@ -78,6 +89,8 @@ impl std::error::Error for Usage {}
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
+        Command::Replay(args) => replay::run(*args),
+        Command::Trace(command) => trace::run(command),
         Command::Swap(args) => swap::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => why::run(&args),
@@ -85,6 +98,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::BenchRun(args) => bench::child::run(&args),
         Command::Strategy(command) => strategy::run(command),
+        Command::Cert(command) => cert::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
