@@ -262,7 +262,6 @@ impl<'s> Scope<'s> {
         if let Some(block) = self.block_of(object) {
             payload::read(self.core.heap.slabs.words(block), out);
         }
-        self.core.record(|tape, epoch| tape.read(epoch, object.cell.get()));
     }
 
     fn block_of(&self, object: Local<'_>) -> Option<Block> {

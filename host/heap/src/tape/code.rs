@@ -15,7 +15,7 @@ pub const ALLOC: u8 = 3;
 pub const LOAD: u8 = 4;
 /// A reference is written: argument slot; object, value.
 pub const STORE: u8 = 5;
-/// A payload is read: object.
+/// A payload is read: object. Heaps do not record this, for it is no concern of a collector; other programs may.
 pub const READ: u8 = 6;
 /// An object is retired: object.
 pub const RETIRE: u8 = 7;

@@ -144,13 +144,6 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn read(&mut self, epoch: u32, object: u32) {
-        if self.operation(epoch) {
-            self.event(code::READ, 0);
-            self.put_operand(object);
-        }
-    }
-
     pub(crate) fn retired(&mut self, epoch: u32, object: u32) {
         if self.operation(epoch) {
             self.event(code::RETIRE, 0);
