@@ -46,8 +46,8 @@ pub struct NodeConfig {
     pub metrics: Option<SocketAddr>,
     /// Serve the control socket here.
     pub control: Option<PathBuf>,
-    /// For replays that must be the same each time: fuel is counted, cycles are begun when they are asked for and at no other time (but for a
-    /// mutator that waits for room), and what a step is asked to do does not depend on how long the last one took. Default no.
+    /// For replays that must be the same each time: fuel is counted, cycles are begun when they are asked for and at no other time, a full heap is
+    /// an error at once, and what a step is asked to do does not depend on how long the last one took. Default no.
     pub deterministic: bool,
 }
 
