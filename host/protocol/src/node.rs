@@ -29,8 +29,10 @@
 //! 7. **Membership.** Comes from whoever coordinates, at every node in rising numbers; nodes may learn of it at different times. A node that joins must be told the membership
 //!    that has it in. Until the first membership a node talks to nobody. When a connection is closed over who is a member ([`Refusal::NotAMember`], [`Refusal::ByPeer`] with 6, 7 or 8)
 //!    the shell asks the coordinator for the present membership, and feeds it in: this node may be the one that was exiled.
-//! 8. **Exile.** A coordinator that acts on [`Effect::ProposeExile`] should wait until at least half of the members propose it, all of them in the present membership: then the
-//!    client has fenced itself ([`Effect::Fence`]) before it is out. Where it does not come to that it must answer [`Event::ExileDeclined`]: until then the home renews no lease of that client.
+//! 8. **Exile.** A coordinator that acts on [`Effect::ProposeExile`] should wait until members that make at least half of the present membership propose it, and at least half of
+//!    every membership since the last one that the client is known to have taken; proposals count in the membership that they were made in. Then the client has fenced
+//!    itself ([`Effect::Fence`]) before it is out, also if it believes in an older membership and other exiles keep it company. Where it does not come to that it
+//!    must answer [`Event::ExileDeclined`]: until then the home renews no lease of that client.
 //! 9. **Marking.** One member, the first, takes [`Event::CycleRequested`]. Every node: `BeginCycle` → mark, say [`Event::StubsReached`] for every stub that is reached,
 //!    take `Shade` as roots → [`Event::MarkingRested`] whenever nothing is left → `DecideCycle` → [`Event::Proved`] → `Sweep`, `CycleEnded`. What is allocated or delivered during the
 //!    cycle is marked from the start. After `Proved`, something condemned that is looked up locally must be answered with [`Event::ProofFailed`].

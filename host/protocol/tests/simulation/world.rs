@@ -148,6 +148,10 @@ pub(crate) struct World {
     hosts: Vec<Host>,
     epoch: u64,
     members: BTreeSet<Life>,
+    /// Every membership that there was.
+    memberships: BTreeMap<u64, BTreeSet<Life>>,
+    /// The last membership that each life has taken.
+    taken: BTreeMap<Life, u64>,
     proposals: BTreeMap<Life, BTreeSet<Life>>,
     connected: BTreeSet<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
@@ -196,6 +200,8 @@ impl World {
             hosts: Vec::new(),
             epoch: 0,
             members: BTreeSet::new(),
+            memberships: BTreeMap::new(),
+            taken: BTreeMap::new(),
             proposals: BTreeMap::new(),
             connected: BTreeSet::new(),
             cut: BTreeSet::new(),
@@ -316,6 +322,8 @@ impl World {
                 if self.hosts[host].paused {
                     self.hosts[host].waiting.push(Thing::Membership { host, epoch, members });
                 } else if self.hosts[host].alive {
+                    let taken = self.taken.entry(self.hosts[host].life).or_default();
+                    *taken = epoch.max(*taken);
                     let epoch = MembershipEpoch(epoch);
                     self.feed(host, Event::MembershipChanged { epoch, members });
                 }
@@ -765,6 +773,7 @@ impl World {
         self.epoch += 1;
         self.trace(|| format!("membership {} {members:?}", self.epoch));
         self.members = members;
+        self.memberships.insert(self.epoch, self.members.clone());
         self.proposals.clear();
         for host in 0..self.hosts.len() {
             if self.members.contains(&self.hosts[host].life) {
@@ -776,8 +785,11 @@ impl World {
     }
 
     fn decide_exile(&mut self, life: Life) {
-        let by = self.proposals.get(&life).map_or(0, |by| by.intersection(&self.members).count());
-        if !self.members.contains(&life) || by < self.members.len().div_ceil(2) {
+        // Half of every membership that the client may believe in.
+        let Some(by) = self.proposals.get(&life).filter(|_| self.members.contains(&life)) else { return };
+        let taken = self.taken.get(&life).copied().unwrap_or(0);
+        let half = |members: &BTreeSet<Life>| by.intersection(members).count() >= members.len().div_ceil(2);
+        if !half(&self.members) || !self.memberships.range(taken..).all(|(_, members)| half(members)) {
             return;
         }
         self.stats.exiles += 1;
