@@ -31,6 +31,7 @@ const HEAP_MIN_BYTES: u64 = 1 << 20;
 
 /// Rounds in which the baseline runs along.
 const BASELINE_ROUNDS: u32 = 5;
+const BASELINE_ROUNDS_QUICK: u32 = 3;
 
 /// A strategy that failed so often in the first rounds of a workload and heap is not tried there again.
 const FAILURES_MAX: u32 = 2;
@@ -42,7 +43,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 const QUICK: Duration = Duration::from_secs(95);
 
 /// Runs of a workload that `--quick` would like to make.
-const QUICK_RUNS: u32 = 75;
+const QUICK_RUNS: u32 = 60;
 
 /// What is settled before anything runs.
 pub(crate) struct Setup {
@@ -140,7 +141,7 @@ impl<'s> Comparison<'s> {
     fn all(&mut self) -> Step {
         for workload in 0..self.setup.workloads.len() {
             self.first_baseline(workload)?;
-            if self.is_too_long(workload) {
+            if self.is_too_long(workload)? {
                 self.first_baseline(workload)?;
             }
             self.search(workload)?;
@@ -181,7 +182,8 @@ impl<'s> Comparison<'s> {
     fn round(&self, plan: &Plan, field: &Field, round: u32) -> Vec<Job> {
         let mut jobs = schedule::round(plan, field, round);
         // One was made before the search.
-        if (1..BASELINE_ROUNDS).contains(&round) {
+        let rounds = if plan.quick { BASELINE_ROUNDS_QUICK } else { BASELINE_ROUNDS };
+        if (1..rounds).contains(&round) {
             let fits = |workload: &usize| {
                 self.report.runs.iter().any(|run| run.workload == *workload && run.outcome.is_ok())
             };
@@ -261,21 +263,39 @@ impl<'s> Comparison<'s> {
     }
 
     /// With `--quick`: whether a run is so long that only a few would fit. If so, and if the workload can do with less, it is made to.
-    fn is_too_long(&mut self, workload: usize) -> bool {
-        let Some(first) = self.first.get(&workload) else { return false };
-        let all = *first * QUICK_RUNS * self.setup.workloads.len() as u32;
+    fn is_too_long(&mut self, workload: usize) -> Result<bool, Interrupted> {
+        let smaller = super::works::smaller(&self.report.workloads[workload].text);
+        let Some(smaller) = smaller.filter(|_| self.setup.plan.quick) else { return Ok(false) };
+        let Some(first) = (0..self.setup.entrants.len()).find(|&at| !self.setup.entrants[at].frees_nothing)
+        else {
+            return Ok(false);
+        };
+        // Not the baseline, which touches fresh memory all the time: a run as most of them will be.
+        let heap_bytes = self.comfortable(workload);
+        let before = Instant::now();
+        self.probe(first, workload, heap_bytes)?;
+        let took = before.elapsed();
+        if took * QUICK_RUNS * self.setup.workloads.len() as u32 <= QUICK {
+            return Ok(false);
+        }
         let named = &mut self.report.workloads[workload];
-        let smaller = super::works::smaller(&named.text).filter(|_| self.setup.plan.quick && all > QUICK);
-        let Some(smaller) = smaller else { return false };
         self.progress.note(&format!(
             "{}: a run takes {:.1} s, so --quick takes {smaller}",
             named.label,
-            first.as_secs_f64()
+            took.as_secs_f64()
         ));
         named.text = smaller;
+        named.probes.clear();
         self.first.remove(&workload);
         self.report.runs.retain(|run| run.workload != workload);
-        true
+        Ok(true)
+    }
+
+    /// A heap in which any strategy that frees gets through without trouble.
+    fn comfortable(&self, workload: usize) -> u64 {
+        let largest = large_heap();
+        let allocated = self.allocated.get(&workload).copied().unwrap_or(largest / 2);
+        (allocated / 2).clamp(16 << 20, largest)
     }
 
     /// Finds the smallest heap in which some strategy gets through.
@@ -338,9 +358,7 @@ impl<'s> Comparison<'s> {
 
     /// Where to begin the search: a little above what lives on after the cycles of a run in a comfortable heap.
     fn guess(&mut self, workload: usize, subject: usize) -> Result<u64, Interrupted> {
-        let largest = large_heap();
-        let allocated = self.allocated.get(&workload).copied().unwrap_or(largest / 2);
-        let comfortable = (allocated / 2).clamp(16 << 20, largest);
+        let comfortable = self.comfortable(workload);
         let answer = self.probe(subject, workload, comfortable)?;
         let Some(measures) = answer.measures else { return Ok(comfortable) };
         let live = measures.cycles.iter().map(|cycle| cycle.live_bytes).max();
@@ -404,7 +422,7 @@ impl<'s> Comparison<'s> {
             let rounds = f64::from(rounds);
             let aside = subjects * (rounds.min(7.0) + 1.5) * 1.2;
             timed * (2.0 * rounds + subjects * heaps as f64 * rounds + aside)
-                + baseline * f64::from(BASELINE_ROUNDS)
+                + baseline * f64::from(BASELINE_ROUNDS_QUICK)
         };
         let all = (7..=12).rev().map(|rounds| (multiples.len(), rounds));
         let one = (3..=12).rev().map(|rounds| (1, rounds));
@@ -534,31 +552,40 @@ impl<'s> Comparison<'s> {
 
     /// Says once per strategy, workload and heap what failed.
     fn remark_failures(&mut self) {
-        let mut failed: BTreeMap<(usize, usize, Kind, u64), (u32, u32, String)> = BTreeMap::new();
+        let mut failed: BTreeMap<_, Failures> = BTreeMap::new();
         for run in self.report.runs.iter().filter(|run| run.kind != Kind::Baseline) {
             let heap = run.heap_multiple.map_or(0, f64::to_bits);
-            let (all, bad, reason) = failed.entry((run.subject, run.workload, run.kind, heap)).or_default();
-            *all += 1;
+            let failures = failed.entry((run.subject, run.workload, run.kind, heap)).or_default();
+            failures.runs += 1;
             if let Outcome::Failed { why, .. } = &run.outcome {
-                *bad += 1;
-                reason.clone_from(why);
+                failures.failed += 1;
+                failures.why.clone_from(why);
             }
         }
-        for ((subject, workload, _, heap), (all, bad, why)) in failed {
-            if bad > 0 {
-                let (subject, workload) =
-                    (&self.report.subjects[subject].label, &self.report.workloads[workload].label);
-                let heap = f64::from_bits(heap);
-                let again =
-                    if bad >= FAILURES_MAX && bad == all { "; it was not tried there again" } else { "" };
-                let remark =
-                    format!("{subject} failed in {bad} of {all} runs of {workload} at {heap}x: {why}{again}");
-                if !self.report.remarks.contains(&remark) {
-                    self.report.remarks.push(remark);
-                }
+        for ((subject, workload, _, heap), Failures { runs, failed, why }) in failed {
+            if failed == 0 {
+                continue;
+            }
+            let (subject, workload) =
+                (&self.report.subjects[subject].label, &self.report.workloads[workload].label);
+            let heap = f64::from_bits(heap);
+            let again =
+                if failed >= FAILURES_MAX && failed == runs { "; it was not tried there again" } else { "" };
+            let remark =
+                format!("{subject} failed in {failed} of {runs} runs of {workload} at {heap}x: {why}{again}");
+            if !self.report.remarks.contains(&remark) {
+                self.report.remarks.push(remark);
             }
         }
     }
+}
+
+/// How often a strategy failed in one place, and how at last.
+#[derive(Default)]
+struct Failures {
+    runs: u32,
+    failed: u32,
+    why: String,
 }
 
 fn large_heap() -> u64 {
