@@ -84,10 +84,10 @@ impl Node {
         self.exiled
     }
 
-    /// This node reaches less than half of the members.
+    /// This node reaches less than half of the members, or has no membership yet.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
-        self.fenced
+        self.fenced || self.exile.members().is_empty()
     }
 
     /// Whether stubs of this home may be used and passed on.
