@@ -113,6 +113,12 @@ mod tests {
         assert!(curve(&[], 1_000_000).iter().all(|point| point.share == 1.0));
     }
 
+    #[test]
+    fn pauses_that_overlap_count_once() {
+        let nested = [pause(0, 100_000, 500_000), pause(0, 200_000, 100_000), pause(0, 550_000, 150_000)];
+        assert_eq!(at(&curve(&nested, 1_000_000), 1_000_000), 0.4);
+    }
+
     proptest! {
         #[test]
         fn no_window_anywhere_is_worse(

@@ -117,6 +117,15 @@ mod tests {
     }
 
     #[test]
+    fn what_passed_in_less_than_what_fails_is_not_relied_on() {
+        let mut search = Search::new(50 * MIB, MIB, 100 * MIB, 0.05);
+        search.learn(50 * MIB, true);
+        search.learn(60 * MIB, false);
+        assert_eq!(search.minimum(), None);
+        assert!(search.next().is_some_and(|bytes| bytes > 60 * MIB));
+    }
+
+    #[test]
     fn what_never_passes_is_not_found() {
         assert_eq!(run(Search::new(MIB, MIB, 100 * MIB, 0.05), |_| false).0, None);
     }
