@@ -424,7 +424,7 @@ impl<'s> Comparison<'s> {
             timed * (2.0 * rounds + subjects * heaps as f64 * rounds + aside)
                 + baseline * f64::from(BASELINE_ROUNDS_QUICK)
         };
-        let all = (7..=12).rev().map(|rounds| (multiples.len(), rounds));
+        let all = (7..=20).rev().map(|rounds| (multiples.len(), rounds));
         let one = (3..=12).rev().map(|rounds| (1, rounds));
         let (heaps, rounds) =
             all.chain(one).find(|&(heaps, rounds)| seconds(heaps, rounds) <= left).unwrap_or((1, 3));
