@@ -102,5 +102,5 @@ fn an_object_of_many_references_is_an_allocation_and_stores() {
     });
     let blocks = kept.blocks.lock().unwrap();
     let operations: u32 = blocks.iter().map(|block| block.operations).sum();
-    assert_eq!(operations, 3 + 5000 - 4096);
+    assert_eq!(operations, 3 + 5000 - 1024);
 }

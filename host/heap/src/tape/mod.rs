@@ -39,7 +39,7 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 pub const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + 8 * ALLOC_SLOTS_MAX + 64;
 
 /// References that are written with an allocation; those of further slots are written as stores.
-pub const ALLOC_SLOTS_MAX: usize = 4096;
+pub const ALLOC_SLOTS_MAX: usize = 1024;
 
 /// Length of a recorded name of a root; longer ones are cut.
 pub const NAME_BYTES_MAX: usize = 1024;

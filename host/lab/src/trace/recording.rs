@@ -256,7 +256,6 @@ pub(crate) struct Writer {
     blocks: u64,
     operations: u64,
     chain: u32,
-    buffer: Vec<u8>,
     /// A block was refused: what follows it is not written either.
     refused: bool,
 }
@@ -264,7 +263,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Goes on behind a header of so many bytes.
     pub(crate) fn new(medium: Box<dyn Medium>, bytes: u64) -> Writer {
-        Writer { medium, bytes, blocks: 0, operations: 0, chain: 0, buffer: Vec::new(), refused: false }
+        Writer { medium, bytes, blocks: 0, operations: 0, chain: 0, refused: false }
     }
 
     pub(crate) fn write(&mut self, block: &Block) -> io::Result<()> {
@@ -281,17 +280,14 @@ impl Writer {
 
     fn put(&mut self, mut head: Head, stored: &[u8]) -> io::Result<u32> {
         let bytes = head.seal(stored);
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&bytes);
-        self.buffer.extend_from_slice(stored);
-        let written = self.medium.write_all(&self.buffer);
+        let written = self.medium.write_all(&bytes).and_then(|()| self.medium.write_all(stored));
         if let Err(error) = written {
             self.refused = true;
             // Half a block makes room for an end, so that the file can say what became of it.
             self.medium.cut(self.bytes)?;
             return Err(error);
         }
-        self.bytes += self.buffer.len() as u64;
+        self.bytes += (bytes.len() + stored.len()) as u64;
         Ok(head.crc)
     }
 
