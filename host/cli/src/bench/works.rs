@@ -42,8 +42,12 @@ fn complete(text: &str, spec: &WorkloadSpec, quick: bool) -> String {
     }
 }
 
-/// The same workload with less to do, where it knows of such.
+/// The same workload with less to do, where it knows of such. What a file says cannot be cut down, and what is added to its path would be another path.
 pub(crate) fn smaller(text: &str) -> Option<String> {
+    let from_file = ["graph:", "trace:", "git:", "git-history:"].iter().any(|name| text.starts_with(name));
+    if from_file {
+        return None;
+    }
     let smaller = with(text, "quick=true");
     smaller.parse::<WorkloadSpec>().is_ok().then_some(smaller)
 }
@@ -72,7 +76,9 @@ mod tests {
         );
         assert_eq!(read(&["gcbench", "churn"], true), ["gcbench", "churn?operations=800k"]);
         assert_eq!(super::smaller("gcbench?threads=2").as_deref(), Some("gcbench?threads=2&quick=true"));
-        assert_eq!(super::smaller("graph:x"), None);
+        for from_file in ["graph:x", "trace:x", "git:.", "git-history:.?keep=3"] {
+            assert_eq!(super::smaller(from_file), None);
+        }
         let two = super::read(&texts(&["churn", "churn?live=1k"]), false).unwrap();
         assert_eq!((two[0].label.as_str(), two[1].label.as_str()), ("churn", "churn-2"));
         assert!(super::read(&texts(&["juggling"]), false).unwrap_err().to_string().contains("juggling"));
