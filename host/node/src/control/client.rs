@@ -65,10 +65,14 @@ impl Client {
         let broken = |source| ControlError::Broken { path: self.path.clone(), source };
         let mut line = protocol::ask(request);
         line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).map_err(broken)?;
-        let answer = protocol::read_line(&mut self.stream, CONTROL_ANSWER_BYTES).map_err(broken)?;
-        let Some(answer) = answer else {
-            return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+        let written = self.stream.get_mut().write_all(line.as_bytes());
+        // A node that refuses a connection says why and closes it, maybe before we have written: what it said is worth more than that.
+        let answer = match protocol::read_line(&mut self.stream, CONTROL_ANSWER_BYTES) {
+            Ok(Some(answer)) => answer,
+            answer => {
+                let failed = written.err().or_else(|| answer.err());
+                return Err(broken(failed.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())));
+            }
         };
         protocol::read_answer(&answer).map_err(ControlError::Refused)
     }
