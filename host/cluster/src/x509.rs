@@ -7,7 +7,7 @@ use crate::identity::Identity;
 
 pub(crate) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         Ok(_) => Err("there is something behind the certificate".into()),
         Err(error) => Err(error.to_string()),
     }
