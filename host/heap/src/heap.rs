@@ -16,6 +16,7 @@ use crate::handshake::Registry;
 use crate::holdup::HoldupCounts;
 use crate::limits::{BLOCK_CELLS, CAPACITY_MAX, CAPACITY_MIN, CELL_BYTES};
 use crate::mutator::Mutator;
+use crate::pacer::Amount;
 use crate::roots::Roots;
 use crate::signal::Signal;
 use crate::sync::{Mutex, lock};
@@ -109,8 +110,9 @@ impl HeapConfig {
 pub(crate) struct Usage {
     cells: AtomicI64,
     bytes: AtomicI64,
-    /// The pacer's goal in bytes; reaching it wakes the collector.
-    pub(crate) goal_bytes: AtomicU64,
+    /// Reaching one of these wakes the collector: see [`Heap::set_trigger`].
+    trigger_cells: AtomicU64,
+    trigger_bytes: AtomicU64,
 }
 
 impl Usage {
@@ -122,11 +124,23 @@ impl Usage {
         self.bytes.load(Ordering::Relaxed).max(0) as u64
     }
 
-    /// Answers the bytes in use after that.
-    pub(crate) fn add(&self, cells: u64, bytes: u64) -> u64 {
+    pub(crate) fn amount(&self) -> Amount {
+        Amount { cells: self.cells(), bytes: self.bytes() }
+    }
+
+    pub(crate) fn add(&self, cells: u64, bytes: u64) {
         self.cells.fetch_add(cells as i64, Ordering::Relaxed);
-        let before = self.bytes.fetch_add(bytes as i64, Ordering::Relaxed);
-        (before + bytes as i64).max(0) as u64
+        self.bytes.fetch_add(bytes as i64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn trigger(&self) -> Amount {
+        let (cells, bytes) = (&self.trigger_cells, &self.trigger_bytes);
+        Amount { cells: cells.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+    }
+
+    fn set_trigger(&self, trigger: Amount) {
+        self.trigger_cells.store(trigger.cells, Ordering::Relaxed);
+        self.trigger_bytes.store(trigger.bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn subtract(&self, cells: u64, bytes: u64) {
@@ -189,7 +203,8 @@ impl Heap {
         let capacity = config.capacity()?;
         let slabs = Slabs::new(SlabConfig { arena_bytes: config.limit_bytes, ..config.slabs.clone() })?;
         let holdups = Arc::new(HoldupCounts::default());
-        let usage = Usage { goal_bytes: AtomicU64::new(u64::MAX), ..Usage::default() };
+        let usage = Usage::default();
+        usage.set_trigger(Amount::MAX);
         Ok(Heap {
             inner: Arc::new(Inner {
                 tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
@@ -243,15 +258,21 @@ impl Heap {
         kept.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
-    /// Sets the number of bytes in use at which the collector is woken.
-    pub fn set_goal_bytes(&self, bytes: u64) {
-        self.inner.usage.goal_bytes.store(bytes, Ordering::Relaxed);
+    /// The collector is woken when what is in use [reaches](Amount::reaches) this.
+    pub fn set_trigger(&self, trigger: Amount) {
+        self.inner.usage.set_trigger(trigger);
     }
 
-    /// Bytes in use, cells and payloads together, as the limit counts them. Up to 64 KiB per mutator may not be counted yet.
+    /// In use, as the limit counts it. Up to 64 KiB per mutator may not be counted yet.
     #[must_use]
-    pub fn used_bytes(&self) -> u64 {
-        self.inner.usage.bytes()
+    pub fn used(&self) -> Amount {
+        self.inner.usage.amount()
+    }
+
+    /// How much there may be.
+    #[must_use]
+    pub fn limit(&self) -> Amount {
+        self.inner.limit()
     }
 
     /// Names of the named roots with the handles of what they hold.
@@ -343,6 +364,10 @@ impl Inner {
         let number = self.columns.decision[cell].load(Ordering::Relaxed);
         let record = condemned_last.then(|| self.holdups.lock(&self.decisions).find(number)).flatten()?;
         Some(DecisionRecord::clone(&record))
+    }
+
+    pub(crate) fn limit(&self) -> Amount {
+        Amount { cells: u64::from(self.capacity()), bytes: self.config.limit_bytes }
     }
 
     pub(crate) fn full(&self, cycles: u64) -> HeapError {

@@ -1,11 +1,35 @@
 //! When to begin a cycle, and how hard to work at it. Pure arithmetic; the caller has the clock.
 //!
 //! Like Go's pacer in its outer shape: the heap may grow by a percentage over what survived (100 by default), a cycle is begun so early that it ends
-//! at about that goal, and the collector takes a fixed share of one processor (25 %) unless allocation overtakes it. Under the hard limit the
+//! at about that goal, and the collector takes a fixed share of one processor (25 %) unless allocation overtakes it. Near the hard limit the
 //! share may rise to a half and no further, and cycles do not follow each other without a pause: a heap that is full of live objects makes allocation fail, it does not make
 //! the program stand still (Go issue 42805 and OpenJDK's GCTimeLimit have the same rule for the same reason).
+//!
+//! Growth is counted in bytes. What can run out are bytes and cells, each by itself, and what lies in quarantine still takes both: so a cycle begins at
+//! the growth trigger (quarantine left out, since it goes with the next proof anyway) or at the limit's trigger of bytes or of cells, whichever
+//! comes first.
 
 use std::time::Duration;
+
+/// Cells and bytes of a heap. The bytes are those of cells and payloads together.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Cells.
+    pub cells: u64,
+    /// Bytes of cells and payloads.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// More than any heap holds.
+    pub const MAX: Amount = Amount { cells: u64::MAX, bytes: u64::MAX };
+
+    /// Whether there is as much of one of the two as there.
+    #[must_use]
+    pub fn reaches(self, other: Amount) -> bool {
+        self.cells >= other.cells || self.bytes >= other.bytes
+    }
+}
 
 /// What the pacer is told to aim at.
 #[derive(Debug, Copy, Clone, PartialEq)]
@@ -14,94 +38,137 @@ pub struct PacerConfig {
     pub growth_percent: u32,
     /// The collector's share of one processor while a cycle runs, above 0 and at most 1. Default 0.25.
     pub share: f64,
-    /// The largest share, for when the heap is past its goal. Default 0.5.
+    /// The largest share, for when the heap is past its goal or nears its limit. Default 0.5.
     pub share_max: f64,
     /// No cycle is begun by growth while fewer bytes are in use. Default 4 MiB.
     pub minimum_bytes: u64,
     /// The heap's hard limit.
-    pub limit_bytes: u64,
+    pub limit: Amount,
 }
 
 impl PacerConfig {
     /// The defaults, for a heap of this limit.
     #[must_use]
-    pub fn for_limit(limit_bytes: u64) -> PacerConfig {
-        PacerConfig { growth_percent: 100, share: 0.25, share_max: 0.5, minimum_bytes: 4 << 20, limit_bytes }
+    pub fn for_limit(limit: Amount) -> PacerConfig {
+        PacerConfig { growth_percent: 100, share: 0.25, share_max: 0.5, minimum_bytes: 4 << 20, limit }
     }
 }
 
 /// What a cycle that ended tells the pacer.
 #[derive(Debug, Copy, Clone, PartialEq)]
 pub struct CycleEnded {
-    /// Bytes in use when it began.
-    pub begun_bytes: u64,
-    /// Bytes that are still wanted at its end: used, less quarantine.
-    pub live_bytes: u64,
-    /// Bytes allocated while it ran.
-    pub allocated_bytes: u64,
-    /// Time the collector worked.
-    pub busy: Duration,
+    /// In use at its end, quarantine included.
+    pub used: Amount,
+    /// How much of that lies in quarantine.
+    pub quarantined_bytes: u64,
+    /// Allocated while it ran.
+    pub allocated: Amount,
 }
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Pacer {
     config: PacerConfig,
-    live_bytes: u64,
-    /// Bytes expected to be allocated while the next cycle runs.
-    head_start_bytes: f64,
+    /// In use when the last cycle ended, and how much of it was in quarantine.
+    used: Amount,
+    quarantined_bytes: u64,
+    /// What is expected to be allocated while the next cycle runs.
+    head_start: Amount,
 }
 
 impl Pacer {
     /// A pacer for an empty heap.
     #[must_use]
     pub fn new(config: PacerConfig) -> Pacer {
-        Pacer { config, live_bytes: 0, head_start_bytes: 0.0 }
+        Pacer { config, used: Amount::default(), quarantined_bytes: 0, head_start: Amount::default() }
     }
 
     /// Learns from a cycle.
     pub fn cycle_ended(&mut self, ended: CycleEnded) {
-        self.live_bytes = ended.live_bytes;
+        self.used = ended.used;
+        self.quarantined_bytes = ended.quarantined_bytes;
         // Half of the old, half of the new: one odd cycle neither rules nor is lost.
-        self.head_start_bytes = (self.head_start_bytes + ended.allocated_bytes as f64) / 2.0;
+        let middle = |old: u64, new: u64| old / 2 + new / 2;
+        self.head_start = Amount {
+            cells: middle(self.head_start.cells, ended.allocated.cells),
+            bytes: middle(self.head_start.bytes, ended.allocated.bytes),
+        };
     }
 
-    /// How far the heap may grow, in bytes.
+    /// The quarantine was emptied between cycles.
+    pub fn quarantine_released(&mut self, used: Amount) {
+        self.used = used;
+        self.quarantined_bytes = 0;
+    }
+
+    /// How far the heap may grow, in bytes, quarantine left out.
     #[must_use]
     pub fn goal_bytes(&self) -> u64 {
-        let growth = u128::from(self.live_bytes) * u128::from(self.config.growth_percent) / 100;
-        let goal = u128::from(self.live_bytes) + growth;
-        let goal = u64::try_from(goal).unwrap_or(u64::MAX).max(self.config.minimum_bytes);
-        goal.min(self.config.limit_bytes)
+        let live = self.live_bytes();
+        let growth = u128::from(live) * u128::from(self.config.growth_percent) / 100;
+        let goal = u64::try_from(u128::from(live) + growth).unwrap_or(u64::MAX);
+        goal.max(self.config.minimum_bytes).min(self.config.limit.bytes)
     }
 
-    /// Bytes in use at which the next cycle begins: ahead of the goal by what is allocated meanwhile, but not before a tenth of the way to the goal
-    /// is gone, so that a cycle always has something to find.
+    /// The next cycle begins when what is in use reaches this, in bytes or in cells.
     #[must_use]
-    pub fn trigger_bytes(&self) -> u64 {
-        let goal = self.goal_bytes();
-        let way = goal.saturating_sub(self.live_bytes);
-        let earliest = self.live_bytes + way / 10;
-        goal.saturating_sub(self.head_start_bytes as u64).max(earliest)
+    pub fn trigger(&self) -> Amount {
+        let limit = self.limit_trigger();
+        let growth = self.growth_trigger().saturating_add(self.quarantined_bytes);
+        Amount { cells: limit.cells, bytes: growth.min(limit.bytes) }
     }
 
-    /// How long to rest after `busy` of work, when `used_bytes` are in use and a mutator waits for room or not.
+    /// How long to rest after `busy` of work, when so much is in use and a mutator waits for room or not.
     #[must_use]
-    pub fn rest(&self, busy: Duration, used_bytes: u64, waited_for: bool) -> Duration {
+    pub fn rest(&self, busy: Duration, used: Amount, waited_for: bool) -> Duration {
         if waited_for {
             return Duration::ZERO;
         }
-        let share = self.share(used_bytes);
+        let share = self.share(used);
         busy.mul_f64((1.0 - share) / share)
     }
 
-    /// The share of one processor: the configured one up to the goal, rising to the largest at a tenth past it.
+    /// The share of one processor: the configured one up to the goal, rising to the largest at a tenth past it or at the hard limit.
     #[must_use]
-    pub fn share(&self, used_bytes: u64) -> f64 {
-        let goal = self.goal_bytes().max(1) as f64;
-        let past = ((used_bytes as f64 - goal) / (goal / 10.0)).clamp(0.0, 1.0);
+    pub fn share(&self, used: Amount) -> f64 {
+        let goal = self.goal_bytes().saturating_add(self.quarantined_bytes);
+        let (near, limit) = (self.limit_trigger(), self.config.limit);
+        let past = way(used.bytes, goal, goal.saturating_add(goal / 10))
+            .max(way(used.bytes, near.bytes, limit.bytes))
+            .max(way(used.cells, near.cells, limit.cells));
         self.config.share + (self.config.share_max.max(self.config.share) - self.config.share) * past
     }
+
+    fn live_bytes(&self) -> u64 {
+        self.used.bytes.saturating_sub(self.quarantined_bytes)
+    }
+
+    /// Ahead of the goal by what is allocated meanwhile, but not before a tenth of the way to the goal is gone, so that a cycle always has something
+    /// to find.
+    fn growth_trigger(&self) -> u64 {
+        let (live, goal) = (self.live_bytes(), self.goal_bytes());
+        let earliest = live + goal.saturating_sub(live) / 10;
+        goal.saturating_sub(self.head_start.bytes).max(earliest)
+    }
+
+    /// The same under the hard limit. A goal may be overrun and a limit may not, so a tenth of what is left stays in reserve.
+    fn limit_trigger(&self) -> Amount {
+        let before = |limit: u64, used: u64, head_start: u64| {
+            let tenth = limit.saturating_sub(used) / 10;
+            (limit - tenth).saturating_sub(head_start).max(used.min(limit) + tenth)
+        };
+        let limit = self.config.limit;
+        Amount {
+            cells: before(limit.cells, self.used.cells, self.head_start.cells),
+            bytes: before(limit.bytes, self.used.bytes, self.head_start.bytes),
+        }
+    }
+}
+
+/// How much of the way from `from` to `to` is gone, 0 to 1.
+fn way(at: u64, from: u64, to: u64) -> f64 {
+    let (gone, whole) = (at.saturating_sub(from), to.saturating_sub(from).max(1));
+    (gone as f64 / whole as f64).min(1.0)
 }
 
 #[cfg(test)]
@@ -111,53 +178,96 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+    const LIMIT: Amount = Amount { cells: 32 * MIB, bytes: 1024 * MIB };
 
     fn pacer() -> Pacer {
-        Pacer::new(PacerConfig::for_limit(1024 * MIB))
+        Pacer::new(PacerConfig::for_limit(LIMIT))
     }
 
-    fn ended(live: u64, allocated: u64) -> CycleEnded {
-        CycleEnded { begun_bytes: live, live_bytes: live, allocated_bytes: allocated, busy: Duration::ZERO }
+    fn bytes(bytes: u64) -> Amount {
+        Amount { cells: 0, bytes }
+    }
+
+    fn ended(used: Amount, allocated: Amount) -> CycleEnded {
+        CycleEnded { used, quarantined_bytes: 0, allocated }
     }
 
     #[test]
     fn the_goal_is_twice_what_survived_between_the_minimum_and_the_limit() {
         let mut pacer = pacer();
         assert_eq!(pacer.goal_bytes(), 4 * MIB);
-        pacer.cycle_ended(ended(100 * MIB, 0));
+        pacer.cycle_ended(ended(bytes(100 * MIB), bytes(0)));
         assert_eq!(pacer.goal_bytes(), 200 * MIB);
-        pacer.cycle_ended(ended(900 * MIB, 0));
+        pacer.cycle_ended(ended(bytes(900 * MIB), bytes(0)));
         assert_eq!(pacer.goal_bytes(), 1024 * MIB);
     }
 
     #[test]
     fn a_steady_load_ends_its_cycles_at_the_goal() {
         let mut pacer = pacer();
-        for _ in 0..20 {
-            pacer.cycle_ended(ended(100 * MIB, 30 * MIB));
+        for _ in 0..40 {
+            pacer.cycle_ended(ended(bytes(100 * MIB), bytes(30 * MIB)));
         }
-        let end = pacer.trigger_bytes() + 30 * MIB;
+        let end = pacer.trigger().bytes + 30 * MIB;
         assert!(end.abs_diff(pacer.goal_bytes()) < MIB, "{end}");
+    }
+
+    #[test]
+    fn quarantine_is_no_growth_but_takes_room_under_the_limit() {
+        let quarantined = |used: u64, quarantined: u64| {
+            let mut pacer = pacer();
+            let ended = CycleEnded { used: bytes(used), quarantined_bytes: quarantined, allocated: bytes(0) };
+            pacer.cycle_ended(ended);
+            pacer.trigger().bytes
+        };
+        assert_eq!(quarantined(150 * MIB, 50 * MIB), 250 * MIB);
+        assert!(quarantined(824 * MIB, 400 * MIB) <= 1004 * MIB, "a fifth of what is left would stay");
+    }
+
+    /// Cells of 32 bytes in a heap that has room for more bytes than cells: cells run out first.
+    #[test]
+    fn cells_that_run_out_before_bytes_begin_a_cycle_in_time() {
+        let mut pacer = pacer();
+        let live = Amount { cells: 16 * MIB, bytes: 400 * MIB };
+        let allocated = Amount { cells: 6 * MIB, bytes: 60 * MIB };
+        for _ in 0..40 {
+            pacer.cycle_ended(ended(live, allocated));
+        }
+        let trigger = pacer.trigger();
+        assert!(trigger.cells + allocated.cells < LIMIT.cells, "{trigger:?}");
+        assert!(trigger.cells > live.cells + MIB, "{trigger:?}");
+        let used = Amount { cells: trigger.cells, ..live };
+        assert!(used.reaches(trigger) && !live.reaches(trigger));
+        assert_eq!(pacer.share(used), 0.25);
+        assert_eq!(pacer.share(Amount { cells: LIMIT.cells, ..live }), 0.5);
     }
 
     #[test]
     fn resting_keeps_the_share_and_nobody_rests_while_a_mutator_waits() {
         let pacer = pacer();
         let busy = Duration::from_millis(1);
-        assert_eq!(pacer.rest(busy, 0, false), Duration::from_millis(3));
-        assert_eq!(pacer.rest(busy, 1024 * MIB, false), Duration::from_millis(1));
-        assert_eq!(pacer.rest(busy, 0, true), Duration::ZERO);
+        assert_eq!(pacer.rest(busy, bytes(0), false), Duration::from_millis(3));
+        assert_eq!(pacer.rest(busy, bytes(1024 * MIB), false), Duration::from_millis(1));
+        assert_eq!(pacer.rest(busy, bytes(0), true), Duration::ZERO);
     }
 
     proptest! {
         #[test]
-        fn the_trigger_lies_between_what_survived_and_the_goal(live in 0..2048 * MIB, allocated in 0..4096 * MIB) {
+        fn the_trigger_lies_between_what_is_used_and_the_limit(
+            used in (0..64 * MIB, 0..2048 * MIB), allocated in (0..64 * MIB, 0..4096 * MIB), part in 0.0..1.0,
+        ) {
             let mut pacer = pacer();
-            pacer.cycle_ended(ended(live, allocated));
-            let (trigger, goal) = (pacer.trigger_bytes(), pacer.goal_bytes());
-            prop_assert!(trigger <= goal.max(live));
-            prop_assert!(trigger >= live.min(goal));
-            prop_assert!(goal <= 1024 * MIB);
+            let used = Amount { cells: used.0, bytes: used.1 };
+            let quarantined_bytes = (used.bytes as f64 * part) as u64;
+            let allocated = Amount { cells: allocated.0, bytes: allocated.1 };
+            pacer.cycle_ended(CycleEnded { used, quarantined_bytes, allocated });
+            let trigger = pacer.trigger();
+            prop_assert!(trigger.cells <= LIMIT.cells && trigger.bytes <= LIMIT.bytes);
+            prop_assert!(trigger.cells >= used.cells.min(LIMIT.cells));
+            prop_assert!(trigger.bytes >= used.bytes.min(pacer.goal_bytes()));
+            prop_assert!(pacer.goal_bytes() <= LIMIT.bytes);
+            let share = pacer.share(used);
+            prop_assert!((0.25..=0.5).contains(&share));
         }
     }
 }

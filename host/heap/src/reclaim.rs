@@ -24,6 +24,7 @@ use crate::columns::flag;
 use crate::graph::{bit, cells_of, has};
 use crate::heap::{Inner, Quarantine};
 use crate::limits::{BLOCK_CELLS, CELL_BYTES};
+use crate::pacer::Amount;
 use crate::sync::point;
 
 /// What a step of reclaim did.
@@ -35,6 +36,12 @@ pub struct Freed {
     pub cells: u64,
     /// Bytes, cells and payload blocks together.
     pub bytes: u64,
+}
+
+impl Freed {
+    pub(crate) fn amount(self) -> Amount {
+        Amount { cells: self.cells, bytes: self.bytes }
+    }
 }
 
 impl std::ops::AddAssign for Freed {

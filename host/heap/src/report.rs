@@ -59,6 +59,8 @@ pub struct CycleReport {
     pub condemned_bytes: u64,
     /// Objects whose memory can be used again, mostly condemned in earlier cycles.
     pub freed_objects: u64,
+    /// Their cells.
+    pub freed_cells: u64,
     /// Bytes that can be used again.
     pub freed_bytes: u64,
     /// Cells that were proposed and kept because they were looked up, or retired and still referenced.
@@ -108,6 +110,7 @@ impl CycleReport {
             condemned_cells: 0,
             condemned_bytes: 0,
             freed_objects: 0,
+            freed_cells: 0,
             freed_bytes: 0,
             withheld_cells: 0,
             rooted_cells: 0,

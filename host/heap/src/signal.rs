@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::pacer::Amount;
 use crate::strategy::Cause;
 use crate::sync::{Condvar, Mutex, lock};
 
@@ -24,8 +25,10 @@ struct State {
     bell: bool,
     /// Mutators that wait for room.
     waiting: u32,
-    /// Cycles that ended, when the last one did that freed anything, and whether a collector serves this heap at all.
+    /// Cycles that ended, those among them that freed next to nothing, when the last one ended that freed anything, and whether a collector serves
+    /// this heap at all.
     cycles: u64,
+    poor_cycles: u64,
     freed: Option<Instant>,
     served: bool,
 }
@@ -85,7 +88,7 @@ impl Signal {
         self.mutators.notify_all();
     }
 
-    /// The pacer's goal is reached.
+    /// The pacer's trigger is reached.
     pub(crate) fn goal(&self) {
         if !self.goal_set.swap(true, Ordering::Relaxed) {
             lock(&self.state).goal = true;
@@ -93,12 +96,16 @@ impl Signal {
         }
     }
 
-    pub(crate) fn cycle_ended(&self, freed_bytes: u64) {
+    pub(crate) fn cycle_ended(&self, freed: Amount, limit: Amount) {
         let now = Instant::now();
         {
             let mut state = lock(&self.state);
             state.cycles += 1;
-            if freed_bytes > 0 {
+            let poor = Amount { cells: limit.cells / POOR_PART, bytes: limit.bytes / POOR_PART };
+            if !freed.reaches(poor) {
+                state.poor_cycles += 1;
+            }
+            if freed.bytes > 0 {
                 state.freed = Some(now);
             }
         }
@@ -106,12 +113,12 @@ impl Signal {
     }
 
     /// Asks for a cycle because the heap is full and waits until `room` says that there is some again. Answers the number of cycles waited for when
-    /// there is none after four of them, or when nothing at all was freed for as long as `patience`: who waits while others take what is freed is
-    /// not in a heap that is full for good.
+    /// there is none after four of them that freed less than a fiftieth of the heap, or when nothing at all was freed for as long as `patience`: who
+    /// waits while others take what is freed is not in a heap that is full for good.
     pub(crate) fn wait_for_room(&self, patience: Duration, room: impl Fn() -> bool) -> Result<(), u64> {
         let begun = Instant::now();
         let mut state = lock(&self.state);
-        let before = state.cycles;
+        let (before, poor_before) = (state.cycles, state.poor_cycles);
         state.waiting += 1;
         let result = loop {
             let waited = state.cycles - before;
@@ -121,7 +128,7 @@ impl Signal {
             let since = state.freed.map_or(begun, |freed| freed.max(begun));
             let left = left_until(since.checked_add(patience));
             // The first cycle to end may have begun before the heap was full, and what it condemned may rest until the next proof.
-            if !state.served || waited >= FULL_CYCLES_MAX || left.is_zero() {
+            if !state.served || state.poor_cycles - poor_before >= POOR_CYCLES_MAX || left.is_zero() {
                 break Err(waited);
             }
             state.full = true;
@@ -134,8 +141,10 @@ impl Signal {
     }
 }
 
-/// Cycles that an allocation waits for at most before it says that the heap is full.
-const FULL_CYCLES_MAX: u64 = 4;
+/// Cycles in vain that an allocation waits for at most before it says that the heap is full.
+const POOR_CYCLES_MAX: u64 = 4;
+/// In vain is a cycle that frees less than this part of the limit: 2 %, as OpenJDK's GCHeapFreeLimit.
+const POOR_PART: u64 = 50;
 
 /// Time left until a deadline; a day where there is none.
 fn left_until(until: Option<Instant>) -> Duration {
@@ -148,8 +157,10 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: Amount = Amount { cells: 100, bytes: 10_000 };
+
     /// Three cycles that take longer together than anybody waits in vain; there is room after the third.
-    fn wait(freed_bytes: u64) -> Result<(), u64> {
+    fn wait(freed: Amount) -> Result<(), u64> {
         let (patience, cycle) = (Duration::from_millis(1000), Duration::from_millis(600));
         let (signal, cycles) = (&Signal::default(), &AtomicU32::new(0));
         signal.set_served(true);
@@ -159,7 +170,7 @@ mod tests {
             for _ in 0..3 {
                 std::thread::sleep(cycle);
                 cycles.fetch_add(1, Ordering::Relaxed);
-                signal.cycle_ended(freed_bytes);
+                signal.cycle_ended(freed, LIMIT);
             }
             waiting.join().expect("waiting does not panic")
         })
@@ -167,7 +178,30 @@ mod tests {
 
     #[test]
     fn who_waits_for_room_is_patient_while_something_is_freed() {
-        assert_eq!(wait(1), Ok(()));
-        assert!(wait(0).is_err());
+        assert_eq!(wait(Amount { cells: 0, bytes: 1 }), Ok(()));
+        assert!(wait(Amount::default()).is_err());
+    }
+
+    /// Room only after six cycles, because others took what the first five freed.
+    fn outwait(freed: Amount) -> Result<(), u64> {
+        let (signal, cycles) = (&Signal::default(), &AtomicU32::new(0));
+        signal.set_served(true);
+        std::thread::scope(|threads| {
+            let room = move || cycles.load(Ordering::Relaxed) >= 6;
+            let waiting = threads.spawn(move || signal.wait_for_room(Duration::from_secs(60), room));
+            while !waiting.is_finished() {
+                if signal.wait(Duration::from_millis(1)) == Wake::Cycle(Cause::Full) {
+                    cycles.fetch_add(1, Ordering::Relaxed);
+                    signal.cycle_ended(freed, LIMIT);
+                }
+            }
+            waiting.join().expect("waiting does not panic")
+        })
+    }
+
+    #[test]
+    fn a_heap_is_full_after_cycles_in_vain_and_not_after_cycles_that_others_gained_from() {
+        assert_eq!(outwait(Amount { cells: 2, bytes: 1 }), Ok(()));
+        assert_eq!(outwait(Amount { cells: 1, bytes: 1 }), Err(4));
     }
 }

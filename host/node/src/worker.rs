@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gc_heap::pacer::{CycleEnded, Pacer, PacerConfig};
+use gc_heap::pacer::{Amount, CycleEnded, Pacer, PacerConfig};
 use gc_heap::{
     Cause, Collector, CycleEnd, CycleReport, CycleRequest, Freed, Heap, Pace, Slice, Strategy, Wake,
 };
@@ -124,7 +124,7 @@ impl Worker {
             growth_percent: config.goal_percent,
             share: config.cpu_share,
             share_max: config.cpu_share.max(0.5),
-            ..PacerConfig::for_limit(heap.config().limit_bytes)
+            ..PacerConfig::for_limit(heap.limit())
         });
         let worker = Worker {
             collector: Collector::new(&heap),
@@ -185,6 +185,7 @@ impl Worker {
                 Ask::ReleaseQuarantine { reply } => {
                     let freed = self.collector.release_quarantine();
                     self.quarantined_bytes = 0;
+                    self.pacer.quarantine_released(self.heap.used());
                     self.aim();
                     let _ = reply.send(freed);
                 }
@@ -244,7 +245,7 @@ impl Worker {
         let mut attached = self.crew.take_out(serving);
         let shadow_id = self.shadow;
         let mut shadow = shadow_id.and_then(|id| self.crew.take_out(id));
-        let begun_bytes = self.heap.used_bytes();
+        let begun = self.heap.used();
         let report = {
             let strategy = match attached.as_mut() {
                 Some(attached) => attached.strategy(),
@@ -264,7 +265,7 @@ impl Worker {
         if report.end == CycleEnd::Abandoned {
             return None;
         }
-        self.learn(&report, begun_bytes);
+        self.learn(&report, begun);
         let record = self.publish(&report, serving);
         self.judge_serving(&report, &record);
         if let (Some(id), Some(shadow)) = (shadow_id, record.shadow.as_ref()) {
@@ -319,32 +320,24 @@ impl Worker {
     }
 
     /// Feeds the pacer.
-    fn learn(&mut self, report: &CycleReport, begun_bytes: u64) {
+    fn learn(&mut self, report: &CycleReport, begun: Amount) {
         self.last_cycle = Instant::now();
         self.quarantined_bytes =
             (self.quarantined_bytes + executed(report)).saturating_sub(report.freed_bytes);
-        let busy = report.handshake_ns + report.mark_ns + report.proof_ns + report.reclaim_ns;
-        let used_bytes = self.heap.used_bytes();
-        self.pacer.cycle_ended(CycleEnded {
-            begun_bytes,
-            live_bytes: used_bytes.saturating_sub(self.quarantined_bytes),
-            allocated_bytes: (used_bytes + report.freed_bytes).saturating_sub(begun_bytes),
-            busy: Duration::from_nanos(busy),
-        });
+        let used = self.heap.used();
+        let allocated = Amount {
+            cells: (used.cells + report.freed_cells).saturating_sub(begun.cells),
+            bytes: (used.bytes + report.freed_bytes).saturating_sub(begun.bytes),
+        };
+        self.pacer.cycle_ended(CycleEnded { used, quarantined_bytes: self.quarantined_bytes, allocated });
         self.aim();
     }
 
-    /// Quarantine counts as used and goes with the next proof, so it does not bring that proof nearer.
-    fn goal_bytes(&self) -> u64 {
-        let limit_bytes = self.heap.config().limit_bytes;
-        self.pacer.trigger_bytes().saturating_add(self.quarantined_bytes).min(limit_bytes)
-    }
-
     fn aim(&self) {
-        let goal_bytes = self.goal_bytes();
-        // Whoever asks for cycles looks at the goal himself.
-        self.heap.set_goal_bytes(if self.config.deterministic { u64::MAX } else { goal_bytes });
-        self.board.goal(goal_bytes);
+        let trigger = self.pacer.trigger();
+        // Whoever asks for cycles looks at the trigger himself.
+        self.heap.set_trigger(if self.config.deterministic { Amount::MAX } else { trigger });
+        self.board.goal(trigger.bytes);
     }
 
     fn publish(&mut self, report: &CycleReport, id: Id) -> CycleRecord {
@@ -352,7 +345,7 @@ impl Worker {
         let around = Surroundings {
             at_s: self.board.elapsed_s(),
             stats: self.heap.stats(),
-            goal_bytes: self.goal_bytes(),
+            goal_bytes: self.pacer.trigger().bytes,
             quarantined_bytes: self.quarantined_bytes,
             strategy_memory_bytes: footprint.memory_bytes,
             strategy_fuel: footprint.fuel_used,
@@ -608,7 +601,7 @@ fn run_cycle(
         matches!(request.cause, Cause::Request | Cause::Full) || request.slice_target == Duration::MAX;
     let mut pace = |slice: Slice| {
         if !hurried {
-            rest(pacer.rest(slice.busy, heap.used_bytes(), false), heap, stops);
+            rest(pacer.rest(slice.busy, heap.used(), false), heap, stops);
         }
         if stops() { Pace::Abandon } else { Pace::Go }
     };

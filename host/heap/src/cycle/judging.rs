@@ -199,6 +199,7 @@ impl Cycle<'_> {
         let fresh = usize::from(condemned.cells > 0);
         let freed = self.collector.reclaimer.after_proof(fresh, self.request.cause == Cause::Full);
         self.report.freed_objects = freed.objects;
+        self.report.freed_cells = freed.cells;
         self.report.freed_bytes = freed.bytes;
         self.report.reclaim_ns += begun.elapsed().as_nanos() as u64;
     }

@@ -26,6 +26,7 @@ use crate::heap::{Heap, Inner};
 use crate::limits::FIRST_BUDGET;
 use crate::mutator::Pin;
 use crate::mutator::shared::{Handshake, Record, mode};
+use crate::pacer::Amount;
 use crate::proof::Violation;
 use crate::reclaim::{Freed, Reclaimer};
 use crate::report::{CycleEnd, CycleReport, ShadowReport};
@@ -147,7 +148,7 @@ impl Collector {
     /// Frees everything in quarantine. It was proved when it was condemned.
     pub fn release_quarantine(&mut self) -> Freed {
         let freed = self.reclaimer.free_all();
-        self.heap.signal.cycle_ended(freed.bytes);
+        self.heap.signal.cycle_ended(freed.amount(), self.heap.limit());
         freed
     }
 
@@ -199,7 +200,8 @@ impl Collector {
             self.heap.totals.refused.fetch_add(1, Ordering::Relaxed);
         }
         self.heap.totals.withheld_cells.fetch_add(report.withheld_cells, Ordering::Relaxed);
-        self.heap.signal.cycle_ended(report.freed_bytes);
+        let freed = Amount { cells: report.freed_cells, bytes: report.freed_bytes };
+        self.heap.signal.cycle_ended(freed, self.heap.limit());
         report
     }
 }

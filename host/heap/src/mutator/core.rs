@@ -306,8 +306,8 @@ impl Core {
     fn settle_count(&self) {
         let (cells, bytes) = self.uncounted.take();
         let usage = &self.heap.usage;
-        let used = usage.add(cells, bytes);
-        if used >= usage.goal_bytes.load(Ordering::Relaxed) {
+        usage.add(cells, bytes);
+        if usage.amount().reaches(usage.trigger()) {
             self.heap.signal.goal();
         }
     }

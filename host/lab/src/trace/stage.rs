@@ -280,7 +280,7 @@ impl<'a> Stage<'a> {
     fn make_room(&self, bytes: u64) -> Result<(), WorkloadError> {
         let Pace::Deterministic(clockwork) = self.pace else { return Ok(()) };
         for _ in 0..FULL_CYCLES {
-            if self.heap.used_bytes() + bytes + ACCOUNT_BYTES <= self.heap.config().limit_bytes {
+            if self.heap.used().bytes + bytes + ACCOUNT_BYTES <= self.heap.config().limit_bytes {
                 break;
             }
             self.cycle(*clockwork, Due::Full)?;
@@ -296,7 +296,7 @@ impl<'a> Stage<'a> {
 
     fn after_allocation(&self) -> Result<(), WorkloadError> {
         let Pace::Deterministic(clockwork) = self.pace else { return Ok(()) };
-        if self.heap.used_bytes() >= self.goal_bytes.load(Ordering::Relaxed) {
+        if self.heap.used().bytes >= self.goal_bytes.load(Ordering::Relaxed) {
             self.cycle(*clockwork, Due::Goal)?;
         }
         Ok(())

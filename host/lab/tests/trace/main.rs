@@ -165,7 +165,7 @@ impl Clockwork for Works {
             report.steps,
             report.roots
         );
-        let goal_bytes = self.1.used_bytes() * 3 / 2 + (64 << 10);
+        let goal_bytes = self.1.used().bytes * 3 / 2 + (64 << 10);
         Ok(Ticked { goal_bytes, condemned_objects: report.condemned_objects, facts })
     }
 }

@@ -52,7 +52,7 @@ impl Sampler {
             Some(last) if !self.samples.len().is_multiple_of(COMMITTED_EVERY) => last.committed_bytes,
             _ => heap.stats().committed_bytes,
         };
-        self.samples.push(Sample { at, used_bytes: heap.used_bytes(), committed_bytes });
+        self.samples.push(Sample { at, used_bytes: heap.used().bytes, committed_bytes });
         let until = at + EVERY;
         while let Ok(event) = self.events.next_within(until.saturating_duration_since(Instant::now())) {
             self.take(event);
