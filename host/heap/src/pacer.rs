@@ -151,8 +151,10 @@ impl Pacer {
         goal.saturating_sub(self.head_start.bytes).max(earliest)
     }
 
-    /// The same under the hard limit. A goal may be overrun and a limit may not, so a tenth of what is left stays in reserve.
-    fn limit_trigger(&self) -> Amount {
+    /// A cycle that begins later than this makes mutators wait for room. A goal may be overrun and a limit may not, so a tenth of what is left
+    /// stays in reserve.
+    #[must_use]
+    pub fn limit_trigger(&self) -> Amount {
         let before = |limit: u64, used: u64, head_start: u64| {
             let tenth = limit.saturating_sub(used) / 10;
             (limit - tenth).saturating_sub(head_start).max(used.min(limit) + tenth)

@@ -254,7 +254,10 @@ impl Worker {
             let watch = shadow.as_mut().map(Attached::strategy);
             let request = request(&self.config, &self.pacer, cause, execute);
             let stops = || self.abandon.load(Ordering::Relaxed);
-            run_cycle(&mut self.collector, &self.heap, &self.pacer, &stops, &request, strategy, watch)
+            // Somebody waits for this cycle: it takes what it can get, which beside busy mutators is what its nice value gives it.
+            let hurried = matches!(cause, Cause::Request | Cause::Full) || self.config.deterministic;
+            let pacer = (!hurried).then_some(&self.pacer);
+            run_cycle(&mut self.collector, &self.heap, pacer, &stops, &request, strategy, watch)
         };
         for (id, attached) in [(Some(serving), attached), (shadow_id, shadow)] {
             if let (Some(id), Some(mut attached)) = (id, attached) {
@@ -280,10 +283,16 @@ impl Worker {
         self.collector.forget();
         let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
         let strategy = attached.strategy();
-        // It frees nothing: when a mutator begins to wait for room, a cycle of the serving strategy goes first.
-        let yields = || self.abandon.load(Ordering::Relaxed) || self.heap.signal().is_full();
-        let report =
-            run_cycle(&mut self.collector, &self.heap, &self.pacer, &yields, &request, strategy, None);
+        // It frees nothing: before a mutator has to wait for room, a cycle of the serving strategy goes first.
+        let latest = self.pacer.limit_trigger();
+        let yields = || {
+            let full = self.heap.signal().is_full() || self.heap.used().reaches(latest);
+            full || self.abandon.load(Ordering::Relaxed)
+        };
+        // The second attempt does not rest, so that it ends before the heap is full again.
+        let rests = self.rehearsals_given_up == 0 && !self.config.deterministic;
+        let pacer = rests.then_some(&self.pacer);
+        let report = run_cycle(&mut self.collector, &self.heap, pacer, &yields, &request, strategy, None);
         self.collector.forget();
         self.pass_on(&mut attached);
         self.crew.put_back(id, attached);
@@ -587,20 +596,18 @@ fn request(config: &NodeConfig, pacer: &Pacer, cause: Cause, execute: bool) -> C
     CycleRequest { cause, execute, slice_target, goal_cells }
 }
 
+/// Without a pacer it does not rest.
 fn run_cycle(
     collector: &mut Collector,
     heap: &Heap,
-    pacer: &Pacer,
+    pacer: Option<&Pacer>,
     stops: &dyn Fn() -> bool,
     request: &CycleRequest,
     strategy: &mut dyn Strategy,
     shadow: Option<&mut dyn Strategy>,
 ) -> CycleReport {
-    // Somebody waits for this cycle: it takes what it can get, which beside busy mutators is what its nice value gives it.
-    let hurried =
-        matches!(request.cause, Cause::Request | Cause::Full) || request.slice_target == Duration::MAX;
     let mut pace = |slice: Slice| {
-        if !hurried {
+        if let Some(pacer) = pacer {
             rest(pacer.rest(slice.busy, heap.used(), false), heap, stops);
         }
         if stops() { Pace::Abandon } else { Pace::Go }
