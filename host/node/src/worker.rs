@@ -283,15 +283,15 @@ impl Worker {
         self.collector.forget();
         let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
         let strategy = attached.strategy();
-        // It frees nothing: before a mutator has to wait for room, a cycle of the serving strategy goes first.
-        let latest = self.pacer.limit_trigger();
+        // It frees nothing: before a mutator has to wait for room, a cycle of the serving strategy goes first. Where that is not enough, it tries
+        // again without rests and with all the room that there is.
+        let first = self.rehearsals_given_up == 0;
+        let latest = if first { self.pacer.limit_trigger() } else { Amount::MAX };
         let yields = || {
             let full = self.heap.signal().is_full() || self.heap.used().reaches(latest);
             full || self.abandon.load(Ordering::Relaxed)
         };
-        // The second attempt does not rest, so that it ends before the heap is full again.
-        let rests = self.rehearsals_given_up == 0 && !self.config.deterministic;
-        let pacer = rests.then_some(&self.pacer);
+        let pacer = (first && !self.config.deterministic).then_some(&self.pacer);
         let report = run_cycle(&mut self.collector, &self.heap, pacer, &yields, &request, strategy, None);
         self.collector.forget();
         self.pass_on(&mut attached);
