@@ -53,7 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gc-wasm-build", &[]),
     ("gc-builtin", &["gc-wasm-build"]),
     ("gc-node", &["gc-heap", "gc-plugin", "gc-builtin"]),
-    ("gc-cluster", &[]),
+    ("gc-cluster", &["gc-protocol"]),
     ("gc-host", &["gc-heap", "gc-plugin", "gc-builtin", "gc-node", "gc-lab", "gc-cluster"]),
     ("gc-sdk", &[]),
     ("gc-strategy-none", &["gc-sdk"]),

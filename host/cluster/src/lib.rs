@@ -24,9 +24,15 @@ pub mod authority;
 
 mod transport;
 
+mod members;
+
 pub use credentials::{Credentials, Watch};
 pub use error::{AuthorityError, CredentialsError};
 pub use identity::{Identity, IdentitySyntax, NAME_MAX, is_name};
 pub use incarnation::{Lives, LivesError};
+pub use members::{
+    Answer, ChangeRefused, Decides, MemberStatus, MembersConfig, MembersCounters, MembersError,
+    MembersStatus, Notice,
+};
 pub use preface::{Refusal, WIRE_VERSION};
 pub use transport::{Event, Refused, SendError, Transport, TransportError};
