@@ -199,6 +199,7 @@ impl Board {
             }
             Step::Requested
             | Step::ShadowRequested
+            | Step::CanaryRequested
             | Step::Busy
             | Step::Loaded
             | Step::LoadFailed

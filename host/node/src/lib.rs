@@ -17,6 +17,7 @@
 pub mod limits;
 mod sync;
 
+pub mod canary;
 pub mod swap;
 
 mod control;
@@ -34,8 +35,11 @@ mod config;
 mod metrics;
 mod scrape;
 
+mod shadow;
+
 mod board;
 mod crew;
+mod trial;
 mod worker;
 
 mod node;
@@ -53,7 +57,8 @@ pub use journal::{JournalRecord, short};
 pub use node::{Builder, Node};
 pub use options::typed;
 pub use record::{
-    Candidate, CycleRecord, Event, HeapRecord, Message, ShadowRecord, ShadowSummary, Status, StrategyRecord,
-    SwapReport,
+    CanaryRecord, Candidate, CycleRecord, Event, HeapRecord, Message, ShadowRecord, ShadowSide,
+    ShadowSummary, Status, StrategyRecord, SwapReport,
 };
 pub use source::{NativeMaker, StrategySource, names, read};
+pub use trial::{CanaryOrder, PendingSwap};

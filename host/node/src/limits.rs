@@ -14,6 +14,12 @@ pub const REHEARSALS_MAX: u32 = 5;
 /// Cycles that one shadow run may last.
 pub const SHADOW_CYCLES_MAX: u32 = 10_000;
 
+/// Cycles that a canary runs beside the serving strategy unless it is told otherwise.
+pub const CANARY_SHADOW_CYCLES: u32 = 5;
+
+/// Cycles that a canary serves on probation unless it is told otherwise.
+pub const CANARY_PROBATION_CYCLES: u32 = 20;
+
 /// Journal records that are kept in memory: a swap writes about six.
 pub const JOURNAL_RECORDS: usize = 1024;
 
@@ -47,3 +53,35 @@ pub const COLLECTOR_NICE: i32 = 5;
 
 /// How long a swap in probation or a shadow run waits for a cycle to happen by itself before it begins one.
 pub const WAITING_IDLE: Duration = Duration::from_secs(1);
+
+/// Orders that may wait for the thread that drives the cluster.
+pub const ORDERS_PENDING: usize = 256;
+
+/// Messages of other nodes that may wait for the program. One more is dropped, with what it carries, and counted.
+pub const DELIVERIES_PENDING: usize = 8192;
+
+/// Questions of other nodes that are answered at a time. One more is refused, and asked again by whoever wants to know.
+pub const ANSWERS_PENDING: usize = 16;
+
+/// How long a question to another node waits for its answer.
+pub const QUESTION_WAIT: Duration = Duration::from_secs(30);
+
+/// Nodes that `why` asks one after the other before it gives up: a path may go back and forth between two of them.
+pub const WHY_HOPS_MAX: usize = 64;
+
+/// How long somebody who asked for a cycle over all nodes waits for it: as long as one may take, twice, because another one may run.
+pub const OVER_PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a cluster-wide swap may take: what the protocol gives it, and a little.
+pub const CLUSTER_SWAP_WAIT: Duration = Duration::from_secs(150);
+
+/// Scions that must have come since the last cycle over all nodes before another one is begun because of them.
+pub const SCIONS_GROWN: u64 = 4096;
+
+/// How long a cycle over all nodes that nobody asked for waits after one that came to nothing; twice as long after each, up to the second.
+pub const OVER_WAIT_FIRST: Duration = Duration::from_secs(1);
+/// See [`OVER_WAIT_FIRST`].
+pub const OVER_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// How often a node looks whether a cycle over all nodes is due, and whether its certificates have changed.
+pub const CLUSTER_TICK: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ use gc_heap::{Cause, Freed, Handle, Heap, HeapConfig, Mutator, Why};
 use gc_plugin::{Loader, LoaderConfig};
 
 use crate::board::{Board, Subscription};
+use crate::canary::Budget;
 use crate::config::NodeConfig;
 use crate::control::{Answer, Controlled, Failure, Request, ServeError, Server, WhyRecord};
 use crate::crew::Workshop;
@@ -23,6 +24,7 @@ use crate::record::{CycleRecord, Status, SwapReport};
 use crate::scrape::Scrape;
 use crate::source::StrategySource;
 use crate::swap::Plan;
+use crate::trial::{CanaryOrder, PendingSwap};
 use crate::worker::{Ask, Links, Worker};
 
 /// What everybody who talks to the collector thread shares.
@@ -59,9 +61,19 @@ impl Inner {
         {
             return Err(NodeError::ShadowCycles);
         }
+        self.begin_swap(source, settings, plan, Budget::default())?.wait()
+    }
+
+    fn begin_swap(
+        &self,
+        source: StrategySource,
+        settings: BTreeMap<String, String>,
+        plan: Plan,
+        budget: Budget,
+    ) -> Result<PendingSwap, NodeError> {
         let (reply, answer) = channel();
-        self.ask(Ask::Swap { source, settings, plan, reply })?;
-        answer.recv().map_err(|_| NodeError::Stopped)?
+        self.ask(Ask::Swap { source, settings, plan, budget, reply })?;
+        Ok(PendingSwap::new(answer))
     }
 }
 
@@ -229,6 +241,17 @@ impl Node {
     /// [`NodeError::SwapFailed`] when the shadow failed.
     pub fn shadow(&self, strategy: impl Into<StrategySource>, cycles: u32) -> Result<SwapReport, NodeError> {
         self.inner.swap(strategy.into(), BTreeMap::new(), Plan::Shadow { cycles })
+    }
+
+    /// Tries a strategy on the running node and decides by itself whether it stays: it runs beside the serving one, takes over after a rehearsal, and is
+    /// promoted if it keeps its budget through its probation, or else rolled back. Comes back at once; [`PendingSwap::wait`] is the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Config`] for an order that cannot be, [`NodeError::Stopped`], [`NodeError::Overloaded`].
+    pub fn canary(&self, order: CanaryOrder) -> Result<PendingSwap, NodeError> {
+        let (plan, order) = order.checked()?;
+        self.inner.begin_swap(order.strategy, order.options, plan, order.budget)
     }
 
     /// Why an object is alive, or which decision freed it.

@@ -6,6 +6,7 @@
 use gc_heap::{CycleEnd, CycleReport, HeapStats, ShadowReport};
 use serde::{Deserialize, Serialize};
 
+use crate::canary::Measured;
 use crate::journal::{JournalRecord, short};
 
 /// What happened on a node.
@@ -145,6 +146,56 @@ pub struct ShadowSummary {
     pub shadow_mark_ns: u64,
     /// Time in the serving strategy.
     pub serving_mark_ns: u64,
+    /// What the serving strategy found, and when.
+    #[serde(default)]
+    pub serving: ShadowSide,
+    /// What the shadow would have freed, and when.
+    #[serde(default)]
+    pub shadow: ShadowSide,
+    /// Cells, each counted once, that the serving strategy freed before the shadow had proposed them.
+    #[serde(default)]
+    pub missed_cells: u64,
+}
+
+/// One side of a shadow run. Garbage that neither side has found is in none of the figures.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShadowSide {
+    /// Cells that it proposed, each counted once.
+    pub cells: u64,
+    /// Of these, those that it proposed in an earlier cycle than the other side, or that the other side never did.
+    pub earlier_cells: u64,
+    /// Median of the time from the death of a cell to when it was proposed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lag_ns_p50: Option<u64>,
+    /// 99th percentile of that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lag_ns_p99: Option<u64>,
+    /// The longest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lag_ns_max: Option<u64>,
+    /// Garbage that it has not proposed, over time; of the shadow at most so much, for what it missed counts to the end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub floating_bytes_mean: Option<u64>,
+    /// The most of it when a cycle began.
+    pub floating_bytes_max: u64,
+    /// Most bytes of its own memory.
+    pub memory_bytes: u64,
+    /// Calls between host and strategy; 0 for a native one.
+    pub crossings: u64,
+    /// Fuel, where it is counted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fuel: Option<u64>,
+}
+
+/// How a canary was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CanaryRecord {
+    /// Whether it stays.
+    pub promoted: bool,
+    /// Why.
+    pub reason: String,
+    /// What was seen of it and of the strategy before it.
+    pub measures: Vec<Measured>,
 }
 
 impl ShadowSummary {
@@ -198,9 +249,12 @@ pub struct SwapReport {
     pub serving: StrategyRecord,
     /// Cycles of probation before it is kept for good; 0 for a shadow run.
     pub probation_cycles: u32,
-    /// The comparison, for a shadow run.
+    /// The comparison, for a shadow run and for a canary that ran as one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shadow: Option<ShadowSummary>,
+    /// The decision, for a canary.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub canary: Option<CanaryRecord>,
 }
 
 /// What a node is doing.

@@ -10,7 +10,10 @@
 //!     └─────────────────────┴───────────────┘                           │ failed: roll back to the warm predecessor
 //!                           │ Loaded, plan is a shadow run              ▼
 //!                           └──────────▶ Shadowing ── N cycles ──▶ Quiet, nothing changed
+//!                                            └── it is a canary ──▶ Rehearsing, as above
 //! ```
+//!
+//! A canary is all of it in one: shadow, rehearsal, probation. Whoever asked is answered when it is decided, and not when it comes to serve.
 //!
 //! 1. Somebody serves at every moment. `hold`, which frees nothing, needs no code and no memory, and stands in when nobody sound is left.
 //! 2. A candidate serves only after a rehearsal whose verdict passed the proof.
@@ -53,6 +56,13 @@ pub enum Plan {
     Shadow {
         /// At least 1.
         cycles: u32,
+    },
+    /// It runs beside the serving one, takes over after a rehearsal, and stays if it keeps its budget.
+    Canary {
+        /// Cycles beside the serving one; none if 0.
+        shadow_cycles: u32,
+        /// Cycles that it serves on probation: at least 1.
+        probation_cycles: u32,
     },
 }
 
@@ -109,6 +119,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The serving strategy ended a cycle well and has kept its budget so far.
+    BudgetKept {
+        /// Which budget, and how well.
+        reason: String,
+    },
     /// The serving strategy kept a mutator waiting, or took memory, beyond what was allowed.
     BudgetBroken {
         /// Which budget, and by how much.
@@ -146,6 +161,10 @@ pub enum Answer {
     Serving,
     /// The shadow run is over.
     Shadowed,
+    /// The canary served its probation, kept its budget, and stays.
+    Promoted(String),
+    /// The canary served, and does not any more: why, and who came back.
+    RolledBack(String),
     /// It did not get that far. The strategy that served goes on.
     Failed(String),
     /// Another candidate is being tried.
@@ -161,6 +180,8 @@ pub enum Step {
     Requested,
     /// A shadow run was asked for.
     ShadowRequested,
+    /// A canary was asked for.
+    CanaryRequested,
     /// Refused because another candidate is being tried.
     Busy,
     /// Loaded and attached.
@@ -202,6 +223,7 @@ impl Step {
         match self {
             Step::Requested => "requested",
             Step::ShadowRequested => "shadow-requested",
+            Step::CanaryRequested => "canary-requested",
             Step::Busy => "busy",
             Step::Loaded => "loaded",
             Step::LoadFailed => "load-failed",
@@ -238,11 +260,15 @@ pub enum Phase {
     Rehearsing {
         /// Which.
         id: Id,
+        /// What for.
+        plan: Plan,
     },
     /// Runs beside the serving one.
     Shadowing {
         /// Which.
         id: Id,
+        /// What for.
+        plan: Plan,
         /// Cycles to go.
         cycles_left: u32,
     },
@@ -259,6 +285,8 @@ pub enum Tenure {
         warm: Option<Id>,
         /// Cycles to go.
         cycles_left: u32,
+        /// Whether somebody waits for the end of it.
+        canary: bool,
     },
     /// It is `hold`, because nobody sound is attached.
     Held,
@@ -325,14 +353,14 @@ impl Swap {
             (Loading { id, .. }, Event::LoadFailed { id: which, reason }) if which == id => {
                 self.candidate_failed(id, Step::LoadFailed, reason, effects);
             }
-            (Rehearsing { id }, Event::RehearsalPassed { id: which }) if which == id => {
-                self.rehearsed(id, effects)
+            (Rehearsing { id, plan }, Event::RehearsalPassed { id: which }) if which == id => {
+                self.rehearsed(id, plan, effects)
             }
-            (Rehearsing { id }, Event::RehearsalFailed { id: which, reason }) if which == id => {
+            (Rehearsing { id, .. }, Event::RehearsalFailed { id: which, reason }) if which == id => {
                 self.candidate_failed(id, Step::RehearsalFailed, reason, effects);
             }
-            (Shadowing { id, cycles_left }, Event::ShadowPassed { id: which }) if which == id => {
-                self.shadowed(id, cycles_left, effects);
+            (Shadowing { id, plan, cycles_left }, Event::ShadowPassed { id: which }) if which == id => {
+                self.shadowed(id, plan, cycles_left, effects);
             }
             (Shadowing { id, .. }, Event::ShadowFailed { id: which, reason }) if which == id => {
                 self.candidate_failed(id, Step::ShadowFailed, reason, effects);
@@ -350,7 +378,10 @@ impl Swap {
             ) => self.stray(id, effects),
 
             (Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. }, Event::CyclePassed) => {
-                self.cycle_passed(effects);
+                self.cycle_passed(None, effects);
+            }
+            (Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. }, Event::BudgetKept { reason }) => {
+                self.cycle_passed(Some(reason), effects);
             }
             (
                 Quiet | Loading { .. } | Rehearsing { .. } | Shadowing { .. },
@@ -365,9 +396,9 @@ impl Swap {
                 self.budget_broken(reason, effects);
             }
 
-            (Quiet, Event::Stopped) => self.stopped = true,
-            (Loading { id, .. } | Rehearsing { id } | Shadowing { id, .. }, Event::Stopped) => {
-                self.stopped = true;
+            (Quiet, Event::Stopped) => self.stop(effects),
+            (Loading { id, .. } | Rehearsing { id, .. } | Shadowing { id, .. }, Event::Stopped) => {
+                self.stop(effects);
                 self.phase = Quiet;
                 effects.push(Effect::Record(id, Step::Withdrawn, None));
                 effects.push(Effect::Forget(id));
@@ -386,6 +417,7 @@ impl Swap {
         let step = match plan {
             Plan::Serve => Step::Requested,
             Plan::Shadow { .. } => Step::ShadowRequested,
+            Plan::Canary { .. } => Step::CanaryRequested,
         };
         self.phase = Phase::Loading { id, plan };
         effects.push(Effect::Record(id, step, None));
@@ -395,14 +427,26 @@ impl Swap {
     fn loaded(&mut self, id: Id, plan: Plan, effects: &mut Vec<Effect>) {
         effects.push(Effect::Record(id, Step::Loaded, None));
         match plan {
-            Plan::Serve => {
-                self.phase = Phase::Rehearsing { id };
-                effects.push(Effect::Rehearse(id));
-            }
-            Plan::Shadow { cycles } => {
-                self.phase = Phase::Shadowing { id, cycles_left: cycles.max(1) };
+            Plan::Serve | Plan::Canary { shadow_cycles: 0, .. } => self.rehearse(id, plan, effects),
+            Plan::Shadow { cycles } | Plan::Canary { shadow_cycles: cycles, .. } => {
+                self.phase = Phase::Shadowing { id, plan, cycles_left: cycles.max(1) };
                 effects.push(Effect::Shadow(id));
             }
+        }
+    }
+
+    fn rehearse(&mut self, id: Id, plan: Plan, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Rehearsing { id, plan };
+        effects.push(Effect::Rehearse(id));
+    }
+
+    /// Whoever waits for the end of a probation that does not come to its end.
+    fn stop(&mut self, effects: &mut Vec<Effect>) {
+        self.stopped = true;
+        if let Tenure::Probation { canary, .. } = &mut self.tenure
+            && std::mem::take(canary)
+        {
+            effects.push(Effect::Answer(self.serving, Answer::Stopped));
         }
     }
 
@@ -413,35 +457,49 @@ impl Swap {
         effects.push(Effect::Answer(id, Answer::Failed(reason)));
     }
 
-    fn rehearsed(&mut self, id: Id, effects: &mut Vec<Effect>) {
+    fn rehearsed(&mut self, id: Id, plan: Plan, effects: &mut Vec<Effect>) {
         self.phase = Phase::Quiet;
         let warm = match self.tenure {
             Tenure::Sound => Some(self.serving),
             Tenure::Held => None,
             // The one on probation has not earned that anybody returns to it.
-            Tenure::Probation { warm, .. } => {
+            Tenure::Probation { warm, canary, .. } => {
+                if canary {
+                    let reason = "another strategy took its place before it was decided";
+                    effects.push(Effect::Answer(self.serving, Answer::RolledBack(reason.into())));
+                }
                 effects.push(Effect::Forget(self.serving));
                 warm
             }
         };
         self.serving = id;
-        self.tenure = Tenure::Probation { warm, cycles_left: self.probation_cycles };
         effects.push(Effect::Record(id, Step::Rehearsed, None));
         effects.push(Effect::Exchange(id));
         effects.push(Effect::Record(id, Step::Exchanged, None));
-        effects.push(Effect::Answer(id, Answer::Serving));
-        if self.probation_cycles == 0 {
-            self.become_sound(warm, effects);
+        let (cycles_left, canary) = match plan {
+            Plan::Canary { probation_cycles, .. } => (probation_cycles.max(1), true),
+            Plan::Serve | Plan::Shadow { .. } => (self.probation_cycles, false),
+        };
+        self.tenure = Tenure::Probation { warm, cycles_left, canary };
+        if !canary {
+            effects.push(Effect::Answer(id, Answer::Serving));
+        }
+        if cycles_left == 0 {
+            self.become_sound(warm, None, effects);
         }
     }
 
-    fn shadowed(&mut self, id: Id, cycles_left: u32, effects: &mut Vec<Effect>) {
+    fn shadowed(&mut self, id: Id, plan: Plan, cycles_left: u32, effects: &mut Vec<Effect>) {
         if cycles_left > 1 {
-            self.phase = Phase::Shadowing { id, cycles_left: cycles_left - 1 };
+            self.phase = Phase::Shadowing { id, plan, cycles_left: cycles_left - 1 };
+            return;
+        }
+        effects.push(Effect::Record(id, Step::ShadowEnded, None));
+        if let Plan::Canary { .. } = plan {
+            self.rehearse(id, plan, effects);
             return;
         }
         self.phase = Phase::Quiet;
-        effects.push(Effect::Record(id, Step::ShadowEnded, None));
         effects.push(Effect::Answer(id, Answer::Shadowed));
         effects.push(Effect::Forget(id));
     }
@@ -453,7 +511,9 @@ impl Swap {
         };
         let candidate = match self.phase {
             Phase::Quiet => None,
-            Phase::Loading { id, .. } | Phase::Rehearsing { id } | Phase::Shadowing { id, .. } => Some(id),
+            Phase::Loading { id, .. } | Phase::Rehearsing { id, .. } | Phase::Shadowing { id, .. } => {
+                Some(id)
+            }
         };
         let known =
             id == self.serving || warm == Some(id) || candidate == Some(id) || self.sound.contains(&id);
@@ -462,20 +522,26 @@ impl Swap {
         }
     }
 
-    fn cycle_passed(&mut self, effects: &mut Vec<Effect>) {
+    fn cycle_passed(&mut self, kept: Option<String>, effects: &mut Vec<Effect>) {
         match self.tenure {
             Tenure::Sound | Tenure::Held => {}
-            Tenure::Probation { warm, cycles_left } if cycles_left <= 1 => self.become_sound(warm, effects),
-            Tenure::Probation { warm, cycles_left } => {
-                self.tenure = Tenure::Probation { warm, cycles_left: cycles_left - 1 };
+            Tenure::Probation { warm, cycles_left, canary } if cycles_left <= 1 => {
+                self.become_sound(warm, kept.clone(), effects);
+                if canary {
+                    let why = kept.unwrap_or_default();
+                    effects.push(Effect::Answer(self.serving, Answer::Promoted(why)));
+                }
+            }
+            Tenure::Probation { warm, cycles_left, canary } => {
+                self.tenure = Tenure::Probation { warm, cycles_left: cycles_left - 1, canary };
             }
         }
     }
 
-    fn become_sound(&mut self, warm: Option<Id>, effects: &mut Vec<Effect>) {
+    fn become_sound(&mut self, warm: Option<Id>, why: Option<String>, effects: &mut Vec<Effect>) {
         self.tenure = Tenure::Sound;
         self.sound.push(self.serving);
-        effects.push(Effect::Record(self.serving, Step::Sound, None));
+        effects.push(Effect::Record(self.serving, Step::Sound, why));
         if let Some(warm) = warm {
             effects.push(Effect::Cool(warm));
         }
@@ -494,8 +560,8 @@ impl Swap {
                 effects.push(Effect::Record(failed, Step::Faulted, Some(reason)));
                 self.hold(effects);
             }
-            Tenure::Probation { warm, .. } => {
-                effects.push(Effect::Record(failed, Step::ProbationFailed, Some(reason)));
+            Tenure::Probation { warm, canary, .. } => {
+                effects.push(Effect::Record(failed, Step::ProbationFailed, Some(reason.clone())));
                 match warm {
                     Some(warm) => {
                         self.serving = warm;
@@ -504,6 +570,9 @@ impl Swap {
                         effects.push(Effect::Record(warm, Step::RolledBack, None));
                     }
                     None => self.hold(effects),
+                }
+                if canary {
+                    effects.push(Effect::Answer(failed, Answer::RolledBack(reason)));
                 }
             }
         }

@@ -40,7 +40,7 @@ fn a_good_candidate_serves_and_becomes_sound_after_its_probation() {
     let effects = serve(&mut swap, B);
     assert_eq!(steps(&effects), [Step::Requested, Step::Loaded, Step::Rehearsed, Step::Exchanged]);
     assert!(effects.contains(&Effect::Answer(B, Answer::Serving)));
-    assert_eq!(swap.tenure(), Tenure::Probation { warm: Some(A), cycles_left: 2 });
+    assert_eq!(swap.tenure(), Tenure::Probation { warm: Some(A), cycles_left: 2, canary: false });
     assert_eq!(step(&mut swap, Event::CyclePassed), []);
     assert_eq!(step(&mut swap, Event::CyclePassed), [Effect::Record(B, Step::Sound, None), Effect::Cool(A)]);
     assert_eq!((swap.serving(), swap.tenure()), (B, Tenure::Sound));
@@ -102,7 +102,10 @@ fn a_sound_one_that_fails_leaves_hold_until_the_one_before_it_is_back() {
     assert_eq!(swap.serving(), Id::HOLD);
     step(&mut swap, Event::Loaded { id: A });
     step(&mut swap, Event::RehearsalPassed { id: A });
-    assert_eq!((swap.serving(), swap.tenure()), (A, Tenure::Probation { warm: None, cycles_left: 1 }));
+    assert_eq!(
+        (swap.serving(), swap.tenure()),
+        (A, Tenure::Probation { warm: None, cycles_left: 1, canary: false })
+    );
     step(&mut swap, Event::CyclePassed);
     let effects = step(&mut swap, failed("again"));
     assert_eq!(steps(&effects), [Step::Faulted, Step::Held]);
@@ -125,7 +128,7 @@ fn a_swap_during_probation_keeps_the_sound_one_warm() {
     serve(&mut swap, B);
     let effects = serve(&mut swap, C);
     assert!(effects.contains(&Effect::Forget(B)));
-    assert_eq!(swap.tenure(), Tenure::Probation { warm: Some(A), cycles_left: 5 });
+    assert_eq!(swap.tenure(), Tenure::Probation { warm: Some(A), cycles_left: 5, canary: false });
     step(&mut swap, failed("refused"));
     assert_eq!(swap.serving(), A);
 }
@@ -148,6 +151,65 @@ fn a_shadow_runs_its_cycles_and_goes() {
     let effects = step(&mut swap, Event::ShadowPassed { id: B });
     assert!(effects.contains(&Effect::Answer(B, Answer::Shadowed)) && effects.contains(&Effect::Forget(B)));
     assert_eq!((swap.serving(), swap.phase()), (A, Phase::Quiet));
+}
+
+fn canary(swap: &mut Swap, id: Id, shadow_cycles: u32) -> Vec<Effect> {
+    let plan = Plan::Canary { shadow_cycles, probation_cycles: 2 };
+    let mut effects = step(swap, Event::Requested { id, plan });
+    effects.extend(step(swap, Event::Loaded { id }));
+    for _ in 0..shadow_cycles {
+        effects.extend(step(swap, Event::ShadowPassed { id }));
+    }
+    effects.extend(step(swap, Event::RehearsalPassed { id }));
+    effects
+}
+
+fn answers(effects: &[Effect]) -> Vec<(Id, Answer)> {
+    let answer = |effect: &Effect| match effect {
+        Effect::Answer(id, answer) => Some((*id, answer.clone())),
+        _ => None,
+    };
+    effects.iter().filter_map(answer).collect()
+}
+
+#[test]
+fn a_canary_is_shadowed_rehearsed_and_promoted_for_a_reason() {
+    let mut swap = Swap::new(A, 5);
+    let effects = canary(&mut swap, B, 2);
+    let way = [Step::CanaryRequested, Step::Loaded, Step::ShadowEnded, Step::Rehearsed, Step::Exchanged];
+    assert_eq!(steps(&effects), way);
+    assert_eq!(answers(&effects), [], "it is not decided");
+    assert_eq!(swap.tenure(), Tenure::Probation { warm: Some(A), cycles_left: 2, canary: true });
+    let kept = || Event::BudgetKept { reason: "p999 of 2us".into() };
+    assert_eq!(step(&mut swap, kept()), []);
+    let effects = step(&mut swap, kept());
+    assert_eq!(effects[0], Effect::Record(B, Step::Sound, Some("p999 of 2us".into())));
+    assert_eq!(answers(&effects), [(B, Answer::Promoted("p999 of 2us".into()))]);
+    assert_eq!((swap.serving(), swap.tenure()), (B, Tenure::Sound));
+}
+
+#[test]
+fn a_canary_that_breaks_its_budget_is_rolled_back_and_that_is_the_answer() {
+    let mut swap = Swap::new(A, 5);
+    let effects = canary(&mut swap, B, 0);
+    assert_eq!(steps(&effects), [Step::CanaryRequested, Step::Loaded, Step::Rehearsed, Step::Exchanged]);
+    let effects = step(&mut swap, Event::BudgetBroken { reason: "max of 2ms".into() });
+    assert_eq!(steps(&effects), [Step::ProbationFailed, Step::RolledBack]);
+    assert_eq!(answers(&effects), [(B, Answer::RolledBack("max of 2ms".into()))]);
+    assert_eq!((swap.serving(), swap.tenure()), (A, Tenure::Sound));
+}
+
+#[test]
+fn a_canary_that_is_not_decided_is_answered_all_the_same() {
+    let mut swap = Swap::new(A, 5);
+    canary(&mut swap, B, 1);
+    let effects = serve(&mut swap, C);
+    assert!(matches!(&answers(&effects)[0], (B, Answer::RolledBack(why)) if why.contains("took its place")));
+    assert_eq!(swap.tenure(), Tenure::Probation { warm: Some(A), cycles_left: 5, canary: false });
+    let mut swap = Swap::new(A, 5);
+    canary(&mut swap, B, 1);
+    assert_eq!(answers(&step(&mut swap, Event::Stopped)), [(B, Answer::Stopped)]);
+    assert_eq!(answers(&step(&mut swap, failed("late"))), [], "it was answered");
 }
 
 #[test]
@@ -216,7 +278,7 @@ impl Performer {
 #[derive(Debug, Clone)]
 enum Move {
     Request {
-        shadow: Option<u32>,
+        plan: Plan,
     },
     /// The oldest thing that is due comes about, well or not.
     Due {
@@ -232,9 +294,18 @@ enum Move {
     },
 }
 
+fn plans() -> impl Strategy<Value = Plan> {
+    prop_oneof![
+        2 => Just(Plan::Serve),
+        1 => (1..4u32).prop_map(|cycles| Plan::Shadow { cycles }),
+        2 => (0..3u32, 1..4u32)
+            .prop_map(|(shadow_cycles, probation_cycles)| Plan::Canary { shadow_cycles, probation_cycles }),
+    ]
+}
+
 fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
-        3 => prop::option::weighted(0.3, 1..4u32).prop_map(|shadow| Move::Request { shadow }),
+        3 => plans().prop_map(|plan| Move::Request { plan }),
         6 => prop::bool::weighted(0.8).prop_map(|well| Move::Due { well }),
         6 => prop::bool::weighted(0.8).prop_map(|well| Move::Cycle { well }),
         1 => Just(Move::OverBudget),
@@ -280,11 +351,10 @@ proptest! {
             Performer { serving: Some(initial), attached: [initial].into(), ..Performer::default() };
         for next in moves {
             let event = match next {
-                Move::Request { shadow } => {
+                Move::Request { plan } => {
                     let id = Id::given(given);
                     given += 1;
                     performer.asked.insert(id, 1);
-                    let plan = shadow.map_or(Plan::Serve, |cycles| Plan::Shadow { cycles });
                     Some(Event::Requested { id, plan })
                 }
                 Move::Due { well } => due(&mut performer, well),
@@ -296,7 +366,7 @@ proptest! {
                     let id = Id::given(id);
                     let candidate = match swap.phase() {
                         Phase::Quiet => None,
-                        Phase::Loading { id, .. } | Phase::Rehearsing { id } | Phase::Shadowing { id, .. } => Some(id),
+                        Phase::Loading { id, .. } | Phase::Rehearsing { id, .. } | Phase::Shadowing { id, .. } => Some(id),
                     };
                     let reason = "late".to_owned();
                     let unused = id >= Id::given(given);

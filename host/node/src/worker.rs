@@ -25,13 +25,16 @@ use gc_heap::{
 };
 
 use crate::board::{Board, Standing};
+use crate::canary::{Budget, Ruling, Seen, Watch};
 use crate::config::NodeConfig;
 use crate::crew::{Crew, Ready, Workshop};
 use crate::error::NodeError;
 use crate::limits::{COLLECTOR_NICE, REHEARSALS_MAX, WAITING_IDLE};
 use crate::record::{
-    Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings, SwapReport, reason,
+    CanaryRecord, Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings,
+    SwapReport, reason,
 };
+use crate::shadow::{Comparison, Heard, Look, Proposal};
 use crate::source::{Attached, StrategySource};
 use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
 
@@ -46,6 +49,8 @@ pub(crate) enum Ask {
         source: StrategySource,
         settings: BTreeMap<String, String>,
         plan: Plan,
+        /// What a canary must keep.
+        budget: Budget,
         reply: Sender<Result<SwapReport, NodeError>>,
     },
     ReleaseQuarantine {
@@ -68,6 +73,29 @@ struct Asked {
     label: StrategyRecord,
     reply: Sender<Result<SwapReport, NodeError>>,
     shadow: ShadowSummary,
+    comparison: Comparison,
+    /// Of a canary.
+    watch: Option<Watch>,
+}
+
+impl Asked {
+    fn summary(&self) -> ShadowSummary {
+        let (serving, shadow, missed_cells) = self.comparison.record();
+        ShadowSummary { serving, shadow, missed_cells, ..self.shadow.clone() }
+    }
+}
+
+/// When the collector was looked at, and what it had spent by then.
+struct Glance {
+    at: Instant,
+    cpu_ns: u64,
+}
+
+impl Glance {
+    fn now() -> Glance {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Glance { at: Instant::now(), cpu_ns: cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64 }
+    }
 }
 
 /// A cycle that somebody asked for.
@@ -101,6 +129,7 @@ pub(crate) struct Worker {
     quarantined_bytes: u64,
     last_cycle: Instant,
     pause_ns_max: u64,
+    glance: Glance,
     stopping: bool,
 }
 
@@ -147,6 +176,7 @@ impl Worker {
             quarantined_bytes: 0,
             last_cycle: Instant::now(),
             pause_ns_max: 0,
+            glance: Glance::now(),
             stopping: false,
         };
         worker.aim();
@@ -179,8 +209,8 @@ impl Worker {
                 Ask::Collect { cause, dry_run, reply } => {
                     self.wanted.push(Wanted { cause, dry_run, reply });
                 }
-                Ask::Swap { source, settings, plan, reply } => {
-                    self.request_swap(source, settings, plan, reply)
+                Ask::Swap { source, settings, plan, budget, reply } => {
+                    self.request_swap(source, settings, plan, budget, reply)
                 }
                 Ask::ReleaseQuarantine { reply } => {
                     let freed = self.collector.release_quarantine();
@@ -246,18 +276,30 @@ impl Worker {
         let shadow_id = self.shadow;
         let mut shadow = shadow_id.and_then(|id| self.crew.take_out(id));
         let begun = self.heap.used();
+        let mut heard = None;
         let report = {
             let strategy = match attached.as_mut() {
                 Some(attached) => attached.strategy(),
                 None => self.crew.hold(),
             };
-            let watch = shadow.as_mut().map(Attached::strategy);
             let request = request(&self.config, &self.pacer, cause, execute);
             let stops = || self.abandon.load(Ordering::Relaxed);
             // Somebody waits for this cycle: it takes what it can get, which beside busy mutators is what its nice value gives it.
             let hurried = matches!(cause, Cause::Request | Cause::Full) || self.config.deterministic;
             let pacer = (!hurried).then_some(&self.pacer);
-            run_cycle(&mut self.collector, &self.heap, pacer, &stops, &request, strategy, watch)
+            let (collector, heap) = (&mut self.collector, &self.heap);
+            match shadow.as_mut() {
+                None => run_cycle(collector, heap, pacer, &stops, &request, strategy, None),
+                Some(beside) => {
+                    let mut serving = Heard::new(strategy, heap.graph());
+                    let mut beside = Heard::new(beside.strategy(), heap.graph());
+                    let beside_it: &mut dyn Strategy = &mut beside;
+                    let report =
+                        run_cycle(collector, heap, pacer, &stops, &request, &mut serving, Some(beside_it));
+                    heard = serving.end().zip(beside.end());
+                    report
+                }
+            }
         };
         for (id, attached) in [(Some(serving), attached), (shadow_id, shadow)] {
             if let (Some(id), Some(mut attached)) = (id, attached) {
@@ -270,6 +312,9 @@ impl Worker {
         }
         self.learn(&report, begun);
         let record = self.publish(&report, serving);
+        if let (Some(id), Some(((begun, serving), (_, shadow)))) = (shadow_id, heard) {
+            self.compare(id, &report, begun, serving, shadow);
+        }
         self.judge_serving(&report, &record);
         if let (Some(id), Some(shadow)) = (shadow_id, record.shadow.as_ref()) {
             self.judge_shadow(id, &report, shadow);
@@ -375,7 +420,36 @@ impl Worker {
             self.step(Event::BudgetBroken { reason });
             return;
         }
-        self.step(Event::CyclePassed);
+        let canary = matches!(self.swap.tenure(), Tenure::Probation { canary: true, .. });
+        let seen = canary.then(|| self.seen(report, id));
+        let watch = self.asked.get_mut(&id).and_then(|asked| asked.watch.as_mut());
+        let ruling = watch.zip(seen).map(|(watch, seen)| watch.served(seen));
+        self.step(match ruling {
+            Some(Ruling::Broken(reason)) => Event::BudgetBroken { reason },
+            Some(Ruling::Kept(reason)) => Event::BudgetKept { reason },
+            None => Event::CyclePassed,
+        });
+    }
+
+    /// What a budget is about, of the serving strategy since this was asked last.
+    fn seen(&mut self, report: &CycleReport, id: Id) -> Seen {
+        let before = std::mem::replace(&mut self.glance, Glance::now());
+        let beside_ns = report.shadow.as_ref().map_or(0, |shadow| shadow.mark_ns);
+        Seen {
+            holdups_ns: self.heap.take_holdup_list().iter().map(|held_up| held_up.wall_ns).collect(),
+            wall_ns: (self.glance.at - before.at).as_nanos() as u64,
+            cpu_ns: self.glance.cpu_ns.saturating_sub(before.cpu_ns).saturating_sub(beside_ns),
+            mark_ns: report.mark_ns,
+            memory_bytes: self.crew.footprint(id).memory_bytes,
+            used_bytes: Some(self.heap.used().bytes),
+        }
+    }
+
+    /// From here on hold-ups and time are somebody else's.
+    fn glance(&mut self) {
+        self.heap.list_holdups();
+        drop(self.heap.take_holdup_list());
+        self.glance = Glance::now();
     }
 
     /// The heap knows the longest hold-up since the start; it is this cycle's if it has become longer.
@@ -408,10 +482,49 @@ impl Worker {
             self.board.with_metrics(|metrics| metrics.candidate_fault(&shadow.strategy, fault));
             self.step(Event::ShadowFailed { id, reason });
         } else if reason(&report.end).is_none() {
-            if let Some(asked) = self.asked.get_mut(&id) {
-                asked.shadow.add(shadow, report.mark_ns);
-            }
-            self.step(Event::ShadowPassed { id });
+            let ruling = self.judge_beside(id, report, shadow);
+            self.step(match ruling {
+                Some(Ruling::Broken(reason)) => Event::ShadowFailed { id, reason },
+                Some(Ruling::Kept(_)) | None => Event::ShadowPassed { id },
+            });
+        }
+    }
+
+    /// Adds a cycle to a shadow run. Says what the budget of a canary has against going on.
+    fn judge_beside(&mut self, id: Id, report: &CycleReport, shadow: &ShadowRecord) -> Option<Ruling> {
+        let last = matches!(self.swap.phase(), Phase::Shadowing { cycles_left: 0..=1, .. });
+        let candidate = Seen {
+            mark_ns: shadow.mark_ns,
+            memory_bytes: self.crew.footprint(id).memory_bytes,
+            ..Seen::default()
+        };
+        let watched = self.asked.get(&id).is_some_and(|asked| asked.watch.is_some());
+        let present = watched.then(|| self.seen(report, self.swap.serving()));
+        let asked = self.asked.get_mut(&id)?;
+        asked.shadow.add(shadow, report.mark_ns);
+        let missed = asked.comparison.missed();
+        Some(asked.watch.as_mut()?.beside(present?, candidate, missed, last))
+    }
+
+    /// Takes down cell by cell what both proposed.
+    fn compare(&mut self, id: Id, report: &CycleReport, begun: Instant, serving: Proposal, shadow: Proposal) {
+        let costs = (self.crew.footprint(self.swap.serving()), self.crew.footprint(id));
+        let (used, graph) = (self.heap.used(), Arc::clone(self.heap.graph()));
+        let Some(asked) = self.asked.get_mut(&id) else { return };
+        if reason(&report.end).is_some() {
+            return;
+        }
+        let bytes_per_cell = used.bytes as f64 / used.cells.max(1) as f64;
+        asked.comparison.look(&Look { begun, serving, shadow, bytes_per_cell });
+        asked.comparison.spend(costs.0, costs.1);
+        if report.end == CycleEnd::Settled {
+            // What was freed at once may be somebody's again.
+            let gone = |cell: u32| {
+                let (word, bit) = (cell as usize / 64, cell % 64);
+                let young = graph.young()[word].load(Ordering::Acquire);
+                (young | !graph.allocated()[word].load(Ordering::Acquire)) >> bit & 1 == 1
+            };
+            asked.comparison.carried_out(gone);
         }
     }
 
@@ -422,11 +535,17 @@ impl Worker {
         source: StrategySource,
         settings: BTreeMap<String, String>,
         plan: Plan,
+        budget: Budget,
         reply: Sender<Result<SwapReport, NodeError>>,
     ) {
         let id = self.crew.give(source, settings);
         let label = self.crew.record(id);
-        self.asked.insert(id, Asked { label, reply, shadow: ShadowSummary::default() });
+        let watch = match plan {
+            Plan::Canary { probation_cycles, .. } => Some(Watch::new(budget, probation_cycles)),
+            Plan::Serve | Plan::Shadow { .. } => None,
+        };
+        let (shadow, comparison) = (ShadowSummary::default(), Comparison::default());
+        self.asked.insert(id, Asked { label, reply, shadow, comparison, watch });
         self.step(Event::Requested { id, plan });
     }
 
@@ -458,15 +577,24 @@ impl Worker {
         match effect {
             Effect::Load(id) => self.load(id),
             Effect::Rehearse(id) => {
+                self.shadow = self.shadow.filter(|&shadow| shadow != id);
                 self.rehearsal = Some(id);
                 self.rehearsals_given_up = 0;
             }
             Effect::Shadow(id) => {
                 self.collector.forget_shadow();
                 self.shadow = Some(id);
+                let serving = self.crew.footprint(self.swap.serving());
+                if let Some(asked) = self.asked.get_mut(&id) {
+                    asked.comparison.begin(serving);
+                }
+                self.glance_for(id);
             }
             // The machine has changed who serves. The next cycle is the boundary.
-            Effect::Exchange(_) => self.collector.forget(),
+            Effect::Exchange(id) => {
+                self.collector.forget();
+                self.glance_for(id);
+            }
             Effect::Cool(id) => self.crew.cool(id),
             Effect::Forget(id) => {
                 self.shadow = self.shadow.filter(|&shadow| shadow != id);
@@ -475,6 +603,13 @@ impl Worker {
             }
             Effect::Answer(id, answer) => self.answer(id, answer),
             Effect::Record(id, step, reason) => self.note(id, step, reason),
+        }
+    }
+
+    /// Looks anew if a canary is judged by what comes.
+    fn glance_for(&mut self, id: Id) {
+        if self.asked.get(&id).is_some_and(|asked| asked.watch.is_some()) {
+            self.glance();
         }
     }
 
@@ -496,15 +631,24 @@ impl Worker {
     fn answer(&mut self, id: Id, answer: Answer) {
         let Some(asked) = self.asked.remove(&id) else { return };
         let serving = self.crew.record(self.swap.serving());
-        let report = |probation_cycles, shadow| SwapReport {
+        let summary = asked.summary();
+        let report = |probation_cycles, shadow, canary| SwapReport {
             candidate: asked.label.clone(),
             serving: serving.clone(),
             probation_cycles,
             shadow,
+            canary,
+        };
+        let decided = |promoted, reason| {
+            let measures = asked.watch.as_ref().map(Watch::measured).unwrap_or_default();
+            let shadow = (summary.cycles > 0).then(|| summary.clone());
+            report(0, shadow, Some(CanaryRecord { promoted, reason, measures }))
         };
         let _ = asked.reply.send(match answer {
-            Answer::Serving => Ok(report(self.config.probation_cycles, None)),
-            Answer::Shadowed => Ok(report(0, Some(asked.shadow.clone()))),
+            Answer::Serving => Ok(report(self.config.probation_cycles, None, None)),
+            Answer::Shadowed => Ok(report(0, Some(summary.clone()), None)),
+            Answer::Promoted(reason) => Ok(decided(true, reason)),
+            Answer::RolledBack(reason) => Ok(decided(false, reason)),
             Answer::Failed(reason) => Err(NodeError::SwapFailed {
                 strategy: asked.label.to_string(),
                 serving: serving.to_string(),
@@ -533,8 +677,12 @@ impl Worker {
             Step::RolledBack => self.board.say("warn", format!("strategy {strategy} serves again")),
             Step::Returning => self.board.say("warn", format!("strategy {strategy} is loaded again")),
             Step::OverBudget => self.board.say("warn", format!("strategy {strategy}: {because}")),
+            Step::Sound if !because.is_empty() => {
+                self.board.say("info", format!("canary {strategy} is promoted: it {because}"));
+            }
             Step::Requested
             | Step::ShadowRequested
+            | Step::CanaryRequested
             | Step::Busy
             | Step::Loaded
             | Step::LoadFailed
@@ -553,12 +701,12 @@ impl Worker {
         let (tenure, probation_cycles_left, warm) = match self.swap.tenure() {
             Tenure::Sound => ("sound", 0, None),
             Tenure::Held => ("held", 0, None),
-            Tenure::Probation { warm, cycles_left } => ("probation", cycles_left, warm),
+            Tenure::Probation { warm, cycles_left, .. } => ("probation", cycles_left, warm),
         };
         let candidate = match self.swap.phase() {
             Phase::Quiet => None,
             Phase::Loading { id, .. } => Some((id, "loading")),
-            Phase::Rehearsing { id } => Some((id, "rehearsing")),
+            Phase::Rehearsing { id, .. } => Some((id, "rehearsing")),
             Phase::Shadowing { id, .. } => Some((id, "shadowing")),
         };
         self.board.standing(Standing {
