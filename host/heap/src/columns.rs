@@ -3,13 +3,14 @@
 //! | column | bytes per cell | who writes |
 //! |---|---|---|
 //! | generation | 4 | reclaim, when it frees a cell |
-//! | stamp: the log epoch in which the cell was last logged | 4 | barrier, allocation |
+//! | stamp: the log epoch in which the cell was last logged; of a stub its entry in [`crate::stubs`] | 4 | barrier, allocation |
 //! | locator: where the payload is, 0 for none | 4 | allocation, reclaim |
 //! | decision: the record that condemned the cell last, 0 for none | 2 | reclaim |
 //! | flags | 1 | allocation, `retire` |
 //! | condemned, quarantine | 1/8 each | proof, reclaim |
+//! | held: a scion, the object is kept for other nodes | 1/8 | [`crate::Heap::hold`], reclaim |
 //!
-//! With the graph plane (16 bytes and three bitmaps) that makes 31 5/8 bytes per cell.
+//! With the graph plane (16 bytes and three bitmaps) that makes 31 3/4 bytes per cell.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -20,6 +21,8 @@ use gc_memory::{Column, MemoryError, Region};
 pub(crate) mod flag {
     /// Height of the tree of extension cells below an object's first cell: 0 for an object of one cell.
     pub(crate) const HEIGHT: u8 = 0x1f;
+    /// The cell stands for an object of another node: the same as its bit in the graph plane.
+    pub(crate) const STUB: u8 = 0x20;
     /// A mutator retired the object.
     pub(crate) const RETIRED: u8 = 0x40;
     /// The cell is a part of a larger object, not an object.
@@ -37,15 +40,17 @@ pub(crate) struct Columns {
     pub(crate) condemned: Column<AtomicU64>,
     /// Condemned for good, waiting to be freed.
     pub(crate) quarantine: Column<AtomicU64>,
+    /// Held for other nodes: set and cleared under the lock of [`crate::remote`].
+    pub(crate) held: Column<AtomicU64>,
 }
 
 /// Columns begin at multiples of this, so that the memory of a block of cells is whole pages in each of them.
 const COLUMN_ALIGN: u64 = 4096;
 
-/// Where the columns of `cells` cells lie, as byte offsets: generation, stamp, locator, decision, flags, condemned, quarantine, end.
-fn offsets(cells: u64) -> [u64; 8] {
-    let mut offsets = [0; 8];
-    for (at, bits_per_cell) in [32, 32, 32, 16, 8, 1, 1].into_iter().enumerate() {
+/// Where the columns of `cells` cells lie, as byte offsets: generation, stamp, locator, decision, flags, condemned, quarantine, held, end.
+fn offsets(cells: u64) -> [u64; 9] {
+    let mut offsets = [0; 9];
+    for (at, bits_per_cell) in [32, 32, 32, 16, 8, 1, 1, 1].into_iter().enumerate() {
         offsets[at + 1] = (offsets[at] + cells * bits_per_cell / 8).next_multiple_of(COLUMN_ALIGN);
     }
     offsets
@@ -53,7 +58,7 @@ fn offsets(cells: u64) -> [u64; 8] {
 
 impl Columns {
     pub(crate) fn new(capacity: u32) -> Result<Columns, MemoryError> {
-        let [generation, stamp, locator, decision, flags, condemned, quarantine, end] =
+        let [generation, stamp, locator, decision, flags, condemned, quarantine, held, end] =
             offsets(u64::from(capacity));
         let region = Region::private(end)?;
         let len = capacity as usize;
@@ -65,6 +70,7 @@ impl Columns {
             flags: region.column(flags, len)?,
             condemned: region.column(condemned, len / 64)?,
             quarantine: region.column(quarantine, len / 64)?,
+            held: region.column(held, len / 64)?,
             region,
         })
     }
@@ -82,6 +88,10 @@ impl Columns {
 
     pub(crate) fn is_extension(&self, cell: u32) -> bool {
         self.flags[cell as usize].load(Ordering::Relaxed) & flag::EXTENSION != 0
+    }
+
+    pub(crate) fn is_stub(&self, cell: u32) -> bool {
+        self.flags[cell as usize].load(Ordering::Relaxed) & flag::STUB != 0
     }
 
     pub(crate) fn is_retired(&self, cell: u32) -> bool {

@@ -14,6 +14,8 @@ use crate::strategy::StrategyIdentity;
 pub enum Rule {
     /// The survivors were scanned: they hold every root and nothing in them refers to the batch.
     Proved,
+    /// The same, with the scions of the batch ignored, and every other node had proved that it holds none of it.
+    Agreed,
     /// The proof is switched off; only roots and young cells were kept back.
     Unproved,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for DecisionRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = match self.rule {
             Rule::Proved => "proved unreachable",
+            Rule::Agreed => "proved unreachable on all nodes",
             Rule::Unproved => "not proved (the proof is off)",
         };
         write!(

@@ -60,6 +60,15 @@ pub enum HeapError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The object lives on another node; here is only a stub of it.
+    #[error("{home} lives on another node: only its home can read and change it; send the home a message")]
+    Remote {
+        /// The object, as its home calls it.
+        home: Handle,
+    },
+    /// What was imported is an object of this heap, and it is gone.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// The system did not give the memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),

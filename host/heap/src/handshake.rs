@@ -102,6 +102,8 @@ pub(crate) struct Registry {
     /// meanwhile does not wait for it.
     members: Arc<Vec<Arc<Shared>>>,
     phase: Handshake,
+    /// There have been stubs: [`mode::STUBS`].
+    stubs: bool,
     gone: Allocated,
 }
 
@@ -124,11 +126,14 @@ impl Allocated {
 impl Registry {
     pub(crate) fn new() -> Registry {
         let phase = Handshake { mode: 0, epoch: 1, publish: false };
-        Registry { members: Arc::default(), phase, gone: Allocated::default() }
+        Registry { members: Arc::default(), phase, stubs: false, gone: Allocated::default() }
     }
 
     pub(crate) fn register(&mut self) -> (Arc<Shared>, Ends) {
         let (shared, ends) = Shared::new(self.phase);
+        if self.stubs {
+            shared.expect_stubs();
+        }
         let shared = Arc::new(shared);
         Arc::make_mut(&mut self.members).push(Arc::clone(&shared));
         (shared, ends)
@@ -139,6 +144,14 @@ impl Registry {
         shared.leave();
         if shared.is_empty() {
             self.remove(|member| Arc::ptr_eq(member, shared));
+        }
+    }
+
+    /// There will be stubs from here on.
+    pub(crate) fn expect_stubs(&mut self) {
+        if !self.stubs {
+            self.stubs = true;
+            self.members.iter().for_each(|member| member.expect_stubs());
         }
     }
 
@@ -210,6 +223,7 @@ impl Inner {
         if left {
             lock(&self.registry).remove(|member| member.has_left() && member.is_empty());
         }
+        lock(&self.remote).take_late(&mut taken.acquired);
         taken
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gc_memory::{SlabConfig, Slabs};
 
 use crate::cells::CellSpace;
-use crate::columns::Columns;
+use crate::columns::{Columns, flag};
 use crate::decision::{DecisionRecord, Decisions};
 use crate::error::{Gone, HeapError};
 use crate::graph::Graph;
@@ -17,6 +17,7 @@ use crate::holdup::HoldupCounts;
 use crate::limits::{BLOCK_CELLS, CAPACITY_MAX, CAPACITY_MIN, CELL_BYTES};
 use crate::mutator::Mutator;
 use crate::pacer::Amount;
+use crate::remote::Remote;
 use crate::roots::Roots;
 use crate::signal::Signal;
 use crate::sync::{Mutex, lock};
@@ -54,7 +55,7 @@ pub struct HeapConfig {
     pub proof: bool,
     /// Whether a verdict of a few cells may wait for later ones, to share one proof with them.
     pub share_proofs: bool,
-    /// How long an allocation waits in a full heap while no collection frees anything, before it answers [`HeapError::Full`]. It does so as well after a
+    /// How long an allocation, or the import of a reference, waits in a full heap while no collection frees anything, before it answers [`HeapError::Full`]. It does so as well after a
     /// few dozen collections that freed something which others took. Default 2 s.
     pub full_wait: Duration,
     /// Payload memory. Its arena is made as large as `limit_bytes`.
@@ -174,6 +175,9 @@ pub(crate) struct Inner {
     pub(crate) slabs: Arc<Slabs>,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) roots: Roots,
+    pub(crate) remote: Mutex<Remote>,
+    /// There have been stubs: saves a lock where there were none.
+    pub(crate) stubs: AtomicBool,
     pub(crate) decisions: Mutex<Decisions>,
     /// The running grace epoch: rises once per cycle.
     pub(crate) grace: AtomicU64,
@@ -215,6 +219,8 @@ impl Heap {
                 slabs,
                 registry: Mutex::new(Registry::new()),
                 roots: Roots::new(config.tape.as_ref()),
+                remote: Mutex::default(),
+                stubs: AtomicBool::new(false),
                 decisions: Mutex::new(Decisions::default()),
                 grace: AtomicU64::new(1),
                 usage,
@@ -313,7 +319,14 @@ impl Inner {
         self.graph.capacity()
     }
 
+    /// The name of an object: of a stub, what it stands for.
     pub(crate) fn handle(&self, cell: u32) -> Handle {
+        if self.stubs.load(Ordering::Relaxed)
+            && self.columns.is_stub(cell)
+            && let Some(home) = self.home_handle(cell, &lock(&self.remote))
+        {
+            return home;
+        }
         Handle {
             node: self.config.node,
             incarnation: self.config.incarnation,
@@ -322,18 +335,38 @@ impl Inner {
         }
     }
 
-    /// The cell of the live object that a handle names.
+    /// What a stub stands for.
+    pub(crate) fn home_handle(&self, stub: u32, remote: &Remote) -> Option<Handle> {
+        remote.stubs.handle(self.columns.stamp[stub as usize].load(Ordering::Relaxed), stub)
+    }
+
+    /// Whether a handle names an object of this heap, in this life.
+    #[inline]
+    pub(crate) fn is_home_of(&self, handle: Handle) -> bool {
+        handle.node == self.config.node && handle.incarnation == self.config.incarnation
+    }
+
+    /// The cell of the live object that a handle of this heap names.
     pub(crate) fn locate(&self, handle: Handle) -> Option<u32> {
-        let here = handle.node == self.config.node && handle.incarnation == self.config.incarnation;
         let cell = handle.cell;
         // The bit before the generation: whoever sees the bit of a later object in the same cell sees its generation too.
-        (here
-            && cell != 0
+        (cell != 0
             && cell < self.capacity()
             && crate::graph::has(self.graph.allocated(), cell)
             && self.columns.generation[cell as usize].load(Ordering::Acquire) == handle.generation
-            && !self.columns.is_extension(cell))
-        .then_some(cell)
+            && self.columns.flags[cell as usize].load(Ordering::Relaxed) & (flag::EXTENSION | flag::STUB)
+                == 0)
+            .then_some(cell)
+    }
+
+    /// The cell of the live object that a handle names, or of the stub that stands for it.
+    pub(crate) fn find(&self, handle: Handle) -> Option<u32> {
+        if self.is_home_of(handle) {
+            return self.locate(handle);
+        }
+        let remote = lock(&self.remote);
+        let stub = remote.stubs.stub(remote.stubs.find(handle)?);
+        crate::graph::has(self.graph.allocated(), stub).then_some(stub)
     }
 
     /// Says that a handle leads nowhere, and why if that is known.
@@ -348,8 +381,7 @@ impl Inner {
     }
 
     fn decision_on(&self, handle: Handle) -> Option<DecisionRecord> {
-        let here = handle.node == self.config.node && handle.incarnation == self.config.incarnation;
-        if !here || handle.cell == 0 || handle.cell >= self.capacity() {
+        if !self.is_home_of(handle) || handle.cell == 0 || handle.cell >= self.capacity() {
             return None;
         }
         let cell = handle.cell as usize;

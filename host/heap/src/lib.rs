@@ -29,9 +29,13 @@ mod decision;
 mod error;
 mod roots;
 mod signal;
+mod stubs;
+
+mod remote;
 
 mod handshake;
 mod heap;
+mod held;
 mod mutator;
 
 mod proof;
@@ -42,7 +46,7 @@ mod cycle;
 pub mod pacer;
 mod why;
 
-pub use cycle::{Collector, CycleRequest, Pace, Slice};
+pub use cycle::{Collector, CycleRequest, Heard, Others, Pace, Slice};
 pub use decision::{DecisionRecord, Rule};
 pub use error::{Gone, HeapError};
 pub use gc_memory::{MemoryError, SlabConfig};
@@ -58,4 +62,5 @@ pub use signal::{Signal, Wake};
 pub use strategy::{
     Cause, Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,
 };
+pub use stubs::FreedStub;
 pub use why::{RootKind, Why};

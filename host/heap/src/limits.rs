@@ -79,6 +79,12 @@ pub const DEFERRED_CYCLES_MAX: u32 = 8;
 /// A verdict that condemns fewer than one in this many allocated cells may wait for the next one, to share its proof.
 pub const DEFER_BELOW_SHARE: u64 = 256;
 
+/// Entries in a piece of the table of stubs: 20 KiB.
+pub const STUBS_CHUNK: usize = 1024;
+
+/// Roots of a cycle over nodes, duplicates included, at which duplicates are thrown out: such a cycle may take long, and mutators look things up all the time.
+pub const ROOTS_COMPACTED_AT: usize = 1 << 20;
+
 /// How often an allocation waits for the collector and tries again before it answers that the heap is full.
 pub const ALLOC_ATTEMPTS: u32 = 8;
 

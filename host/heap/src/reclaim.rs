@@ -13,7 +13,7 @@
 //!    restoring it with everything quarantined that it leads to leaves no reference to a free cell.
 //! 3. An index whose generation would wrap is never freed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -23,9 +23,9 @@ use gc_memory::{Block, Cache};
 use crate::columns::flag;
 use crate::graph::{bit, cells_of, has};
 use crate::heap::{Inner, Quarantine};
-use crate::limits::{BLOCK_CELLS, CELL_BYTES};
+use crate::limits::{BLOCK_CELLS, CELL_BYTES, CELL_SLOTS};
 use crate::pacer::Amount;
-use crate::sync::point;
+use crate::sync::{lock, point};
 
 /// What a step of reclaim did.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
@@ -157,6 +157,10 @@ impl Reclaimer {
         let mut counts: Vec<(u32, u32)> = Vec::new();
         for &(index, mask) in &batch.words {
             let mut freed = mask;
+            let stubs = mask & heap.graph.stub()[index as usize].load(Ordering::Relaxed);
+            if stubs != 0 {
+                heap.free_stubs(index as usize, stubs);
+            }
             for cell in cells_of(index as usize, freed) {
                 let at = cell as usize;
                 let generation = columns.generation[at].load(Ordering::Relaxed);
@@ -192,13 +196,14 @@ impl Reclaimer {
         let heap = Arc::clone(&self.heap);
         let columns = &heap.columns;
         // All of it is found before any of it can be reached, and changed, by a mutator.
-        let mut found = std::collections::BTreeSet::new();
+        let mut found = BTreeSet::new();
         let mut work = vec![cell];
         while let Some(cell) = work.pop() {
             if cell != 0 && has(&columns.quarantine, cell) && found.insert(cell) {
                 work.extend(heap.graph.references(cell));
             }
         }
+        self.renew_stubs(&mut found);
         let mut sum = Freed::default();
         for &cell in &found {
             sum.objects += u64::from(!columns.is_extension(cell));
@@ -220,6 +225,31 @@ impl Reclaimer {
         heap.totals.condemned_cells.fetch_sub(sum.cells, Ordering::Relaxed);
         heap.totals.quarantined_cells.fetch_sub(sum.cells, Ordering::Relaxed);
         sum
+    }
+
+    /// Stubs among what is restored may have been replaced since they were condemned. There shall be one for each object: the one that is there takes the
+    /// place of the other, in references that nobody can see yet, and is restored too if it must be.
+    fn renew_stubs(&self, found: &mut BTreeSet<u32>) {
+        let heap = &*self.heap;
+        let newest: BTreeMap<u32, u32> = {
+            let remote = lock(&heap.remote);
+            let newest =
+                |cell| remote.stubs.newest(heap.columns.stamp[cell as usize].load(Ordering::Relaxed));
+            let stubs = found.iter().copied().filter(|&cell| heap.columns.is_stub(cell));
+            stubs.map(|cell| (cell, newest(cell))).filter(|(cell, newest)| cell != newest).collect()
+        };
+        if newest.is_empty() {
+            return;
+        }
+        found.retain(|cell| !newest.contains_key(cell));
+        for slot in
+            found.iter().flat_map(|&cell| (0..CELL_SLOTS as u32).map(move |slot| heap.graph.slot(cell, slot)))
+        {
+            if let Some(&stub) = newest.get(&slot.load(Ordering::Relaxed)) {
+                slot.store(stub, Ordering::Release);
+            }
+        }
+        found.extend(newest.into_values().filter(|&stub| has(&heap.columns.quarantine, stub)));
     }
 
     /// A restored cell may be condemned again, in a later batch; the earlier one must not free it then.

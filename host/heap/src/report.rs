@@ -1,11 +1,12 @@
 //! What a cycle reports, and the counts of a heap.
 
-use crate::heap::Heap;
+use crate::heap::{Heap, Inner};
 use crate::holdup::{HeldUp, Holdups};
 use crate::limits::CELL_BYTES;
 use crate::proof::Violation;
 use crate::strategy::{Cause, Fault, StrategyIdentity};
 use crate::sync::lock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How a cycle ended.
@@ -17,7 +18,7 @@ pub enum CycleEnd {
     DryRun,
     /// The verdict is small and waits for later ones, to share their proof.
     Deferred,
-    /// The pace callback gave the cycle up.
+    /// The pace callback gave the cycle up; or, in a cycle over nodes, the others did, or the heap because it was full.
     Abandoned,
     /// The strategy failed.
     Faulted(Fault),
@@ -75,6 +76,10 @@ pub struct CycleReport {
     pub live_bytes: u64,
     /// Retired cells that have not gone.
     pub retired_waiting: u64,
+    /// Stubs that the strategy has reached, in a cycle over nodes.
+    pub reached_stubs: u64,
+    /// Stubs that were condemned in a cycle over nodes, and objects that were held for other nodes.
+    pub agreed_cells: u64,
     /// Roots that the strategy was told at the beginning, duplicates included.
     pub roots: u64,
     /// References shaded.
@@ -91,6 +96,8 @@ pub struct CycleReport {
     pub mark_ns: u64,
     /// Time of the scan.
     pub proof_ns: u64,
+    /// Time in which the others had to say something, in a cycle over nodes: there was nothing to mark, or the verdict was proved here.
+    pub others_ns: u64,
     /// Time of condemning and freeing.
     pub reclaim_ns: u64,
     /// From begin to end, pauses between slices included.
@@ -118,6 +125,8 @@ impl CycleReport {
             live_cells: 0,
             live_bytes: 0,
             retired_waiting: 0,
+            reached_stubs: 0,
+            agreed_cells: 0,
             roots: 0,
             shaded: 0,
             changes: 0,
@@ -126,10 +135,19 @@ impl CycleReport {
             handshake_ns: 0,
             mark_ns: 0,
             proof_ns: 0,
+            others_ns: 0,
             reclaim_ns: 0,
             total_ns: 0,
             shadow: None,
         }
+    }
+
+    pub(crate) fn fill_in_totals(&mut self, heap: &Arc<Inner>, retired_waiting: usize) {
+        let stats = Heap { inner: Arc::clone(heap) }.stats();
+        self.live_objects = stats.live_objects;
+        self.live_cells = stats.live_cells;
+        self.live_bytes = stats.used_bytes;
+        self.retired_waiting = retired_waiting as u64;
     }
 }
 
@@ -205,6 +223,10 @@ pub struct HeapStats {
     pub mutators: u64,
     /// Named roots and pins.
     pub roots: u64,
+    /// Objects that are held for other nodes.
+    pub held_objects: u64,
+    /// Cells that stand for objects of other nodes, those in quarantine included. They count as objects too.
+    pub stubs: u64,
     /// How long mutators were held up.
     pub holdups: Holdups,
 }
@@ -221,6 +243,10 @@ impl Heap {
         let condemned_cells = read(&totals.condemned_cells);
         let (allocated, mutators) = lock(&inner.registry).allocated();
         let slabs = inner.slabs.stats();
+        let (held_objects, stubs) = {
+            let remote = lock(&inner.remote);
+            (remote.held, u64::from(remote.stubs.count()))
+        };
         HeapStats {
             live_objects: allocated.objects.saturating_sub(condemned_objects),
             live_cells: allocated.cells.saturating_sub(condemned_cells),
@@ -242,6 +268,8 @@ impl Heap {
             withheld_cells_total: read(&totals.withheld_cells),
             mutators,
             roots: inner.roots.count() as u64,
+            held_objects,
+            stubs,
             holdups: inner.holdups.present(),
         }
     }

@@ -30,6 +30,8 @@ pub struct Needs {
     pub change_log: bool,
     /// What mutators retired: [`Strategy::retired`].
     pub retired: bool,
+    /// Part in marking over nodes: cycles with [`Cause::Cluster`], and [`Strategy::take_reached`].
+    pub cluster_mark: bool,
 }
 
 /// Why a cycle was begun.
@@ -45,6 +47,8 @@ pub enum Cause {
     Idle,
     /// The verdict is checked, not executed.
     Rehearsal,
+    /// All nodes mark together: what is held for other nodes is no root.
+    Cluster,
 }
 
 impl Cause {
@@ -57,6 +61,7 @@ impl Cause {
             Cause::Request => "request",
             Cause::Idle => "idle",
             Cause::Rehearsal => "rehearsal",
+            Cause::Cluster => "cluster",
         }
     }
 }
@@ -157,6 +162,12 @@ pub trait Strategy {
     fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault>;
     /// Works for about as long as visiting `budget` cells takes.
     fn step(&mut self, budget: u32) -> Result<Progress, Fault>;
+    /// Stubs that it has reached since this was last asked: asked in cycles with [`Cause::Cluster`], after each step and after each `shade`. What is said
+    /// twice does no harm. What is not said may be condemned by its home, as far as this node's own proof lets it: a strategy that says too little finds no garbage that
+    /// spans nodes, and loses nothing.
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        Ok(Vec::new())
+    }
     /// The verdict.
     fn finish(&mut self) -> Result<Verdict, Fault>;
     /// What became of it.

@@ -24,11 +24,20 @@ pub(crate) fn point() {
     }
 }
 
-/// Waits a little for another thread, longer the more often it was called in a row.
+/// Waits a little for another thread, longer the more often it was called in a row: at last 50 microseconds at a time.
 pub(crate) fn back_off(round: &mut u32) {
+    back_off_to(round, 0);
+}
+
+/// The same for what may take seconds: at last a millisecond and a half at a time.
+pub(crate) fn back_off_long(round: &mut u32) {
+    back_off_to(round, 5);
+}
+
+fn back_off_to(round: &mut u32, doublings: u32) {
     #[cfg(feature = "shuttle")]
     {
-        let _ = round;
+        let _ = (round, doublings);
         shuttle::thread::yield_now();
     }
     #[cfg(not(feature = "shuttle"))]
@@ -36,7 +45,10 @@ pub(crate) fn back_off(round: &mut u32) {
         match *round {
             0..16 => std::hint::spin_loop(),
             16..32 => std::thread::yield_now(),
-            _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+            _ => {
+                let doubled = ((*round - 32) / 32).min(doublings);
+                std::thread::sleep(std::time::Duration::from_micros(50 << doubled));
+            }
         }
         *round = round.saturating_add(1);
     }

@@ -17,6 +17,8 @@ pub enum RootKind {
     Pin,
     /// A scope of a mutator.
     Scope,
+    /// Other nodes: somebody there has a stub of it. Whoever drives the protocol knows who.
+    Held,
 }
 
 impl std::fmt::Display for RootKind {
@@ -25,6 +27,7 @@ impl std::fmt::Display for RootKind {
             RootKind::Named(name) => write!(f, "the root '{name}'"),
             RootKind::Pin => write!(f, "a pin"),
             RootKind::Scope => write!(f, "a scope of a running mutator"),
+            RootKind::Held => write!(f, "other nodes, for which it is held"),
         }
     }
 }
@@ -32,7 +35,7 @@ impl std::fmt::Display for RootKind {
 /// The answer to [`Heap::why`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// The object is reachable: by this root, over these objects, of which the last is the object itself.
+    /// The object is reachable: by this root, over these objects, of which the last is the object itself, or the stub of it if it lives on another node.
     Alive {
         /// Where the path begins.
         root: RootKind,
@@ -48,15 +51,14 @@ pub enum Why {
 }
 
 impl Heap {
-    /// Why an object is alive, or why it is not. Searches the graph breadth first while mutators run: the path is one that was there, each
+    /// Why an object is alive, or why it is not. For an object of another node: why the stub of it is alive here. Searches the graph breadth first while mutators run: the path is one that was there, each
     /// reference at its moment. Takes 4 bytes per cell in use while it works, and about as long as marking.
     #[must_use]
     pub fn why(&self, handle: Handle) -> Why {
         let inner = &*self.inner;
-        let Some(target) = inner.locate(handle) else {
+        let Some(target) = inner.find(handle) else {
             let decision = inner.gone(handle).decision.map(|decision| *decision);
-            let here = handle.node == inner.config.node && handle.incarnation == inner.config.incarnation;
-            let quarantined = here
+            let quarantined = inner.is_home_of(handle)
                 && handle.cell < inner.capacity()
                 && has(&inner.columns.quarantine, handle.cell)
                 && inner.columns.generation[handle.cell as usize].load(Ordering::Relaxed)
@@ -108,6 +110,9 @@ impl Inner {
         let names = self.roots.names().into_iter();
         let mut found: Vec<_> = names.map(|(name, cell)| (RootKind::Named(name), cell)).collect();
         found.extend(self.roots.pinned().into_iter().map(|cell| (RootKind::Pin, cell)));
+        let mut held = Vec::new();
+        self.held_cells(&mut held);
+        found.extend(held.into_iter().map(|cell| (RootKind::Held, cell)));
         let members = lock(&self.registry).members();
         for member in members.iter() {
             found.extend(member.present_locals().into_iter().map(|cell| (RootKind::Scope, cell)));

@@ -61,7 +61,11 @@ impl Cycle<'_> {
         self.handshake(flush, self.epoch, false);
         self.take_late();
         self.excuse(condemned, &violations, flush)?;
+        if self.over.is_some() {
+            self.agree(condemned)?;
+        }
         if self.request.execute {
+            self.decide(condemned, flush)?;
             self.execute()
         } else {
             self.count_only(condemned)
@@ -121,7 +125,7 @@ impl Cycle<'_> {
     }
 
     /// Takes what was looked up and logged since the scan began.
-    fn take_late(&mut self) {
+    pub(super) fn take_late(&mut self) {
         let taken = self.heap.take();
         self.late_acquired.extend(taken.acquired);
         self.late_logged.extend(taken.open.iter().flat_map(|record| record.old).filter(|&cell| cell != 0));
@@ -172,6 +176,23 @@ impl Cycle<'_> {
         }
     }
 
+    /// The verdict falls. Whoever does not wait for that has looked nothing up that it condemns, or what was looked up is withheld before.
+    fn decide(&mut self, condemned: &[AtomicU64], flush: u32) -> Result<(), Stop> {
+        let heap = Arc::clone(&self.heap);
+        loop {
+            {
+                let mut remote = lock(&heap.remote);
+                if remote.fall(|cell| has(condemned, cell)) {
+                    // Release: pairs with the Acquire load of look-ups. From here on they need not wait.
+                    heap.decided.store(true, Ordering::Release);
+                    return Ok(());
+                }
+            }
+            self.take_late();
+            self.excuse(condemned, &Violations::default(), flush)?;
+        }
+    }
+
     fn count_only(&mut self, condemned: &[AtomicU64]) {
         for (index, word) in condemned[..self.heap.space.words_in_use()].iter().enumerate() {
             for cell in cells_of(index, word.load(Ordering::Relaxed)) {
@@ -210,7 +231,11 @@ impl Cycle<'_> {
             cycle: self.report.number,
             at: heap.started.elapsed(),
             strategy: self.report.strategy.clone(),
-            rule: if heap.config.proof { Rule::Proved } else { Rule::Unproved },
+            rule: match (heap.config.proof, self.report.agreed_cells) {
+                (false, _) => Rule::Unproved,
+                (true, 0) => Rule::Proved,
+                (true, _) => Rule::Agreed,
+            },
             objects: 0,
             cells: 0,
         };
@@ -219,8 +244,9 @@ impl Cycle<'_> {
             (decisions.keep(record), decisions.numbers())
         };
         self.collector.sweep.step(numbers, &heap.columns.decision[..words * 64]);
-        // Release: pairs with the Acquire load of look-ups. From here on they need not wait.
-        heap.decided.store(true, Ordering::Release);
+        if self.over.is_some() {
+            heap.release_condemned(words);
+        }
         if self.wants_log() {
             self.keep_last_changes();
         }

@@ -10,6 +10,7 @@
 //! 3. The strategy is told of the heap; it is never asked for the truth.
 
 mod judging;
+mod others;
 mod telling;
 mod working;
 
@@ -19,6 +20,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use self::judging::drain_words;
+use self::others::Over;
+pub use self::others::{Heard, Others};
 use crate::decision::Sweep;
 use crate::graph::has;
 use crate::handle::Handle;
@@ -31,6 +34,7 @@ use crate::proof::Violation;
 use crate::reclaim::{Freed, Reclaimer};
 use crate::report::{CycleEnd, CycleReport, ShadowReport};
 use crate::strategy::{Cause, Change, Fault, Needs, Outcome, Strategy};
+use crate::sync::lock;
 
 /// What a cycle is to do.
 #[derive(Debug, Copy, Clone)]
@@ -195,14 +199,23 @@ impl Collector {
         let stop = cycle.run().err();
         let mut report = cycle.close(stop);
         report.total_ns = begun.elapsed().as_nanos() as u64;
+        self.count(&report);
+        report
+    }
+
+    /// A cycle is over.
+    fn count(&self, report: &CycleReport) {
         self.heap.totals.cycles.fetch_add(1, Ordering::Relaxed);
         if matches!(report.end, CycleEnd::Refused(_)) {
             self.heap.totals.refused.fetch_add(1, Ordering::Relaxed);
         }
         self.heap.totals.withheld_cells.fetch_add(report.withheld_cells, Ordering::Relaxed);
+        if report.cause == Cause::Cluster && report.end == CycleEnd::Abandoned {
+            // It says nothing about whether there is room to be had.
+            return;
+        }
         let freed = Amount { cells: report.freed_cells, bytes: report.freed_bytes };
         self.heap.signal.cycle_ended(freed, self.heap.limit());
-        report
     }
 }
 
@@ -234,6 +247,8 @@ struct Cycle<'a> {
     strategy: &'a mut dyn Strategy,
     needs: Needs,
     shadow: Option<Shadow<'a>>,
+    /// In a cycle over nodes.
+    over: Option<Over<'a>>,
     pace: &'a mut dyn FnMut(Slice) -> Pace,
     report: CycleReport,
     /// Log epoch of this cycle.
@@ -242,6 +257,8 @@ struct Cycle<'a> {
     working: u32,
     /// Everything that is a root of this cycle. Grows with every flush.
     roots: Vec<u32>,
+    /// How many there were when duplicates were thrown out last.
+    roots_compacted: usize,
     /// Records of the log epoch that this cycle closed.
     closed: Vec<Record>,
     /// References from the log and from look-ups that the strategy was not told yet.
@@ -277,10 +294,12 @@ impl<'a> Cycle<'a> {
             request,
             strategy,
             shadow,
+            over: None,
             pace,
             epoch: 0,
             working: 0,
             roots: Vec::new(),
+            roots_compacted: 0,
             closed: Vec::new(),
             unshaded: Vec::new(),
             late_acquired: Vec::new(),
@@ -294,7 +313,10 @@ impl<'a> Cycle<'a> {
     fn run(&mut self) -> Result<(), Stop> {
         self.open();
         self.tell()?;
-        self.work()?;
+        match self.over {
+            None => self.work()?,
+            Some(_) => self.work_with_others()?,
+        }
         self.judge()
     }
 
@@ -324,7 +346,10 @@ impl<'a> Cycle<'a> {
     }
 
     fn slice(&mut self, busy: Duration) -> Result<(), Stop> {
-        match (self.pace)(Slice { busy }) {
+        let pace = (self.pace)(Slice { busy });
+        match pace {
+            // Who waits for room waits for this heap alone.
+            Pace::Go if self.over.is_some() && self.heap.signal.is_full() => Err(Stop::Abandoned),
             Pace::Go => Ok(()),
             Pace::Abandon => Err(Stop::Abandoned),
         }
@@ -393,8 +418,9 @@ impl<'a> Cycle<'a> {
         if self.report.withheld_cells + self.report.rooted_cells > 0 && self.needs.change_log {
             self.collector.forget();
         }
+        lock(&heap.remote).end();
         self.settle(accepted);
-        self.fill_in_totals();
+        self.report.fill_in_totals(&heap, self.collector.retired.len());
         self.report
     }
 
@@ -421,13 +447,5 @@ impl<'a> Cycle<'a> {
             self.collector.shadow_rebuild |= self.shadow.as_ref().is_some_and(alone);
         }
         self.report.shadow = self.shadow.take().map(|shadow| shadow.report);
-    }
-
-    fn fill_in_totals(&mut self) {
-        let stats = Heap { inner: Arc::clone(&self.heap) }.stats();
-        self.report.live_objects = stats.live_objects;
-        self.report.live_cells = stats.live_cells;
-        self.report.live_bytes = stats.used_bytes;
-        self.report.retired_waiting = self.collector.retired.len() as u64;
     }
 }

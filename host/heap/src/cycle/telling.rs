@@ -13,11 +13,14 @@ use crate::graph::{cells_of, has};
 use crate::limits::{BATCH_CELLS, BATCH_CHANGES};
 use crate::mutator::shared::mode;
 use crate::strategy::{Change, CycleInfo};
+use crate::sync::lock;
 
 impl Cycle<'_> {
     // Open: H1, H2, H3.
 
     pub(super) fn open(&mut self) {
+        // From here on look-ups beside the handshakes are put down.
+        lock(&self.heap.remote).begin();
         for word in &self.heap.graph.young()[..self.heap.space.words_in_use()] {
             if word.load(Ordering::Relaxed) != 0 {
                 word.store(0, Ordering::Relaxed);
@@ -36,6 +39,7 @@ impl Cycle<'_> {
         self.handshake(self.working | mode::SNOOP, self.epoch, false);
         let named = self.heap.roots.cells();
         self.roots.extend(named);
+        self.add_held();
         self.closed = std::mem::take(&mut self.collector.open);
         self.handshake(self.working, self.epoch, true);
         self.take();

@@ -16,15 +16,20 @@ impl Cycle<'_> {
         self.shade()?;
         loop {
             self.step_until_idle()?;
-            self.handshake(self.working, self.epoch, false);
-            self.take();
-            self.report.flushes += 1;
+            self.flush();
             // What was shaded and known already led to no reading of references, so every reference was read before this flush: what is
             // overwritten from here on was seen. See `handshake`, the proof's scan; the same argument holds for the strategy's own reading.
             if !self.shade()? {
                 return Ok(());
             }
         }
+    }
+
+    /// Brings everything here that mutators have overwritten or looked up.
+    pub(super) fn flush(&mut self) {
+        self.handshake(self.working, self.epoch, false);
+        self.take();
+        self.report.flushes += 1;
     }
 
     fn step_until_idle(&mut self) -> Result<(), Stop> {
@@ -45,7 +50,7 @@ impl Cycle<'_> {
     }
 
     /// Tells what mutators overwrote and looked up. Answers whether that brought new work.
-    fn shade(&mut self) -> Result<bool, Stop> {
+    pub(super) fn shade(&mut self) -> Result<bool, Stop> {
         let unshaded = std::mem::take(&mut self.unshaded);
         let mut learned = false;
         for batch in unshaded.chunks(BATCH_CELLS) {
@@ -54,6 +59,7 @@ impl Cycle<'_> {
         }
         self.report.shaded += unshaded.len() as u64;
         self.roots.extend(unshaded);
+        self.pass_reached()?;
         Ok(learned)
     }
 
@@ -69,12 +75,15 @@ impl Cycle<'_> {
         let ratio = self.request.slice_target.as_secs_f64() / took.as_secs_f64();
         let next = f64::from(budget) * ratio.clamp(0.5, 2.0);
         self.budget = next.clamp(f64::from(FIRST_BUDGET) / 16.0, f64::from(BUDGET_MAX)) as u32;
+        self.pass_reached()?;
         Ok(progress)
     }
 
     /// Steps after which a strategy is taken for one that does not end: enough to visit every cell many times in the smallest steps.
     fn steps_max(&self) -> u32 {
-        STEPS_MAX + self.heap.capacity() / 16
+        // Over nodes, each thing that the others reach may be a step of its own.
+        let cells = self.heap.capacity();
+        STEPS_MAX + if self.over.is_some() { cells } else { cells / 16 }
     }
 
     fn step_shadow(&mut self) -> bool {

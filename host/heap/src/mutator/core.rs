@@ -153,20 +153,24 @@ impl Core {
 
     // The barrier.
 
-    /// Stores a reference into a cell, behind the barrier. `value` is 0 for null.
+    /// Stores a reference into a cell, behind the barrier. `value` is 0 for null. Answers false, and does nothing, where the cell is a stub.
     #[inline]
-    pub(crate) fn write(&self, operation: &Operation<'_>, cell: u32, slot: u32, value: u32) {
-        if operation.mode != 0 {
-            self.barrier(operation, cell, value);
+    pub(crate) fn write(&self, operation: &Operation<'_>, cell: u32, slot: u32, value: u32) -> bool {
+        if operation.mode != 0 && !self.barrier(operation, cell, value) {
+            return false;
         }
         // Release: whoever loads the reference sees the object that it leads to, and whoever loads it sees the stamp before it.
         self.references[cell as usize * CELL_SLOTS + slot as usize].store(value, Ordering::Release);
         point();
+        true
     }
 
     #[inline]
-    fn barrier(&self, operation: &Operation<'_>, cell: u32, value: u32) {
+    fn barrier(&self, operation: &Operation<'_>, cell: u32, value: u32) -> bool {
         let &Operation { mode, epoch, .. } = operation;
+        if mode & mode::STUBS != 0 && self.heap.columns.is_stub(cell) {
+            return false;
+        }
         if mode & mode::LOG != 0 {
             // Acquire: pairs with the AcqRel exchange in `log_cell`; who finds the cell stamped may store after its old references were read.
             let stamp = self.stamps[cell as usize].load(Ordering::Acquire);
@@ -179,6 +183,7 @@ impl Core {
         if mode & mode::SNOOP != 0 && value != 0 {
             self.remember(value);
         }
+        true
     }
 
     #[inline(never)]
@@ -238,8 +243,29 @@ impl Core {
         flags: u8,
         locator: u32,
     ) -> Result<u32, NoRoom> {
+        let cell = self.take_cell()?;
+        self.fill_cell(operation, cell, refs, flags, locator);
+        Ok(cell)
+    }
+
+    /// Takes a free cell and makes it a stub. The caller enters it in the table.
+    pub(crate) fn new_stub(&self, operation: &Operation<'_>) -> Result<u32, NoRoom> {
+        let cell = self.take_cell()?;
+        // Before the cell is allocated: no strategy takes it for an object without references.
+        self.heap.graph.stub()[cell as usize / 64].fetch_or(bit(cell), Ordering::Relaxed);
+        self.fill_cell(operation, cell, [0; 4], flag::STUB, 0);
+        Ok(cell)
+    }
+
+    #[inline]
+    fn take_cell(&self) -> Result<u32, NoRoom> {
         let heap = &*self.heap;
-        let cell = self.cells.borrow_mut().take(&heap.space, &heap.graph, &heap.columns).ok_or(NoRoom)?;
+        self.cells.borrow_mut().take(&heap.space, &heap.graph, &heap.columns).ok_or(NoRoom)
+    }
+
+    #[inline]
+    fn fill_cell(&self, operation: &Operation<'_>, cell: u32, refs: [u32; 4], flags: u8, locator: u32) {
+        let heap = &*self.heap;
         for (slot, value) in refs.into_iter().enumerate() {
             heap.graph.slot(cell, slot as u32).store(value, Ordering::Relaxed);
         }
@@ -252,7 +278,6 @@ impl Core {
         // Release: the columns above are seen by whoever sees the cell allocated.
         heap.graph.allocated()[index / 64].fetch_or(bit(cell), Ordering::Release);
         point();
-        Ok(cell)
     }
 
     fn new_cell_in_cycle(&self, operation: &Operation<'_>, cell: u32, refs: [u32; 4]) {

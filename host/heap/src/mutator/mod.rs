@@ -6,6 +6,7 @@
 mod core;
 pub(crate) mod lane;
 mod locals;
+mod lookup;
 mod scope;
 pub(crate) mod shared;
 

@@ -24,20 +24,17 @@ use super::core::{Core, NoRoom, Operation};
 use super::shared::mode;
 use super::{Local, Pin};
 use crate::columns::flag;
-use crate::error::{Gone, HeapError};
-use crate::graph::has;
+use crate::error::HeapError;
 use crate::handle::Handle;
-use crate::holdup::{Begun, Holdup};
 use crate::limits::{ALLOC_ATTEMPTS, CELL_BYTES, PAYLOAD_MAX};
 use crate::payload;
-use crate::sync::{back_off, point};
 
 /// Slots that are in the first cell of an object that has a tree.
 const DIRECT: u32 = 3;
 
 /// Holds objects while a program works with them. Made by [`Mutator::scope`](super::Mutator::scope).
 pub struct Scope<'s> {
-    core: &'s Core,
+    pub(super) core: &'s Core,
     base: usize,
 }
 
@@ -170,7 +167,7 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     ///
-    /// [`HeapError::NoSuchSlot`].
+    /// [`HeapError::NoSuchSlot`]; [`HeapError::Remote`] for a stub.
     #[inline]
     pub fn load(&self, object: Local<'_>, slot: u32) -> Result<Option<Local<'s>>, HeapError> {
         let operation = self.core.operation();
@@ -178,6 +175,10 @@ impl<'s> Scope<'s> {
         // Acquire: pairs with the Release store of whoever put the reference there; the object behind it is complete.
         let value = self.core.heap.graph.slot(cell, at).load(Ordering::Acquire);
         let local = NonZeroU32::new(value).map(|cell| self.core.hold(cell));
+        // A stub has no references: only where none is found need anybody look what this is.
+        if local.is_none() && operation.mode & mode::STUBS != 0 && self.core.heap.columns.is_stub(cell) {
+            return Err(self.remote(cell));
+        }
         drop(operation);
         self.core.record(|tape, epoch| tape.loaded(epoch, object.cell.get(), slot, value));
         Ok(local)
@@ -187,19 +188,21 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     ///
-    /// [`HeapError::NoSuchSlot`].
+    /// [`HeapError::NoSuchSlot`]; [`HeapError::Remote`] for a stub.
     #[inline]
     pub fn store(&self, object: Local<'_>, slot: u32, value: Option<Local<'_>>) -> Result<(), HeapError> {
         let operation = self.core.operation();
         let (cell, at) = self.find_slot(self.core.cell_of(object), slot)?;
         let value = value.map_or(0, |local| self.core.cell_of(local));
-        self.core.write(&operation, cell, at, value);
+        if !self.core.write(&operation, cell, at, value) {
+            return Err(self.remote(cell));
+        }
         drop(operation);
         self.core.record(|tape, epoch| tape.stored(epoch, object.cell.get(), slot, value));
         Ok(())
     }
 
-    /// How many slots an object has: what was asked for, rounded up to a whole cell.
+    /// How many slots an object has: what was asked for, rounded up to a whole cell. A stub has none.
     #[must_use]
     pub fn slot_count(&self, object: Local<'_>) -> u64 {
         self.slots_below(self.core.cell_of(object))
@@ -208,7 +211,7 @@ impl<'s> Scope<'s> {
     fn slots_below(&self, object: u32) -> u64 {
         let height = self.core.height(object);
         if height == 0 {
-            return 4;
+            return if self.core.heap.columns.is_stub(object) { 0 } else { 4 };
         }
         let graph = &self.core.heap.graph;
         let mut cell = graph.references(object)[DIRECT as usize];
@@ -227,8 +230,10 @@ impl<'s> Scope<'s> {
         if slot < DIRECT {
             return Ok((object, slot));
         }
-        self.find_far_slot(object, slot)
-            .ok_or_else(|| HeapError::NoSuchSlot { slot, slot_count: self.slots_below(object) })
+        self.find_far_slot(object, slot).ok_or_else(|| match self.core.heap.columns.is_stub(object) {
+            true => self.remote(object),
+            false => HeapError::NoSuchSlot { slot, slot_count: self.slots_below(object) },
+        })
     }
 
     fn find_far_slot(&self, object: u32, slot: u32) -> Option<(u32, u32)> {
@@ -251,13 +256,13 @@ impl<'s> Scope<'s> {
         Some((cell, at & 3))
     }
 
-    /// Length of an object's payload in bytes.
+    /// Length of an object's payload in bytes. 0 for a stub: its payload is at its home.
     #[must_use]
     pub fn payload_len(&self, object: Local<'_>) -> usize {
         self.block_of(object).map_or(0, |block| payload::len(self.core.heap.slabs.words(block)))
     }
 
-    /// Appends an object's payload to `out`.
+    /// Appends an object's payload to `out`. Nothing for a stub: its payload is at its home.
     pub fn read(&self, object: Local<'_>, out: &mut Vec<u8>) {
         if let Some(block) = self.block_of(object) {
             payload::read(self.core.heap.slabs.words(block), out);
@@ -337,52 +342,10 @@ impl<'s> Scope<'s> {
         }
     }
 
-    /// The name of an object that outlives the scope and keeps nothing alive.
+    /// The name of an object that outlives the scope and keeps nothing alive. For a stub this is the name that its home gave to what it stands for.
     #[must_use]
     pub fn handle(&self, object: Local<'_>) -> Handle {
         self.core.heap.handle(self.core.cell_of(object))
-    }
-
-    /// The object that a handle names.
-    ///
-    /// # Errors
-    ///
-    /// [`Gone`] with the decision that freed the object, while that is kept.
-    pub fn resolve(&self, handle: Handle) -> Result<Local<'s>, Gone> {
-        let heap = &self.core.heap;
-        let mut waiting: Option<(Begun, u32)> = None;
-        loop {
-            let operation = self.core.operation();
-            // First whether the decision has fallen, then whether the object is condemned: after the decision nothing is taken back. Then whether it is
-            // there: condemning clears that before the other, so a cell that is found there and not condemned was not about to go.
-            let deciding = operation.mode & mode::DECIDING != 0 && handle.cell < heap.capacity();
-            // Acquire: pairs with the Release store of the decision; what was withheld before is not seen condemned.
-            let decided = deciding && heap.decided.load(Ordering::Acquire);
-            point();
-            let condemned = deciding && has(&heap.columns.condemned, handle.cell);
-            point();
-            let located = heap.locate(handle).filter(|_| !(condemned && decided));
-            let Some(cell) = located else {
-                drop(operation);
-                waiting.as_ref().inspect(|(begun, _)| self.core.held_up(Holdup::Lookup, begun));
-                self.core.record(|tape, epoch| tape.looked_up(epoch, 0));
-                return Err(if condemned && decided { heap.going(handle) } else { heap.gone(handle) });
-            };
-            if condemned {
-                // Its fate is being decided. No handshake waits for us meanwhile.
-                drop(operation);
-                back_off(&mut waiting.get_or_insert_with(|| (Begun::now(), 0)).1);
-                continue;
-            }
-            if operation.mode & mode::CYCLE != 0 {
-                self.core.acquire(cell);
-            }
-            let local = self.core.hold(NonZeroU32::new(cell).expect("no handle names cell 0"));
-            drop(operation);
-            waiting.as_ref().inspect(|(begun, _)| self.core.held_up(Holdup::Lookup, begun));
-            self.core.record(|tape, epoch| tape.looked_up(epoch, cell));
-            return Ok(local);
-        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) mod mode {
     pub(crate) const LOG_NEW: u32 = 16;
     /// The verdict is about to fall: whoever looks up a condemned handle waits for it.
     pub(crate) const DECIDING: u32 = 32;
+    /// There have been stubs in this heap: whoever stores looks whether it is to one. Set once and for ever, beside the handshakes.
+    pub(crate) const STUBS: u32 = 64;
 }
 
 /// The mutator is between two operations.
@@ -81,7 +83,7 @@ impl Word {
 
     /// The word after this one, when this one asks and `request` was answered.
     fn after(self, request: Word) -> Word {
-        Word(request.0 & !Word::PUBLISH | !self.0 & Word::TURN)
+        Word(request.0 & !Word::PUBLISH | !self.0 & Word::TURN | self.0 & u64::from(mode::STUBS))
     }
 }
 
@@ -175,6 +177,12 @@ impl Shared {
         self.request.store(Word::of(wanted).0, Ordering::Relaxed);
         // Release: whoever sees PENDING sees the request.
         self.word.fetch_or(u64::from(mode::PENDING), Ordering::Release);
+    }
+
+    /// There are stubs from here on. An answer that is under way finds the word changed, and is given again.
+    pub(crate) fn expect_stubs(&self) {
+        // Release: pairs with the Acquire load of the word; who has a stub has it from whoever came by here first.
+        self.word.fetch_or(u64::from(mode::STUBS), Ordering::Release);
     }
 
     /// Answers whatever is pending. The mutator itself, at the beginning of an operation. Waits for nobody: when the collector answers first, that is as good.
@@ -325,6 +333,19 @@ mod tests {
         let mut taken = Taken::default();
         shared.take(&mut taken);
         assert_eq!(taken.roots, [41, 42]);
+    }
+
+    #[test]
+    fn that_there_are_stubs_is_never_forgotten() {
+        let (shared, mut ends) = pending();
+        // The mutator has read what is asked, and is put aside.
+        let (seen, request) = (shared.word(), Word(shared.request.load(Ordering::Relaxed)));
+        shared.expect_stubs();
+        assert!(!shared.exchange(seen, request), "an answer has overwritten it");
+        assert_eq!(shared.answer(&mut ends).mode(), mode::STUBS);
+        shared.post(START);
+        shared.answer_for(&mut Vec::new());
+        assert_eq!(shared.word().mode(), mode::STUBS);
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Strategy for Counting {
         &self.identity
     }
     fn needs(&self) -> Needs {
-        Needs { change_log: true, retired: false }
+        Needs { change_log: true, ..Needs::default() }
     }
     fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Fault> {
         let len = self.graph.capacity() as usize;
@@ -228,7 +228,7 @@ impl Strategy for Fixed {
         &self.0
     }
     fn needs(&self) -> Needs {
-        Needs { change_log: false, retired: true }
+        Needs { retired: true, ..Needs::default() }
     }
     fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
         Ok(())

@@ -45,11 +45,11 @@ impl Scripted {
     }
 
     pub(crate) fn with_changes(verdict: Verdict) -> Scripted {
-        Scripted { needs: Needs { change_log: true, retired: false }, ..Scripted::new(verdict) }
+        Scripted { needs: Needs { change_log: true, ..Needs::default() }, ..Scripted::new(verdict) }
     }
 
     pub(crate) fn with_retired(verdict: Verdict) -> Scripted {
-        Scripted { needs: Needs { change_log: false, retired: true }, ..Scripted::new(verdict) }
+        Scripted { needs: Needs { retired: true, ..Needs::default() }, ..Scripted::new(verdict) }
     }
 
     /// What it was told in the last cycle.

@@ -101,7 +101,7 @@ impl Strategy for RetiredOnly {
         &self.identity
     }
     fn needs(&self) -> Needs {
-        Needs { change_log: false, retired: true }
+        Needs { retired: true, ..Needs::default() }
     }
     fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Fault> {
         self.safe = cycle.safe_grace_epoch;

@@ -1,0 +1,116 @@
+//! Stubs and scions as the thread that drives the protocol uses them, beside the mutators: objects that are held for other nodes, and stubs that were freed.
+//!
+//! Nothing here is written on a tape: what other nodes hold is not the work of this heap's mutators.
+
+use std::sync::atomic::Ordering;
+
+use crate::error::Gone;
+use crate::graph::{bit, cells_of, has};
+use crate::handle::Handle;
+use crate::heap::{Heap, Inner};
+use crate::remote::Remote;
+use crate::stubs::FreedStub;
+use crate::sync::{lock, point};
+
+impl Heap {
+    /// Keeps an object for other nodes until [`Heap::release`]: it is a root of every cycle, those over nodes excepted. Holding twice is holding once. Never waits
+    /// for a verdict: what is looked up before that has fallen is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] when there is no such object in this heap, or its end is decided.
+    pub fn hold(&self, handle: Handle) -> Result<(), Gone> {
+        let inner = &*self.inner;
+        let mut remote = inner.holdups.lock(&inner.remote);
+        let found = if inner.is_home_of(handle) { inner.look_up_at_once(handle, &mut remote) } else { None };
+        let Some(cell) = found else {
+            drop(remote);
+            return Err(inner.gone(handle));
+        };
+        // Release: pairs with the copy of this table between the second and the third handshake.
+        let before = inner.columns.held[cell as usize / 64].fetch_or(bit(cell), Ordering::Release);
+        remote.held += u64::from(before & bit(cell) == 0);
+        Ok(())
+    }
+
+    /// Other nodes do not hold this object any more. Does nothing where it is not held.
+    pub fn release(&self, handle: Handle) {
+        let inner = &*self.inner;
+        let mut remote = inner.holdups.lock(&inner.remote);
+        // Only what is there is held: a later object in the same cell has another generation.
+        if inner.is_home_of(handle)
+            && let Some(cell) = inner.locate(handle)
+        {
+            let before = inner.columns.held[cell as usize / 64].fetch_and(!bit(cell), Ordering::AcqRel);
+            remote.held -= u64::from(before & bit(cell) != 0);
+        }
+    }
+
+    /// The stubs whose cells were freed since this was asked last, each once. Worth asking after each cycle.
+    #[must_use]
+    pub fn take_freed_stubs(&self) -> Vec<FreedStub> {
+        self.inner.holdups.lock(&self.inner.remote).stubs.take_freed()
+    }
+}
+
+impl Inner {
+    /// Looks an object of this heap up without waiting for a verdict, and puts that down for the collector. Not if the verdict has fallen on it.
+    pub(crate) fn look_up_at_once(&self, handle: Handle, remote: &mut Remote) -> Option<u32> {
+        if handle.cell >= self.capacity() || self.is_going(handle.cell, remote) {
+            return None;
+        }
+        point();
+        let cell = self.locate(handle)?;
+        remote.looked_up(cell, has(&self.columns.condemned, cell));
+        Some(cell)
+    }
+
+    /// Whether a cell goes by a verdict that has fallen. To be asked before whether it is allocated: condemning clears that first.
+    pub(crate) fn is_going(&self, cell: u32, remote: &Remote) -> bool {
+        remote.has_fallen() && has(&self.columns.condemned, cell)
+    }
+
+    /// Adds what is held for other nodes.
+    pub(crate) fn held_cells(&self, cells: &mut Vec<u32>) {
+        if lock(&self.remote).held == 0 {
+            return;
+        }
+        for (index, word) in self.columns.held[..self.space.words_in_use()].iter().enumerate() {
+            cells.extend(cells_of(index, word.load(Ordering::Acquire)));
+        }
+    }
+
+    /// The condemned among what is held for other nodes is held no longer: its holders have condemned it too.
+    pub(crate) fn release_condemned(&self, words: usize) {
+        let mut remote = lock(&self.remote);
+        if remote.held == 0 {
+            return;
+        }
+        for (held, condemned) in self.columns.held.iter().zip(&self.columns.condemned[..words]) {
+            let condemned = condemned.load(Ordering::Relaxed);
+            if condemned != 0 {
+                let before = held.fetch_and(!condemned, Ordering::AcqRel);
+                remote.held -= u64::from((before & condemned).count_ones());
+            }
+        }
+    }
+
+    /// Stubs are about to come: from here on every mutator looks before it stores.
+    pub(crate) fn expect_stubs(&self) {
+        // Acquire: who sees it sees what it stands for.
+        if !self.stubs.load(Ordering::Acquire) {
+            lock(&self.registry).expect_stubs();
+            self.stubs.store(true, Ordering::Release);
+        }
+    }
+
+    /// The cells of freed stubs are free cells again after this: takes them out of the table, which reports them. Before anybody can take them.
+    pub(crate) fn free_stubs(&self, index: usize, stubs: u64) {
+        let mut remote = lock(&self.remote);
+        for cell in cells_of(index, stubs) {
+            remote.stubs.free(self.columns.stamp[cell as usize].load(Ordering::Relaxed));
+            self.columns.flags[cell as usize].store(0, Ordering::Relaxed);
+        }
+        self.graph.stub()[index].fetch_and(!stubs, Ordering::Release);
+    }
+}
