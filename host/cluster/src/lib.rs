@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod identity;
 mod incarnation;
+mod refused;
 
 mod preface;
 
@@ -24,15 +25,22 @@ pub mod authority;
 
 mod transport;
 
+mod membership;
+
+mod kept;
+
+mod coordinator;
 mod members;
 
 pub use credentials::{Credentials, Watch};
 pub use error::{AuthorityError, CredentialsError};
 pub use identity::{Identity, IdentitySyntax, NAME_MAX, is_name};
 pub use incarnation::{Lives, LivesError};
+pub use kept::StateError;
 pub use members::{
-    Answer, ChangeRefused, Decides, MemberStatus, MembersConfig, MembersCounters, MembersError,
-    MembersStatus, Notice,
+    Answer, Decides, MemberStatus, Members, MembersConfig, MembersCounters, MembersError, MembersStatus,
+    Notice,
 };
 pub use preface::{Refusal, WIRE_VERSION};
+pub use refused::ChangeRefused;
 pub use transport::{Event, Refused, SendError, Transport, TransportError};

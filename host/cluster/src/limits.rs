@@ -43,5 +43,46 @@ pub const REFUSALS_KEPT: usize = 32;
 /// How far two wall clocks may be apart. Leases run on clocks of their own; this is for certificates, logs and people.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
 
+/// How often a node says that it is there, and which membership it has.
+pub const BEAT: Duration = Duration::from_millis(500);
+
+/// Peers that are told so at each beat. In a larger cluster they take turns.
+pub const BEACONS_PER_BEAT_MAX: usize = 32;
+
+/// A member that foca has given up is suspected when [`gc_protocol::phi`] is at least this: one false alarm in a hundred million, by its rhythm.
+pub const SUSPECT_PHI: f64 = 8.0;
+
+/// A suspected member of which this node hears again at its usual rhythm is not suspected any more.
+pub const RECOVER_PHI: f64 = 1.0;
+
+/// Bytes of one page of a membership. Beside it a datagram has room for foca's own header.
+pub const PAGE_BYTES_MAX: usize = 700;
+
+/// Most bytes that one member takes in a page: numbers, an address, a name.
+pub const PAGE_ENTRY_BYTES_MAX: usize = 5 + 3 * 10 + 24 + 2 + crate::identity::NAME_MAX;
+
+/// Most pages of a membership.
+pub const PAGES_MAX: usize = 512;
+
+/// Pages that are sent as the answer to one question.
+pub const PAGES_PER_ANSWER: usize = 32;
+
+/// Identities that the failure detector keeps. Members, and those who have left; beyond that a peer names nodes that there are not.
+pub const IDENTITIES_MAX: usize = 4 * gc_protocol::limits::NODES_MAX;
+
+/// Questions of operators that wait for the seat.
+pub const ASKS_MAX: usize = 64;
+
+/// How long a question is asked before it is given up.
+pub const ASK_FOR: Duration = Duration::from_secs(10);
+
+/// How long a proposal stands before it is withdrawn. Longer than the time by which homes differ about when a lease lapsed.
+pub const PROPOSAL_STANDS: Duration = Duration::from_secs(3);
+
+/// Past memberships that are kept for judging proposals. Who may believe in an older one is exiled by people only.
+pub const HISTORY_MAX: usize = 64;
+
+const _: () = assert!(PAGES_MAX * (PAGE_BYTES_MAX / PAGE_ENTRY_BYTES_MAX) >= gc_protocol::limits::NODES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX + 256 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(RECEIVE_WINDOW_BYTES as usize >= 4 * FRAME_BYTES_MAX);
 const _: () = assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());

@@ -82,6 +82,16 @@ pub enum Refusal {
         /// The highest that was seen.
         seen: u64,
     },
+    /// Another process is in the same life.
+    #[error(
+        "another process was here as {peer} in incarnation {incarnation}: one of them was started from a copy of the other's state; stop it"
+    )]
+    Twin {
+        /// The peer.
+        peer: String,
+        /// The life that both claim.
+        incarnation: u64,
+    },
     /// Its clock is off.
     #[error(
         "its clock is {seconds} s away from this node's, more than {max_seconds} s: set the clocks (NTP)"
@@ -114,6 +124,7 @@ impl Refusal {
             Refusal::SameName(_) => "same_name",
             Refusal::Myself => "myself",
             Refusal::OldIncarnation { .. } => "old_incarnation",
+            Refusal::Twin { .. } => "twin",
             Refusal::ClockSkew { .. } => "clock_skew",
             Refusal::Silent(_) => "silent",
             Refusal::Busy => "busy",
@@ -146,11 +157,18 @@ impl Preface {
     }
 }
 
-/// What is checked about a peer before anything else of it is read. `seen` is the highest incarnation of it that was ever seen.
+/// The highest life of a peer that was let in, and the nonce of its process.
+#[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) incarnation: u64,
+    pub(crate) nonce: u64,
+}
+
+/// What is checked about a peer before anything else of it is read.
 pub(crate) fn check(
     (our_identity, ours): (&Identity, &Preface),
     (their_identity, theirs): (&Identity, &Preface),
-    seen: u64,
+    seen: Seen,
 ) -> Result<(), Refusal> {
     if their_identity.cluster != our_identity.cluster {
         return Err(Refusal::OtherCluster {
@@ -165,9 +183,12 @@ pub(crate) fn check(
         let same = theirs.nonce == ours.nonce;
         return Err(if same { Refusal::Myself } else { Refusal::SameName(their_identity.to_string()) });
     }
-    if theirs.incarnation < seen || theirs.incarnation == 0 {
-        let peer = their_identity.name.clone();
-        return Err(Refusal::OldIncarnation { peer, theirs: theirs.incarnation, seen });
+    let (peer, incarnation) = (their_identity.name.clone(), theirs.incarnation);
+    if incarnation < seen.incarnation || incarnation == 0 {
+        return Err(Refusal::OldIncarnation { peer, theirs: incarnation, seen: seen.incarnation });
+    }
+    if incarnation == seen.incarnation && theirs.nonce != seen.nonce {
+        return Err(Refusal::Twin { peer, incarnation });
     }
     let skew = Duration::from_millis(theirs.unix_millis.abs_diff(ours.unix_millis));
     if skew > CLOCK_SKEW_MAX {
@@ -190,7 +211,7 @@ mod tests {
 
     fn checked(theirs: Preface, identity_of_theirs: &Identity, seen: u64) -> &'static str {
         let ours = identity("shop", "n1", 1);
-        match check((&ours, &OURS), (identity_of_theirs, &theirs), seen) {
+        match check((&ours, &OURS), (identity_of_theirs, &theirs), Seen { incarnation: seen, nonce: 2 }) {
             Ok(()) => "welcome",
             Err(refusal) => refusal.word(),
         }
@@ -216,6 +237,8 @@ mod tests {
         assert_eq!(checked(THEIRS, &identity("shop", "n1", 5), 0), "same_name");
         assert_eq!(checked(THEIRS, &identity("shop", "n5", 1), 0), "same_name");
         assert_eq!(checked(Preface { nonce: 1, ..THEIRS }, &identity("shop", "n1", 1), 0), "myself");
+        assert_eq!(checked(Preface { nonce: 3, ..THEIRS }, &n2, 2), "welcome");
+        assert_eq!(checked(Preface { nonce: 3, ..THEIRS }, &n2, 3), "twin");
         assert_eq!(checked(THEIRS, &n2, 4), "old_incarnation");
         assert_eq!(checked(Preface { incarnation: 0, ..THEIRS }, &n2, 0), "old_incarnation");
         assert_eq!(checked(Preface { unix_millis: 1_030_001, ..THEIRS }, &n2, 0), "clock_skew");

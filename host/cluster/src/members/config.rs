@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::kept::StateError;
+use crate::refused::ChangeRefused;
+
 /// What a node's membership is started with. Who the node is, and in which life, is the transport's.
 #[derive(Debug, Clone)]
 pub struct MembersConfig {
@@ -36,34 +39,12 @@ pub enum MembersError {
     /// All addresses to join are this node's.
     #[error("--join names this node itself ({0}): name another node, or leave --join out to found a cluster")]
     JoinsItself(SocketAddr),
-    /// The state is damaged.
-    #[error("{} is damaged ({what}): restore it from a copy; only if this node is not the seat, remove it and start with --join", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// The state is of another node or cluster.
-    #[error("{} belongs to {theirs}, this node is {ours}: give it its own folder with --state", path.display())]
-    OtherState {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        theirs: String,
-        /// Who this node is.
-        ours: String,
-    },
-    /// The file system refuses.
-    #[error("cannot {what} {}: {source}; the node does not start, and nothing was changed", path.display())]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// What is on disk cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A life that cannot go on as the seat, or nothing can be written down.
+    #[error("the cluster cannot be founded or gone on with: {0}")]
+    Refused(#[from] ChangeRefused),
     /// The binary was built without etcd.
     #[error("this binary was built without etcd: build it with `--features etcd`")]
     NoEtcd,

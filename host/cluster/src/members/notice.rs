@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use gc_protocol::{Life, MembershipEpoch};
 use tokio::sync::oneshot;
 
+use crate::refused::ChangeRefused;
+
 /// What has happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
@@ -39,89 +41,3 @@ pub enum Notice {
 
 /// How a change of the membership comes out: the number of the one that has it, or why not. Nothing comes when this process ends first.
 pub type Answer = oneshot::Receiver<Result<MembershipEpoch, ChangeRefused>>;
-
-/// A change of the membership was refused. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
-#[non_exhaustive]
-pub enum ChangeRefused {
-    /// Without etcd, only people exile.
-    #[error(
-        "{name} is silent, and nobody here may decide that it is dead: if it is, run `host cluster exile {name}`; what only it holds stays until then"
-    )]
-    AsksAnOperator {
-        /// The silent node.
-        name: String,
-    },
-    /// Too few proposed it.
-    #[error("too few members gave {name} up: it stays")]
-    TooFew {
-        /// The node that stays.
-        name: String,
-    },
-    /// There is no such member.
-    #[error("'{0}' is no member: `host cluster status` names them")]
-    NoSuchMember(String),
-    /// The seat cannot be exiled.
-    #[error(
-        "{0} is the seat, which decides about the membership: it cannot leave or be exiled; start it again with its --state folder"
-    )]
-    IsTheSeat(String),
-    /// This life is over.
-    #[error(
-        "{name} has left the cluster in life {left}, and comes with {theirs}: start it again with its own --state folder"
-    )]
-    LifeOver {
-        /// The node.
-        name: String,
-        /// The highest life that has left.
-        left: u64,
-        /// The life that it has.
-        theirs: u64,
-    },
-    /// There is a later life of the node.
-    #[error(
-        "{name} is a member in life {present}, and comes with {theirs}: its state was lost or copied; start it with its own --state folder"
-    )]
-    OlderLife {
-        /// The node.
-        name: String,
-        /// The life that is a member.
-        present: u64,
-        /// The life that it has.
-        theirs: u64,
-    },
-    /// Two processes run as one life.
-    #[error(
-        "two processes run as {0} in the same life: one was started from a copy of the other's state; stop it"
-    )]
-    Twin(String),
-    /// Another member has the name or the number.
-    #[error("{name} has the name or number of {other}: give every node a certificate of its own")]
-    SameName {
-        /// Who wants in.
-        name: String,
-        /// Who has it.
-        other: String,
-    },
-    /// There is no room.
-    #[error("a cluster has at most 1024 nodes: exile one first")]
-    Full,
-    /// It belongs to a cluster that was founded somewhere else.
-    #[error(
-        "{0} belongs to a cluster that was founded separately: to move it here, start it with an empty --state folder and --join"
-    )]
-    FoundedElsewhere(String),
-    /// Nobody decides at the moment.
-    #[error(
-        "there is no membership yet: start one node without --join to found the cluster, or look at why this one is not let in"
-    )]
-    NoMembership,
-    /// The decision could not be made durable.
-    #[error(
-        "the seat could not write the membership down ({0}): nothing was changed; give it room on its disk"
-    )]
-    NotWritten(String),
-    /// The coordinator does not answer.
-    #[error("{0} does not answer: nothing is known to have changed; ask again")]
-    NoAnswer(String),
-}

@@ -117,6 +117,7 @@ async fn take_up(
             queue,
             initiator,
             incarnation: theirs.incarnation,
+            nonce: theirs.nonce,
             session,
         };
         if !peers.take_up(shared.identity.number, peer.number, link) {

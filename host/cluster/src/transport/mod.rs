@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::AbortHandle;
 
 use crate::credentials::Credentials;
 use crate::identity::Identity;
@@ -152,6 +153,8 @@ pub(crate) struct Shared {
     peers: Mutex<Peers>,
     refusals: Mutex<Refusals>,
     events: mpsc::Sender<Event>,
+    /// Addresses that are dialled.
+    dials: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
     handshakes: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
@@ -190,6 +193,7 @@ impl Transport {
             peers: Mutex::default(),
             refusals: Mutex::default(),
             events,
+            dials: Mutex::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             closing: watch::Sender::new(false),
         });
@@ -197,9 +201,38 @@ impl Transport {
         Ok((Transport { shared }, taken))
     }
 
-    /// Keeps a link to whoever is at `address`: dials until it is up, and again when it breaks.
+    /// Keeps a link to whoever is at `address`: dials until it is up, and again when it breaks. Saying it twice is saying it once.
     pub fn join(&self, address: SocketAddr) {
-        tokio::spawn(dial::keep(Arc::clone(&self.shared), address));
+        let mut dials = lock(&self.shared.dials);
+        if dials.get(&address).is_none_or(AbortHandle::is_finished) {
+            let dial = tokio::spawn(dial::keep(Arc::clone(&self.shared), address));
+            dials.insert(address, dial.abort_handle());
+        }
+    }
+
+    /// Stops dialling an address. A link that is up stays up.
+    pub fn forget(&self, address: SocketAddr) {
+        if let Some(dial) = lock(&self.shared.dials).remove(&address) {
+            dial.abort();
+        }
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.shared.identity
+    }
+
+    /// In which life.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.shared.incarnation
+    }
+
+    /// Drawn when the transport was started: tells two processes of one life apart.
+    #[must_use]
+    pub fn nonce(&self) -> u64 {
+        self.shared.nonce
     }
 
     /// Sends a frame to a peer. It is on its way or waits in the queue when this returns.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::code;
+use crate::preface::Seen;
 
 /// One link that is up.
 pub(super) struct Link {
@@ -14,13 +15,13 @@ pub(super) struct Link {
     /// Number of the node that began the connection.
     pub(super) initiator: u32,
     pub(super) incarnation: u64,
+    pub(super) nonce: u64,
     pub(super) session: u64,
 }
 
 #[derive(Default)]
 struct Peer {
-    /// Highest incarnation that was let in.
-    seen: u64,
+    seen: Seen,
     link: Option<Link>,
 }
 
@@ -32,8 +33,8 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn seen(&self, peer: u32) -> u64 {
-        self.peers.get(&peer).map_or(0, |peer| peer.seen)
+    pub(super) fn seen(&self, peer: u32) -> Seen {
+        self.peers.get(&peer).map(|peer| peer.seen).unwrap_or_default()
     }
 
     pub(super) fn queue(&self, peer: u32) -> Option<mpsc::Sender<Bytes>> {
@@ -63,7 +64,9 @@ impl Peers {
             }
             present.connection.close(code::REPLACED.into(), b"a later link takes its place");
         }
-        peer.seen = peer.seen.max(link.incarnation);
+        if link.incarnation > peer.seen.incarnation {
+            peer.seen = Seen { incarnation: link.incarnation, nonce: link.nonce };
+        }
         peer.link = Some(link);
         true
     }

@@ -1,0 +1,262 @@
+//! What is said between nodes about the membership, and what is made of it.
+
+use bytes::Bytes;
+use gc_protocol::{Life, Nanos};
+
+use super::message::{Datagram, Message, read};
+use super::{Link, Members, Role, pages};
+use crate::limits::{BEACONS_PER_BEAT_MAX, PAGES_PER_ANSWER};
+use crate::membership::{Member, Membership};
+use crate::refused::ChangeRefused;
+use crate::transport::Event;
+
+impl Members {
+    /// Takes what happens on the links: every event of the transport, in order. Frames are somebody else's.
+    pub fn handle(&mut self, event: &Event) {
+        match event {
+            Event::Up { peer, incarnation, session, .. } => {
+                let life = Life::new(peer.number, *incarnation);
+                self.links.insert(peer.number, Link { life, name: peer.name.clone(), session: *session });
+                self.linked(life);
+            }
+            Event::Down { peer, session, .. } => {
+                if self.links.get(peer).is_some_and(|link| link.session == *session) {
+                    self.links.remove(peer);
+                }
+            }
+            Event::Gossip { peer, bytes } => self.received(*peer, bytes),
+            Event::Frame { .. } => {}
+        }
+    }
+
+    fn linked(&mut self, life: Life) {
+        let now = self.now();
+        let peer = life.node.0;
+        let Some(present) = &self.membership else { return self.say_join_to(peer) };
+        if present.has(life) {
+            let mut out = Vec::new();
+            self.gossip.linked(now, life, &mut out);
+            self.carry_out(out);
+        }
+        self.say(peer, &self.beacon());
+        let waiting: Vec<Message> = self.asks.values().map(|ask| ask.message.clone()).collect();
+        waiting.iter().for_each(|message| self.say_to_seat(message));
+    }
+
+    fn received(&mut self, peer: u32, bytes: &[u8]) {
+        // A datagram may come before its link was reported, or after: it is lost then.
+        let Some(from) = self.links.get(&peer).map(|link| link.life) else { return };
+        match read(bytes) {
+            Some(Datagram::Foca(bytes)) => {
+                let (now, mut out) = (self.now(), Vec::new());
+                if !self.gossip.received(now, from, bytes, &mut out) && self.is_member(from) {
+                    self.counters.gossip_refused += 1;
+                }
+                self.carry_out(out);
+            }
+            Some(Datagram::Ours(message)) => self.heard(from, message),
+            None => self.counters.gossip_refused += 1,
+        }
+        if let Some(membership) = self.gossip.whole() {
+            self.told(membership);
+        }
+    }
+
+    fn heard(&mut self, from: Life, message: Message) {
+        match message {
+            Message::Beacon { founding, epoch } => self.heard_beacon(from, founding, epoch),
+            Message::Tell { epoch, page } => self.answer_with_pages(from.node.0, epoch, page),
+            Message::Page(page) => {
+                // Until this node is a member it hears whoever has a certificate.
+                if self.membership.as_ref().is_none_or(|present| present.members.contains_key(&from.node.0)) {
+                    self.gossip.page(page);
+                }
+            }
+            Message::Join { address, nonce } => self.heard_join(from, address, nonce),
+            Message::NotAdmitted(why) => {
+                let known = self.membership.as_ref().or(self.seen.as_ref());
+                if self.membership.is_none() && known.is_some_and(|known| known.seat == Some(from.node.0)) {
+                    self.refuse(why);
+                }
+            }
+            Message::Exile { token, node, incarnation } => {
+                self.heard_exile(from, token, Life::new(node, incarnation));
+            }
+            Message::Leave { token } => self.heard_exile(from, token, from),
+            Message::Answer { token, outcome } => {
+                let seat = self.membership.as_ref().and_then(|present| present.seat);
+                if seat == Some(from.node.0)
+                    && let Some(ask) = self.asks.remove(&token)
+                {
+                    // Whoever asked may have gone.
+                    let _ = ask.answer.send(outcome.map(gc_protocol::MembershipEpoch));
+                }
+            }
+        }
+    }
+
+    fn heard_beacon(&mut self, from: Life, founding: u64, epoch: u64) {
+        self.gossip.beacon(self.now(), from);
+        let have = match &self.membership {
+            Some(present) if present.founding != founding => {
+                let name = self.links.get(&from.node.0).map_or_else(String::new, |link| link.name.clone());
+                return self.refuse(ChangeRefused::FoundedElsewhere(name));
+            }
+            Some(present) => present.epoch,
+            None => self.seen.as_ref().map_or(0, |seen| seen.epoch),
+        };
+        if have < epoch {
+            self.say(from.node.0, &Message::Tell { epoch, page: self.gossip.missing(epoch) });
+        }
+    }
+
+    fn answer_with_pages(&self, to: u32, epoch: u64, page: u16) {
+        let Some(present) = self.membership.as_ref().filter(|present| present.epoch >= epoch) else { return };
+        let first = if present.epoch == epoch { usize::from(page) } else { 0 };
+        for page in pages::cut(present).into_iter().skip(first).take(PAGES_PER_ANSWER) {
+            self.say(to, &Message::Page(page));
+        }
+    }
+
+    fn heard_join(&mut self, from: Life, address: std::net::SocketAddr, nonce: u64) {
+        let peer = from.node.0;
+        let Some(name) = self.links.get(&peer).map(|link| link.name.clone()) else { return };
+        let Role::Seat(seat) = &mut self.role else { return self.answer_with_pages(peer, 0, 0) };
+        let newcomer = Member { name, incarnation: from.incarnation.0, address, nonce, since: 0 };
+        match seat.admit(peer, &newcomer) {
+            Ok(()) => {
+                self.tell_decision();
+                self.answer_with_pages(peer, 0, 0);
+            }
+            Err(why) => {
+                // Where the seat is, the newcomer must know to believe its refusal.
+                self.answer_with_pages(peer, 0, 0);
+                tracing::warn!(%from, "not let in: {why}");
+                self.say(peer, &Message::NotAdmitted(why));
+            }
+        }
+    }
+
+    fn heard_exile(&mut self, from: Life, token: u64, life: Life) {
+        let known =
+            self.membership.as_ref().is_some_and(|present| present.members.contains_key(&from.node.0));
+        let Role::Seat(seat) = &mut self.role else { return };
+        // Who leaves and asks again, because the answer was lost, is no member any more.
+        if !known && from != life {
+            return;
+        }
+        let outcome = seat.exile(life);
+        if outcome.is_ok() {
+            tracing::warn!(%life, by = %from, "exiled");
+        }
+        self.tell_decision();
+        self.say(from.node.0, &Message::Answer { token, outcome });
+    }
+
+    /// A membership that others told whole.
+    fn told(&mut self, membership: Membership) {
+        // The seat knows better than anybody.
+        if !matches!(self.role, Role::Seat(_)) {
+            self.take(membership);
+        }
+    }
+
+    /// Takes what the seat, if this is it, has decided, and tells all.
+    pub(super) fn tell_decision(&mut self) {
+        let Role::Seat(seat) = &self.role else { return };
+        let decided = seat.membership();
+        if self.membership.as_ref().is_some_and(|present| present.epoch == decided.epoch) {
+            return;
+        }
+        let decided = decided.clone();
+        let pages = pages::cut(&decided);
+        self.take(decided);
+        let mut out = Vec::new();
+        self.gossip.tell(self.now(), &pages, &mut out);
+        self.carry_out(out);
+        // Those who are out are told too: they hear nothing else any more.
+        let peers: Vec<u32> = self.links.keys().copied().take(BEACONS_PER_BEAT_MAX).collect();
+        peers.into_iter().for_each(|peer| self.answer_with_pages(peer, 0, 0));
+    }
+
+    /// Says what is to be said again and again.
+    pub(super) fn beat(&mut self, now: Nanos) {
+        if self.membership.is_none() {
+            self.say_join();
+        }
+        let late: Vec<u64> =
+            self.asks.iter().filter(|(_, ask)| ask.until <= now).map(|(&token, _)| token).collect();
+        for token in late {
+            let why = ChangeRefused::NoAnswer(self.seat_name());
+            if let Some(ask) = self.asks.remove(&token) {
+                let _ = ask.answer.send(Err(why));
+            }
+        }
+        for ask in self.asks.values() {
+            self.say_to_seat(&ask.message);
+        }
+        self.say_beacons();
+    }
+
+    fn say_beacons(&mut self) {
+        if self.membership.is_none() {
+            return;
+        }
+        let later = self.links.range(self.turn..).map(|(&peer, _)| peer);
+        let peers: Vec<u32> = later.chain(self.links.range(..self.turn).map(|(&peer, _)| peer)).collect();
+        self.turn = peers.get(BEACONS_PER_BEAT_MAX).copied().unwrap_or(0);
+        let bytes = self.beacon().encode();
+        for &peer in peers.iter().take(BEACONS_PER_BEAT_MAX) {
+            self.transport.gossip(peer, bytes.clone());
+        }
+    }
+
+    fn beacon(&self) -> Message {
+        let (founding, epoch) =
+            self.membership.as_ref().map_or((0, 0), |present| (present.founding, present.epoch));
+        Message::Beacon { founding, epoch }
+    }
+
+    pub(super) fn say_join(&self) {
+        let seat = self.seen.as_ref().and_then(|seen| seen.seat);
+        match seat.filter(|seat| self.links.contains_key(seat)) {
+            Some(seat) => self.say_join_to(seat),
+            // Until the seat is reached, others may know of a later one.
+            None => self.links.keys().take(BEACONS_PER_BEAT_MAX).for_each(|&peer| self.say_join_to(peer)),
+        }
+    }
+
+    fn say_join_to(&self, peer: u32) {
+        self.say(peer, &Message::Join { address: self.address, nonce: self.nonce() });
+    }
+
+    pub(super) fn say_to_seat(&self, message: &Message) {
+        if let Some(seat) = self.membership.as_ref().and_then(|present| present.seat) {
+            self.say(seat, message);
+        }
+    }
+
+    pub(super) fn say(&self, peer: u32, message: &Message) {
+        let bytes: Bytes = message.encode();
+        self.transport.gossip(peer, bytes);
+    }
+
+    pub(super) fn seat_is_linked(&self) -> bool {
+        let seat = self.membership.as_ref().and_then(|present| present.seat);
+        seat.is_none_or(|seat| self.links.contains_key(&seat))
+    }
+
+    pub(super) fn seat_name(&self) -> String {
+        let present = self.membership.as_ref().or(self.seen.as_ref());
+        let seat = present.and_then(|present| Some(present.name_of(present.seat?)));
+        seat.unwrap_or_else(|| "the seat".to_owned())
+    }
+
+    fn is_member(&self, life: Life) -> bool {
+        self.membership.as_ref().is_some_and(|present| present.has(life))
+    }
+
+    pub(super) fn nonce(&self) -> u64 {
+        self.transport.nonce()
+    }
+}
