@@ -8,7 +8,7 @@ use crate::telemetry::Level;
 
 use self::bindings::exports::gc::strategy::strategy::Guest as StrategyGuest;
 use self::bindings::exports::gc::strategy::window::{Columns, Guest as WindowGuest};
-use self::bindings::gc::strategy::{heap, telemetry, types};
+use self::bindings::gc::strategy::{cluster, heap, telemetry, types};
 
 #[allow(missing_docs, reason = "generated; the WIT documents it")]
 pub mod bindings {
@@ -29,6 +29,8 @@ struct State<S> {
     strategy: S,
     portable: Portable,
     window: Option<Window>,
+    /// Whether the running cycle is one over nodes.
+    over_nodes: bool,
 }
 
 /// What `export_strategy!` implements: where the instance lives.
@@ -60,6 +62,15 @@ impl<S> Instance<S> {
     }
 }
 
+impl<S: Strategy> State<S> {
+    /// Tells the host which stubs the strategy has reached. A strategy that never does so does not import the function either.
+    fn tell_reached(&mut self) {
+        if const { S::INFO.needs(Need::ClusterMark) } && self.over_nodes {
+            self.strategy.take_reached().chunks(graph::BATCH).for_each(cluster::reached);
+        }
+    }
+}
+
 impl<E: Exported> StrategyGuest for E {
     fn describe() -> types::Description {
         describe(&E::Strategy::INFO)
@@ -73,13 +84,18 @@ impl<E: Exported> StrategyGuest for E {
         let options = Options::new(options.into_iter().map(|(name, value)| (name, value.into())).collect());
         let shape = Shape { capacity: shape.capacity };
         let strategy = E::Strategy::new(&options, shape)?;
-        let state = State { strategy, portable: Portable { capacity: shape.capacity }, window: None };
+        let portable = Portable { capacity: shape.capacity };
+        let state = State { strategy, portable, window: None, over_nodes: false };
         E::with(|instance| instance.state = Some(state));
         Ok(())
     }
 
     fn begin(cycle: types::CycleInfo) -> Result<(), types::Error> {
-        E::with(|instance| Ok(instance.strategy().begin(&cycle.into())?))
+        E::with(|instance| {
+            let (state, cycle) = (instance.state(), strategy::CycleInfo::from(cycle));
+            state.over_nodes = cycle.cause == strategy::Cause::Cluster;
+            Ok(state.strategy.begin(&cycle)?)
+        })
     }
 
     fn roots(cells: Vec<Cell>) {
@@ -95,23 +111,28 @@ impl<E: Exported> StrategyGuest for E {
     }
 
     fn shade(cells: Vec<Cell>) -> bool {
-        E::with(|instance| instance.strategy().shade(&cells))
+        E::with(|instance| {
+            let fresh = instance.strategy().shade(&cells);
+            instance.state().tell_reached();
+            fresh
+        })
     }
 
     fn step(budget: u32) -> Result<types::Progress, types::Error> {
         E::with(|instance| {
-            let State { strategy, portable, window } = instance.state();
+            let State { strategy, portable, window, .. } = instance.state();
             let progress = match window {
                 Some(window) => strategy.step(window, budget),
                 None => strategy.step(portable, budget),
-            };
-            Ok(progress?.into())
+            }?;
+            instance.state().tell_reached();
+            Ok(progress.into())
         })
     }
 
     fn finish() -> Result<types::Verdict, types::Error> {
         E::with(|instance| {
-            let State { strategy, portable, window } = instance.state();
+            let State { strategy, portable, window, .. } = instance.state();
             let verdict = match window {
                 Some(window) => strategy.finish(window),
                 None => strategy.finish(portable),
@@ -237,6 +258,7 @@ impl From<Need> for types::Need {
         match need {
             Need::ChangeLog => types::Need::ChangeLog,
             Need::Retired => types::Need::Retired,
+            Need::ClusterMark => types::Need::Other("cluster-mark".to_owned()),
         }
     }
 }
@@ -283,6 +305,7 @@ impl From<types::CycleInfo> for strategy::CycleInfo {
             types::Cause::Request => strategy::Cause::Request,
             types::Cause::Idle => strategy::Cause::Idle,
             types::Cause::Rehearsal => strategy::Cause::Rehearsal,
+            types::Cause::Other(name) if name == "cluster" => strategy::Cause::Cluster,
             types::Cause::Other(name) => strategy::Cause::Other(name),
         };
         strategy::CycleInfo {

@@ -24,8 +24,15 @@ impl Info {
     }
 
     /// Whether the strategy asks for `need`.
-    pub fn needs(&self, need: Need) -> bool {
-        self.needs.contains(&need)
+    pub const fn needs(&self, need: Need) -> bool {
+        let mut at = 0;
+        while at < self.needs.len() {
+            if self.needs[at] as u8 == need as u8 {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 }
 
@@ -36,6 +43,9 @@ pub enum Need {
     ChangeLog,
     /// What mutators retired: [`Strategy::retired`](crate::Strategy::retired) is called.
     Retired,
+    /// Takes part in marking over nodes: [`Strategy::take_reached`](crate::Strategy::take_reached) is called in cycles with
+    /// [`Cause::Cluster`](crate::Cause::Cluster).
+    ClusterMark,
 }
 
 /// What garbage a strategy promises to propose, and within how many cycles of its death.

@@ -19,6 +19,7 @@ pub mod marker;
 #[doc(hidden)]
 pub mod raw;
 pub mod strategy;
+mod stubs;
 pub mod telemetry;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -11,7 +11,8 @@
 
 use crate::graph::{Cell, Graph, References};
 use crate::raw::GATHER;
-use crate::strategy::{Progress, Shape};
+use crate::strategy::{Cause, CycleInfo, Progress, Shape};
+use crate::stubs::Stubs;
 
 /// Cells per host call on the portable path: a crossing costs as much as a hundred cells.
 const PORTABLE_BATCH: usize = 8192;
@@ -23,6 +24,8 @@ pub struct Marker {
     marks: Vec<u64>,
     worklist: Vec<Cell>,
     references: Vec<References>,
+    /// In a cycle over nodes.
+    stubs: Option<Stubs>,
 }
 
 impl Marker {
@@ -34,13 +37,22 @@ impl Marker {
             marks: vec![0; words],
             worklist: Vec::new(),
             references: Vec::new(),
+            stubs: None,
         };
         marker.clear();
         marker
     }
 
+    /// Begins a cycle: forgets all marks and all waiting work. In a cycle over nodes the stubs that are reached are found as well, see
+    /// [`Marker::take_reached`]: one more bit per cell.
+    pub fn begin(&mut self, cycle: &CycleInfo) {
+        self.clear();
+        self.stubs = (cycle.cause == Cause::Cluster).then(|| Stubs::new(self.marks.len()));
+    }
+
     /// Forgets all marks and all waiting work.
     pub fn clear(&mut self) {
+        self.stubs = None;
         self.marks.fill(0);
         if let Some(first) = self.marks.first_mut() {
             *first = 1;
@@ -61,10 +73,11 @@ impl Marker {
         self.worklist.len() > waiting
     }
 
-    /// Visits up to `budget` waiting cells, marking what they refer to.
+    /// Visits up to `budget` waiting cells, marking what they refer to. In a cycle over nodes it is idle only after it has looked for stubs.
     pub fn run(&mut self, graph: &impl Graph, budget: u32) -> Progress {
         assert!(graph.capacity() == self.capacity, "a marker marks the graph that it was made for");
         let mut left = budget as usize;
+        let marks_change = !self.worklist.is_empty();
         while !self.worklist.is_empty() && left > 0 {
             let batch = if graph.raw().is_some() { GATHER } else { PORTABLE_BATCH };
             let take = batch.min(left).min(self.worklist.len());
@@ -74,7 +87,7 @@ impl Marker {
                 None => self.visit_batch(graph, take),
             }
         }
-        if self.worklist.is_empty() { Progress::Idle } else { Progress::More }
+        self.look(graph, left, marks_change)
     }
 
     /// As [`Marker::run`], and shows each visited cell with its references to `visit`.
@@ -85,6 +98,7 @@ impl Marker {
         mut visit: impl FnMut(Cell, References),
     ) -> Progress {
         let mut left = budget as usize;
+        let marks_change = !self.worklist.is_empty();
         while !self.worklist.is_empty() && left > 0 {
             let take = PORTABLE_BATCH.min(left).min(self.worklist.len());
             left -= take;
@@ -94,7 +108,27 @@ impl Marker {
                 references.into_iter().for_each(|reference| self.push(reference));
             });
         }
-        if self.worklist.is_empty() { Progress::Idle } else { Progress::More }
+        self.look(graph, left, marks_change)
+    }
+
+    /// The stubs that were reached since this was last asked, each once in a cycle. None in other cycles than those over nodes, and none while
+    /// there is work left: they are looked for when everything else is done.
+    pub fn take_reached(&mut self) -> Vec<Cell> {
+        self.stubs.as_mut().map_or_else(Vec::new, Stubs::take)
+    }
+
+    /// What is left to do after marking: nothing, or in a cycle over nodes to look for stubs; anew if marks have changed.
+    fn look(&mut self, graph: &impl Graph, budget: usize, marks_change: bool) -> Progress {
+        match &mut self.stubs {
+            _ if !self.worklist.is_empty() => Progress::More,
+            None => Progress::Idle,
+            Some(stubs) => {
+                if marks_change {
+                    stubs.again();
+                }
+                stubs.look(graph, &self.marks, budget)
+            }
+        }
     }
 
     fn visit_batch(&mut self, graph: &impl Graph, take: usize) {

@@ -6,6 +6,8 @@
 //! begin ─▶ roots* ─▶ changed* ─▶ retired* ─▶ ( step | shade )* ─▶ finish ─▶ settled
 //! ```
 //!
+//! In a cycle over nodes ([`Cause::Cluster`]) each `step` and `shade` is followed by [`Strategy::take_reached`].
+//!
 //! A cycle may be abandoned between any two calls; the next call is then `begin` with `rebuild` set. A strategy has no clock, no files and no
 //! randomness: the same calls give the same answers. (`std::collections::HashMap` seeds itself from the system: use `BTreeMap`.)
 
@@ -49,7 +51,8 @@ pub trait Strategy: Sized + 'static {
 
     /// References that mutators overwrote, or looked up by handle, since the cycle began. They must be treated like roots of this cycle.
     /// Null occurs and is to be ignored. Answers whether any of them brought new work, that is references that the strategy has yet to read
-    /// ([`Marker::add`](crate::Marker::add) answers just that): the host asks for more of them until one whole round brought none.
+    /// ([`Marker::add`](crate::Marker::add) answers just that): the host asks for more of them until one whole round brought none. In a cycle
+    /// over nodes also what other nodes have reached.
     fn shade(&mut self, cells: &[Cell]) -> bool {
         let _ = cells;
         false
@@ -62,6 +65,13 @@ pub trait Strategy: Sized + 'static {
     fn step(&mut self, graph: &impl Graph, budget: u32) -> Result<Progress, Error> {
         let _ = (graph, budget);
         Ok(Progress::Idle)
+    }
+
+    /// In a cycle over nodes: the stubs that were reached since the last call. Only with [`Need::ClusterMark`](crate::Need::ClusterMark), and only
+    /// with [`Cause::Cluster`]. Every stub that the verdict will keep must have been among them, except young ones, when `step` has said
+    /// [`Progress::Idle`] and `shade` brings no more work. [`Marker::take_reached`](crate::Marker::take_reached) answers just that.
+    fn take_reached(&mut self) -> Vec<Cell> {
+        Vec::new()
     }
 
     /// The verdict. Called once, after `step` said [`Progress::Idle`] and a round of `shade` brought no new work.
@@ -99,6 +109,9 @@ pub enum Cause {
     Idle,
     /// A rehearsal, a shadow run or a dry run: the verdict is checked and compared, not executed.
     Rehearsal,
+    /// All nodes mark together, to find garbage cycles that span them. Roots are what this node itself needs, and not what only other nodes
+    /// refer to. Only with [`Need::ClusterMark`](crate::Need::ClusterMark).
+    Cluster,
     /// A cause of a later host.
     Other(String),
 }

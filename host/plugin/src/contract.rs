@@ -13,14 +13,23 @@ use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
 use crate::error::PluginError;
 
 /// The version of the contract `gc:strategy` that this host speaks.
-pub const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.1.1";
 
 const PACKAGE: &str = "gc:strategy/";
 const TRACK: (u64, u64) = (0, 1);
 
 /// What the host offers: interface and function.
-const OFFERED: [(&str, &[&str]); 3] =
-    [("heap", &["read-cells", "read-range", "read-bitmap"]), ("telemetry", &["log"]), ("types", &[])];
+const OFFERED: [(&str, &[&str]); 4] = [
+    ("cluster", &["reached"]),
+    ("heap", &["read-cells", "read-range", "read-bitmap"]),
+    ("telemetry", &["log"]),
+    ("types", &[]),
+];
+
+/// The name of an interface of the contract, as it stands in components.
+pub(crate) fn interface(name: &str) -> String {
+    format!("{PACKAGE}{name}@{CONTRACT}")
+}
 
 /// Refuses components of other worlds and other tracks, and imports that nobody offers. Answers whether it exports a window.
 pub(crate) fn check(component: &Component, engine: &Engine, origin: &str) -> Result<bool, PluginError> {
@@ -164,7 +173,7 @@ mod tests {
     fn a_refused_version_says_both_versions_and_what_to_do() {
         let newer = check_version("0.2.3", "x.wasm").unwrap_err().to_string();
         assert!(
-            newer.contains("0.2.3") && newer.contains("0.1.0") && newer.contains("update the host"),
+            newer.contains("0.2.3") && newer.contains(CONTRACT) && newer.contains("update the host"),
             "{newer}"
         );
         let older = check_version("0.0.9", "x.wasm").unwrap_err().to_string();

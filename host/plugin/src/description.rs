@@ -173,6 +173,9 @@ impl Description {
     }
 }
 
+/// The need of a strategy that takes part in marking over nodes, in the words of the contract.
+const CLUSTER_MARK: &str = "cluster-mark";
+
 fn checked_needs(said: &[types::Need]) -> Result<Needs, String> {
     if said.len() > limits::NEEDS {
         return Err(format!("{} needs, at most {} are possible", said.len(), limits::NEEDS));
@@ -182,6 +185,7 @@ fn checked_needs(said: &[types::Need]) -> Result<Needs, String> {
         match need {
             types::Need::ChangeLog => needs.change_log = true,
             types::Need::Retired => needs.retired = true,
+            types::Need::Other(what) if what == CLUSTER_MARK => needs.cluster_mark = true,
             types::Need::Other(what) => {
                 let what = shown(what, limits::NAME_BYTES);
                 return Err(format!("it needs {what}, which this host does not know: update the host"));
@@ -304,6 +308,20 @@ mod tests {
     #[test]
     fn an_unknown_promise_is_no_promise() {
         assert_eq!(Description::checked(said()).unwrap().completeness, Completeness::Nothing);
+    }
+
+    #[test]
+    fn the_need_to_mark_over_nodes_is_known_and_no_other_is_taken_for_it() {
+        let needing = |what: &str| {
+            let needs = vec![types::Need::Other(what.into())];
+            Description::checked(types::Description { needs, ..said() })
+        };
+        assert!(needing("cluster-mark").unwrap().needs.cluster_mark);
+        assert!(!Description::checked(said()).unwrap().needs.cluster_mark);
+        for other in ["cluster", "Cluster-Mark", "cluster-mark-2", ""] {
+            let refused = needing(other).unwrap_err();
+            assert!(refused.contains("update the host"), "{refused}");
+        }
     }
 
     #[test]

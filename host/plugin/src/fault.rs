@@ -21,6 +21,11 @@ pub(crate) struct Call<'a> {
     pub(crate) first_line: usize,
 }
 
+/// What a strategy told the host that cannot be. It ends the call as a trap does, and is a fault of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Nonsense(pub(crate) String);
+
 /// The fault behind an error of the engine.
 pub(crate) fn of(error: &Error, call: &Call<'_>, state: &mut State) -> Fault {
     let refused = state.limiter.take_refused();
@@ -31,6 +36,9 @@ pub(crate) fn of(error: &Error, call: &Call<'_>, state: &mut State) -> Fault {
     let place = format!("{} in `{}`", call.strategy, call.function);
     if let Some(refused) = refused {
         return Fault::OutOfMemory(format!("{place}: {refused}"));
+    }
+    if let Some(nonsense) = error.downcast_ref::<Nonsense>() {
+        return Fault::Nonsense(format!("{place}: {nonsense}"));
     }
     let reason = match trap {
         Some(Trap::UnreachableCodeReached) => "it gave up (unreachable code, most often a panic)".to_owned(),

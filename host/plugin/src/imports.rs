@@ -1,4 +1,5 @@
-//! What the host offers to a strategy: the live graph in batches, and a log. See `wit/heap.wit` and `wit/telemetry.wit`.
+//! What the host offers to a strategy: the live graph in batches, a log, and a place to tell what was reached on other nodes. See `wit/heap.wit`,
+//! `wit/telemetry.wit` and `wit/cluster.wit`.
 //!
 //! Lists of the guest are taken as positions and looked at before they are read: one that lies in the window would change while it is read.
 
@@ -10,19 +11,21 @@ use wasmtime::component::{Linker, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, bail};
 
 use crate::bindings::{heap, telemetry};
+use crate::contract::interface;
+use crate::fault::Nonsense;
 use crate::limits;
 use crate::store::State;
 
-/// Defines the interfaces `heap` and `telemetry`.
+/// Defines the interfaces `heap`, `telemetry` and `cluster`, for every strategy.
 pub(crate) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let mut interface = linker.instance("gc:strategy/heap@0.1.0")?;
-    interface
-        .func_wrap("read-cells", |store, (cells,): (WasmList<u32>,)| Ok((read_cells(store, &cells)?,)))?;
-    interface.func_wrap("read-range", |store, (first, count)| Ok((read_range(store, first, count)?,)))?;
-    interface.func_wrap("read-bitmap", |store, (which, first, count)| {
+    let mut heap = linker.instance(&interface("heap"))?;
+    heap.func_wrap("read-cells", |store, (cells,): (WasmList<u32>,)| Ok((read_cells(store, &cells)?,)))?;
+    heap.func_wrap("read-range", |store, (first, count)| Ok((read_range(store, first, count)?,)))?;
+    heap.func_wrap("read-bitmap", |store, (which, first, count)| {
         Ok((read_bitmap(store, which, first, count)?,))
     })?;
-    linker.instance("gc:strategy/telemetry@0.1.0")?.func_wrap("log", write)
+    linker.instance(&interface("telemetry"))?.func_wrap("log", write)?;
+    linker.instance(&interface("cluster"))?.func_wrap("reached", reached)
 }
 
 fn read_cells(mut store: StoreContextMut<'_, State>, cells: &WasmList<u32>) -> wasmtime::Result<Vec<u32>> {
@@ -86,6 +89,18 @@ fn write(
     let text = text[..end].to_owned();
     store.data_mut().log.write(level, &text);
     Ok(())
+}
+
+/// Puts down what the strategy has reached until the heap takes it. Whether each is a stub is for the heap to say.
+fn reached(mut store: StoreContextMut<'_, State>, (cells,): (WasmList<u32>,)) -> wasmtime::Result<()> {
+    store.data_mut().calls += 1;
+    let cells = cells.as_le_slice(&store);
+    if store.data().in_window(cells) {
+        bail!("cluster.reached was given a list that lies in the window");
+    }
+    store.data().reached.check(cells.len()).map_err(Nonsense)?;
+    let cells = cells.iter().map(|cell| u32::from_le(*cell)).collect();
+    Ok(store.data_mut().reached.put(cells).map_err(Nonsense)?)
 }
 
 fn graph_of(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Arc<Graph>> {

@@ -42,6 +42,8 @@ mod ticker;
 
 mod log;
 
+mod reached;
+
 mod store;
 
 mod imports;

@@ -46,6 +46,9 @@ pub(crate) fn answer_bytes(capacity: u32) -> usize {
 /// Cells or words that one read of the portable path may ask for. Stands in `wit/heap.wit`.
 pub(crate) const READ_MAX: usize = 65_536;
 
+/// Cells that one call of `cluster.reached` may tell. Stands in `wit/cluster.wit`, as does that a cycle has room for as many as the heap has cells.
+pub(crate) const REACHED_MAX: usize = 65_536;
+
 /// Lines per cycle and bytes per line of `telemetry.log`. Stand in `wit/telemetry.wit`.
 pub(crate) const LOG_LINES: usize = 100;
 pub(crate) const LOG_BYTES: usize = 1024;

@@ -65,9 +65,7 @@ impl Session {
         function: &'static str,
         call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        if let Some(fault) = &self.poison {
-            return Err(fault.clone());
-        }
+        self.check()?;
         self.calls += 1;
         let first_line = self.store.data().log.lines.len();
         let deadline = self.host.limits.deadline;
@@ -80,6 +78,11 @@ impl Session {
             let fault = fault::of(&error, &call, self.store.data_mut());
             self.poison(fault)
         })
+    }
+
+    /// The fault that it had, if it had one.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        self.poison.clone().map_or(Ok(()), Err)
     }
 
     /// Sees to it that nothing is called again; hands the fault back.

@@ -8,6 +8,7 @@ use wasmtime::{Engine, ResourceLimiter, Store};
 
 use crate::limits::{self, Limits};
 use crate::log::Log;
+use crate::reached::Reached;
 
 /// The data of a store.
 pub(crate) struct State {
@@ -17,6 +18,8 @@ pub(crate) struct State {
     /// Host addresses of the window.
     pub(crate) window: Range<usize>,
     pub(crate) log: Log,
+    /// What it has reached on other nodes.
+    pub(crate) reached: Reached,
     /// Calls of the host by the strategy.
     pub(crate) calls: u64,
 }
@@ -45,6 +48,7 @@ pub(crate) fn new(
         graph: graph.cloned(),
         window: 0..0,
         log: Log::default(),
+        reached: Reached::default(),
         calls: 0,
     };
     let mut store = Store::new(engine, state);

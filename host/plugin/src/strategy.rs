@@ -16,6 +16,9 @@ use crate::log::Log;
 use crate::session::Session;
 use crate::window::{GuestMemory, PageKind, Window};
 
+/// The cause of a cycle over nodes, in the words of the contract.
+const CLUSTER: &str = "cluster";
+
 /// One instance of a strategy, attached to one heap. Everything it has goes with it when it is dropped.
 ///
 /// After a fault of a call (a trap, a deadline, nonsense, a written window) every further call answers that fault, and the instance is not entered again.
@@ -135,7 +138,10 @@ impl Strategy for WasmStrategy {
 
     fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Fault> {
         // The bound of the log is per cycle: lines that nobody has taken make room.
-        self.session.store().data_mut().log.begin_cycle();
+        let state = self.session.store().data_mut();
+        state.log.begin_cycle();
+        state.reached.close();
+        let over_nodes = cycle.cause == Cause::Cluster && self.needs().cluster_mark;
         let cycle = types::CycleInfo {
             number: cycle.number,
             cause: cause(cycle.cause),
@@ -145,7 +151,11 @@ impl Strategy for WasmStrategy {
             safe_grace_epoch: cycle.safe_grace_epoch,
         };
         let answer = self.session.call("begin", |store| self.guest.call_begin(store, &cycle))?;
-        self.own("begin", answer)
+        self.own("begin", answer)?;
+        if over_nodes {
+            self.session.store().data_mut().reached.open(self.capacity);
+        }
+        Ok(())
     }
 
     fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
@@ -174,7 +184,13 @@ impl Strategy for WasmStrategy {
         })
     }
 
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        self.session.check()?;
+        Ok(self.session.store().data_mut().reached.take())
+    }
+
     fn finish(&mut self) -> Result<Verdict, Fault> {
+        self.session.store().data_mut().reached.close();
         let answer = self.session.call("finish", |store| self.guest.call_finish(store))?;
         let verdict = self.own("finish", answer)?;
         self.checked(verdict)
@@ -210,6 +226,7 @@ fn cause(cause: Cause) -> types::Cause {
         Cause::Request => types::Cause::Request,
         Cause::Idle => types::Cause::Idle,
         Cause::Rehearsal => types::Cause::Rehearsal,
+        Cause::Cluster => types::Cause::Other(CLUSTER.to_owned()),
     }
 }
 

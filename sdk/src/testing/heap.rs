@@ -3,6 +3,7 @@
 //! Invariants:
 //! 1. The first store to a cell in a log epoch records its old references; while a cycle runs they are shaded, too.
 //! 2. A cell that is allocated while a cycle runs is young until the next one begins.
+//! 3. A stub has no references. What is exported is a root of every cycle but those over nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -29,6 +30,7 @@ pub struct MockHeap {
     stub: Vec<AtomicU64>,
     free: Vec<Cell>,
     roots: BTreeMap<Cell, u32>,
+    exports: BTreeSet<Cell>,
     retired: BTreeMap<Cell, u64>,
     grace_epoch: u64,
     log: BTreeMap<Cell, References>,
@@ -49,6 +51,7 @@ impl MockHeap {
             stub: bitmap(),
             free: (1..capacity).rev().collect(),
             roots: BTreeMap::new(),
+            exports: BTreeSet::new(),
             retired: BTreeMap::new(),
             grace_epoch: 1,
             log: BTreeMap::new(),
@@ -70,12 +73,36 @@ impl MockHeap {
         cell
     }
 
+    /// Allocates a stub: a cell that stands for an object on another node.
+    ///
+    /// # Panics
+    /// When the heap is full: make it larger.
+    pub fn import(&mut self) -> Cell {
+        let cell = self.alloc([0; 4]);
+        set(&self.stub, cell, true);
+        cell
+    }
+
+    /// Hands a reference to a cell to another node, which holds it from here on.
+    pub fn export(&mut self, cell: Cell) {
+        assert!(self.is_allocated(cell) && !self.is_stub(cell), "cell {cell} is no object of this node");
+        if self.exports.insert(cell) && self.running {
+            self.shades.push(cell);
+        }
+    }
+
+    /// Takes back an [`MockHeap::export`]: no other node holds the cell any more.
+    pub fn unexport(&mut self, cell: Cell) {
+        self.exports.remove(&cell);
+    }
+
     /// Stores a reference. Null is 0.
     ///
     /// # Panics
-    /// When either cell is not allocated: the test itself uses a cell after it was freed.
+    /// When either cell is not allocated, or the first is a stub: the test itself uses a cell as it cannot be used.
     pub fn store(&mut self, cell: Cell, slot: usize, value: Cell) {
         assert!(self.is_allocated(cell), "cell {cell} was freed");
+        assert!(!self.is_stub(cell), "cell {cell} is a stub: its references are on another node");
         assert!(value == 0 || self.is_allocated(value), "cell {value} was freed");
         let old = self.load_all(cell);
         if let std::collections::btree_map::Entry::Vacant(entry) = self.log.entry(cell) {
@@ -147,6 +174,11 @@ impl MockHeap {
         self.roots.keys().copied()
     }
 
+    /// What other nodes hold.
+    pub fn exports(&self) -> impl Iterator<Item = Cell> + '_ {
+        self.exports.iter().copied()
+    }
+
     /// Number of cells, null included.
     pub fn capacity(&self) -> u32 {
         (self.cells.len() / 4) as u32
@@ -167,17 +199,22 @@ impl MockHeap {
         get(&self.young, cell)
     }
 
+    /// Whether a cell stands for an object on another node.
+    pub fn is_stub(&self, cell: Cell) -> bool {
+        get(&self.stub, cell)
+    }
+
     /// The cells in use, in order.
     pub fn allocated(&self) -> Vec<Cell> {
         (1..self.capacity()).filter(|&cell| self.is_allocated(cell)).collect()
     }
 
-    /// The oracle: everything that a root reaches.
+    /// The oracle: everything that a root reaches, or that another node holds or reaches through what it holds.
     pub fn reachable(&self) -> BTreeSet<Cell> {
-        self.closure(self.roots().collect())
+        self.closure(self.roots().chain(self.exports()).collect())
     }
 
-    /// The oracle: everything that no root reaches.
+    /// The oracle: everything else.
     pub fn garbage(&self) -> BTreeSet<Cell> {
         let reachable = self.reachable();
         self.allocated().into_iter().filter(|cell| !reachable.contains(cell)).collect()
@@ -229,6 +266,8 @@ impl MockHeap {
         for &cell in condemned {
             self.write(cell, [0; 4]);
             set(&self.allocated, cell, false);
+            set(&self.stub, cell, false);
+            self.exports.remove(&cell);
             self.log.remove(&cell);
             self.retired.remove(&cell);
             self.free.push(cell);

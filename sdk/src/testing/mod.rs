@@ -17,11 +17,13 @@
 //! ```
 
 mod heap;
+mod nodes;
 mod random;
 mod runner;
 
 pub use heap::{Access, MockHeap};
-pub use random::{Mutator, Random, random_heap};
+pub use nodes::{check_complete_over_nodes, check_safe_over_nodes};
+pub use random::{Mutator, Random, random_heap, random_member};
 pub use runner::{Report, Runner, Violation, check_complete, check_safe};
 
 /// Runs a strategy over many random heaps with mutators between its steps, on both access paths, and panics with the seed when a verdict is unsafe.

@@ -51,6 +51,19 @@ pub fn random_heap(seed: u64, objects: usize, access: Access) -> MockHeap {
     heap
 }
 
+/// A random heap of one node among others: an eighth of the objects refers to stubs, and other nodes hold an eighth.
+pub fn random_member(seed: u64, objects: usize, access: Access) -> MockHeap {
+    let mut random = Random::new(!seed);
+    let mut heap = random_heap(seed, objects, access);
+    let cells = heap.allocated();
+    for _ in 0..objects.div_ceil(8) {
+        let stub = heap.import();
+        heap.store(random.pick(&cells), random.below(4), stub);
+        heap.export(random.pick(&cells));
+    }
+    heap
+}
+
 /// A mutator: allocates, links, unlinks and lets go at random. It touches only what it can reach, as a real one does.
 #[derive(Debug)]
 pub struct Mutator {
@@ -79,7 +92,10 @@ impl Mutator {
             }
             2..=4 if !self.held.is_empty() => {
                 let (cell, value) = (self.random.pick(&self.held), self.maybe_held());
-                heap.store(cell, self.random.below(4), value);
+                let slot = self.random.below(4);
+                if !heap.is_stub(cell) {
+                    heap.store(cell, slot, value);
+                }
             }
             5 if !self.held.is_empty() => {
                 let cell = heap.load(self.random.pick(&self.held), self.random.below(4));
@@ -100,6 +116,9 @@ impl Mutator {
     fn move_one(&mut self, heap: &mut MockHeap) {
         let (from, slot, to) =
             (self.random.pick(&self.held), self.random.below(4), self.random.pick(&self.held));
+        if heap.is_stub(from) || heap.is_stub(to) {
+            return;
+        }
         let moved = heap.load(from, slot);
         heap.store(from, slot, 0);
         if moved != 0 {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::heap::{Access, MockHeap};
+use super::nodes::check_safe_over_nodes;
 use super::random::{Mutator, Random, random_heap};
 use crate::graph::Cell;
 use crate::info::{Completeness, Info, Need, Options};
@@ -11,7 +12,7 @@ use crate::strategy::{
 };
 
 /// Steps after which a cycle counts as endless.
-const STEPS_MAX: u32 = 1_000_000;
+pub(super) const STEPS_MAX: u32 = 1_000_000;
 
 /// What a cycle did.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Report {
     pub withheld_cells: u32,
     /// Steps that the strategy took.
     pub steps: u32,
+    /// The stubs that it told as reached, in a cycle over nodes: each once, in order.
+    pub reached: Vec<Cell>,
 }
 
 /// What a strategy did that it may not do.
@@ -60,6 +63,28 @@ pub enum Violation {
         /// How many cycles were run.
         cycles: u32,
     },
+    /// A stub survives a cycle over nodes, and the strategy did not tell it: what it stands for would not survive at its home.
+    #[error(
+        "stub {cell} survives and was not told: answer it from `take_reached` before nothing is left to do"
+    )]
+    Untold {
+        /// The stub.
+        cell: Cell,
+    },
+    /// What was told as reached is no stub.
+    #[error("cell {cell} was told as reached and is no stub in use: tell stubs and nothing else")]
+    NoStub {
+        /// The cell.
+        cell: Cell,
+    },
+    /// What was told as reached is garbage, in a heap that did not change.
+    #[error(
+        "stub {cell} was told as reached, but nothing reaches it: what it stands for is never found to be garbage"
+    )]
+    Unreached {
+        /// The stub.
+        cell: Cell,
+    },
     /// Something went that the strategy's declaration does not cover.
     #[error("cell {cell} went, but was never retired: a strategy that promises `Retired` frees nothing else")]
     NotRetired {
@@ -70,13 +95,13 @@ pub enum Violation {
 
 /// A strategy, and where it stands between cycles.
 pub struct Runner<S> {
-    strategy: S,
+    pub(super) strategy: S,
     cycle: u64,
     rebuild: bool,
     random: Random,
     budget: usize,
     postpone: bool,
-    postponed: Vec<Cell>,
+    pub(super) postponed: Vec<Cell>,
 }
 
 impl<S: Strategy> Runner<S> {
@@ -144,12 +169,23 @@ impl<S: Strategy> Runner<S> {
         heap: &mut MockHeap,
         mutate: impl FnMut(&mut MockHeap),
     ) -> Result<Report, Violation> {
-        let snapshot = self.begin(heap)?;
+        let snapshot = self.begin(heap, Cause::Request)?;
         let steps = self.mark(heap, mutate)?;
+        let held: BTreeSet<Cell> = heap.roots().chain(heap.exports()).collect();
         let verdict = self.strategy.finish(heap)?;
-        let result = judge::<S>(heap, &snapshot, verdict, &self.postponed);
+        let judged = judge::<S>(heap, &snapshot, &held, verdict, &self.postponed);
+        self.settle(heap, judged, steps)
+    }
+
+    /// Carries out what was judged, and tells the strategy.
+    pub(super) fn settle(
+        &mut self,
+        heap: &mut MockHeap,
+        judged: Result<(Vec<Cell>, u32), Violation>,
+        steps: u32,
+    ) -> Result<Report, Violation> {
         heap.running = false;
-        let (condemned, withheld_cells) = match result {
+        let (condemned, withheld_cells) = match judged {
             Ok(judged) => judged,
             Err(violation) => {
                 self.strategy.settled(&Outcome { accepted: false, condemned_cells: 0, withheld_cells: 0 });
@@ -167,23 +203,26 @@ impl<S: Strategy> Runner<S> {
         let outcome = Outcome { accepted: true, condemned_cells: condemned.len() as u32, withheld_cells };
         self.strategy.settled(&outcome);
         self.rebuild = withheld_cells > 0 && S::INFO.needs(Need::ChangeLog);
-        Ok(Report { condemned, withheld_cells, steps })
+        Ok(Report { condemned, withheld_cells, steps, reached: Vec::new() })
     }
 
     /// The handshake and what is delivered after it. Returns the roots of the snapshot.
-    fn begin(&mut self, heap: &mut MockHeap) -> Result<BTreeSet<Cell>, Violation> {
+    pub(super) fn begin(&mut self, heap: &mut MockHeap, cause: Cause) -> Result<BTreeSet<Cell>, Violation> {
         self.cycle += 1;
         let log = heap.begin_cycle();
         let info = CycleInfo {
             number: self.cycle,
-            cause: Cause::Request,
+            cause: cause.clone(),
             rebuild: self.rebuild,
             allocated_cells: heap.allocated().len() as u32,
             goal_cells: heap.capacity(),
             safe_grace_epoch: heap.safe_grace_epoch(),
         };
         self.strategy.begin(&info)?;
-        let roots: Vec<Cell> = heap.roots().collect();
+        let mut roots: Vec<Cell> = heap.roots().collect();
+        if cause != Cause::Cluster {
+            roots.extend(heap.exports());
+        }
         roots.chunks(7).for_each(|batch| self.strategy.roots(batch));
         if S::INFO.needs(Need::ChangeLog) {
             let changes = if self.rebuild { heap.as_changes() } else { log };
@@ -200,11 +239,9 @@ impl<S: Strategy> Runner<S> {
 
     fn mark(&mut self, heap: &mut MockHeap, mut mutate: impl FnMut(&mut MockHeap)) -> Result<u32, Violation> {
         for steps in 1..=STEPS_MAX {
-            let budget = 1 + self.random.below(self.budget) as u32;
-            let progress = self.strategy.step(heap, budget)?;
+            let progress = self.step(heap)?;
             mutate(heap);
-            let shades = std::mem::take(&mut heap.shades);
-            let fresh = shades.chunks(6).fold(false, |fresh, batch| self.strategy.shade(batch) | fresh);
+            let fresh = self.shade(heap);
             if progress == Progress::Idle && !fresh {
                 mutate(heap);
                 return Ok(steps);
@@ -212,20 +249,34 @@ impl<S: Strategy> Runner<S> {
         }
         Err(Violation::Endless)
     }
+
+    /// A step of random size.
+    pub(super) fn step(&mut self, heap: &MockHeap) -> Result<Progress, Violation> {
+        let budget = 1 + self.random.below(self.budget) as u32;
+        Ok(self.strategy.step(heap, budget)?)
+    }
+
+    /// Tells what mutators overwrote. Answers whether that brought new work.
+    pub(super) fn shade(&mut self, heap: &mut MockHeap) -> bool {
+        let shades = std::mem::take(&mut heap.shades);
+        shades.chunks(6).fold(false, |fresh, batch| self.strategy.shade(batch) | fresh)
+    }
 }
 
-/// The host's filter and proof, then the oracle. Returns what may go, and how much was withheld.
-fn judge<S: Strategy>(
+/// The host's filter and proof, then the oracle. `snapshot` is what was a root when the cycle began, `held` what is one at its end. Returns what may
+/// go, and how much was withheld.
+pub(super) fn judge<S: Strategy>(
     heap: &MockHeap,
     snapshot: &BTreeSet<Cell>,
+    held: &BTreeSet<Cell>,
     verdict: Verdict,
     postponed: &[Cell],
 ) -> Result<(Vec<Cell>, u32), Violation> {
     let mut proposed: BTreeSet<Cell> = proposed(heap, verdict)?.into_iter().collect();
     proposed.extend(postponed);
-    let roots: BTreeSet<Cell> = heap.roots().chain(snapshot.iter().copied()).collect();
-    let reachable = heap.reachable();
-    let condemned: Vec<Cell> = proposed.iter().copied().filter(|cell| !roots.contains(cell)).collect();
+    let reachable = heap.closure(held.iter().copied().collect());
+    let rooted = |cell: &Cell| held.contains(cell) || snapshot.contains(cell);
+    let condemned: Vec<Cell> = proposed.iter().copied().filter(|cell| !rooted(cell)).collect();
     let going: BTreeSet<Cell> = condemned.iter().copied().collect();
     if let Completeness::Retired(_) = S::INFO.completeness {
         if let Some(&cell) = condemned.iter().find(|cell| !heap.retired().contains_key(cell)) {
@@ -269,11 +320,14 @@ fn proposed(heap: &MockHeap, verdict: Verdict) -> Result<Vec<Cell>, Violation> {
     }
 }
 
-/// Runs ten cycles with mutators between steps, on both access paths.
+/// Runs ten cycles with mutators between steps, on both access paths. A strategy that takes part in marking over nodes does so in as many more.
 ///
 /// # Errors
 /// When a verdict is unsafe.
 pub fn check_safe<S: Strategy>(seed: u64) -> Result<(), Violation> {
+    if S::INFO.needs(Need::ClusterMark) {
+        check_safe_over_nodes::<S>(seed)?;
+    }
     for access in [Access::Window, Access::Portable] {
         let mut heap = random_heap(seed, 20 + (seed as usize * 37) % 400, access);
         let mut mutator = Mutator::new(seed ^ 0xa5a5, &heap);

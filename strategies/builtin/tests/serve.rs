@@ -32,6 +32,13 @@ fn every_one_is_served_and_frees_what_it_promises() {
         let loaded = loader.load(builtin.bytes.to_vec(), builtin.name).unwrap();
         let description = loaded.description();
         assert_eq!(description.name, builtin.name);
+        let imports = |name: &str| builtin.bytes.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        assert_eq!(
+            imports("gc:strategy/cluster@"),
+            description.needs.cluster_mark,
+            "{} must load on hosts without marking over nodes if it takes no part in it",
+            builtin.name
+        );
         for access in [Access::Auto, Access::Portable] {
             let heap = heap();
             let mut strategy = loaded.attach(heap.graph(), &BTreeMap::new(), access).unwrap();

@@ -1,7 +1,8 @@
 //! Mark and sweep: marks everything reachable from the roots, and lets the rest go.
 
 use gc_sdk::{
-    Cell, Completeness, CycleInfo, Error, Graph, Info, Marker, Options, Progress, Shape, Strategy, Verdict,
+    Cell, Completeness, CycleInfo, Error, Graph, Info, Marker, Need, Options, Progress, Shape, Strategy,
+    Verdict,
 };
 
 /// The collector: a marker, and nothing that outlives a cycle.
@@ -11,6 +12,7 @@ pub struct MarkSweep {
 
 impl Strategy for MarkSweep {
     const INFO: Info = Info {
+        needs: &[Need::ClusterMark],
         completeness: Completeness::All(1),
         ..Info::new(
             "mark-sweep",
@@ -23,8 +25,8 @@ impl Strategy for MarkSweep {
         Ok(MarkSweep { marker: Marker::new(shape) })
     }
 
-    fn begin(&mut self, _cycle: &CycleInfo) -> Result<(), Error> {
-        self.marker.clear();
+    fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Error> {
+        self.marker.begin(cycle);
         Ok(())
     }
 
@@ -38,6 +40,10 @@ impl Strategy for MarkSweep {
 
     fn step(&mut self, graph: &impl Graph, budget: u32) -> Result<Progress, Error> {
         Ok(self.marker.run(graph, budget))
+    }
+
+    fn take_reached(&mut self) -> Vec<Cell> {
+        self.marker.take_reached()
     }
 
     fn finish(&mut self, _graph: &impl Graph) -> Result<Verdict, Error> {

@@ -1,6 +1,6 @@
 //! What mark-sweep must free, and what it may not.
 
-use gc_sdk::testing::{Access, MockHeap, Runner, random_heap};
+use gc_sdk::testing::{Access, MockHeap, Runner, check_complete_over_nodes, random_heap, random_member};
 use gc_sdk::{assert_complete_within, assert_safe};
 use gc_strategy_mark_sweep::MarkSweep;
 
@@ -29,4 +29,13 @@ fn random_heaps_are_clean_after_one_cycle() {
 #[test]
 fn is_safe_while_mutators_run() {
     assert_safe!(MarkSweep, seeds = 0..60);
+}
+
+#[test]
+fn takes_part_in_marking_over_nodes() {
+    for seed in 0..20 {
+        let mut heap = random_member(seed, 1000, Access::Window);
+        check_complete_over_nodes::<MarkSweep>(&mut heap, 1)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
 }

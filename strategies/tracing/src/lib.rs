@@ -6,11 +6,14 @@
 //!
 //! The host paces: it sets the budget so that a step takes about a millisecond and sleeps in between to keep the collector's share of
 //! the processor. `slice-percent` makes the steps of this strategy shorter or longer than that.
+//!
+//! In a cycle over nodes the same marking finds garbage cycles that span them: what was reached here and lives elsewhere is told when nothing is
+//! left to mark, and what others reach here arrives through `shade`.
 
 use gc_sdk::telemetry::{Level, log};
 use gc_sdk::{
-    Cell, Completeness, CycleInfo, DefaultValue, Error, Graph, Info, Marker, OptionSpec, Options, Outcome,
-    Progress, Shape, Strategy, Verdict,
+    Cell, Completeness, CycleInfo, DefaultValue, Error, Graph, Info, Marker, Need, OptionSpec, Options,
+    Outcome, Progress, Shape, Strategy, Verdict,
 };
 
 const OPTIONS: &[OptionSpec] = &[
@@ -37,6 +40,7 @@ pub struct Tracing {
 
 impl Strategy for Tracing {
     const INFO: Info = Info {
+        needs: &[Need::ClusterMark],
         completeness: Completeness::All(1),
         options: OPTIONS,
         ..Info::new(
@@ -61,8 +65,8 @@ impl Strategy for Tracing {
         })
     }
 
-    fn begin(&mut self, _cycle: &CycleInfo) -> Result<(), Error> {
-        self.marker.clear();
+    fn begin(&mut self, cycle: &CycleInfo) -> Result<(), Error> {
+        self.marker.begin(cycle);
         self.steps = 0;
         self.shaded = 0;
         Ok(())
@@ -81,6 +85,10 @@ impl Strategy for Tracing {
         self.steps += 1;
         let budget = u64::from(budget) * u64::from(self.slice_percent) / 100;
         Ok(self.marker.run(graph, u32::try_from(budget).unwrap_or(u32::MAX).max(1)))
+    }
+
+    fn take_reached(&mut self) -> Vec<Cell> {
+        self.marker.take_reached()
     }
 
     fn finish(&mut self, _graph: &impl Graph) -> Result<Verdict, Error> {

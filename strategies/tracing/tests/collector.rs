@@ -1,6 +1,6 @@
 //! What tracing must free, and what it may not.
 
-use gc_sdk::testing::{Access, MockHeap, Runner, random_heap};
+use gc_sdk::testing::{Access, MockHeap, Runner, check_complete_over_nodes, random_heap, random_member};
 use gc_sdk::{Error, OptionValue, Options, Strategy, assert_complete_within, assert_safe};
 use gc_strategy_tracing::Tracing;
 
@@ -55,4 +55,46 @@ fn a_slice_of_nothing_is_refused() {
     let options = Options::defaults(&Tracing::INFO).with("slice-percent", OptionValue::Integer(0));
     let refused = Runner::<Tracing>::with_options(&heap, &options).err();
     assert!(matches!(refused, Some(Error::InvalidOption(_))), "{refused:?}");
+}
+
+#[test]
+fn what_only_other_nodes_hold_is_gone_after_one_cycle_over_nodes_in_which_nobody_reaches_it() {
+    for seed in 0..40 {
+        let access = if seed % 2 == 0 { Access::Window } else { Access::Portable };
+        let mut heap = random_member(seed, 2000, access);
+        check_complete_over_nodes::<Tracing>(&mut heap, 1)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
+#[test]
+fn what_only_other_nodes_hold_stays_in_every_other_cycle() {
+    let mut heap = random_member(3, 500, Access::Window);
+    let held = heap.reachable();
+    let mut runner = Runner::<Tracing>::new(&heap);
+    let report = runner.cycle(&mut heap).unwrap();
+    assert!(held.iter().all(|&cell| heap.is_allocated(cell)) && report.reached.is_empty());
+    let report = runner.cycle_over_nodes(&mut heap, |_, _| Vec::new()).unwrap();
+    assert!(!report.condemned.is_empty() && !report.reached.is_empty());
+    assert!(runner.cycle(&mut heap).unwrap().condemned.is_empty());
+}
+
+#[test]
+fn a_mark_from_another_node_is_followed_to_the_stubs_behind_it() {
+    let mut heap = MockHeap::new(256, Access::Portable);
+    let stub = heap.import();
+    let exported = (0..20).fold(heap.alloc([stub, 0, 0, 0]), |next, _| heap.alloc([0, next, 0, 0]));
+    heap.export(exported);
+    let mut marks = vec![exported];
+    let mut told_at = None;
+    let mut calls = 0;
+    let mut runner = Runner::<Tracing>::new(&heap).budget(1);
+    let report = runner.cycle_over_nodes(&mut heap, |_, reached| {
+        calls += 1;
+        told_at = told_at.or((!reached.is_empty()).then_some(calls));
+        std::mem::take(&mut marks)
+    });
+    let report = report.unwrap();
+    assert_eq!((report.condemned, report.reached), (vec![], vec![stub]));
+    assert_eq!(told_at, Some(calls), "stubs are looked for when nothing is left to mark, not step by step");
 }

@@ -16,6 +16,8 @@
 
 #[cfg(feature = "other-world")]
 mod other_world;
+#[cfg(not(any(feature = "other-world", feature = "contract-0-1-0")))]
+mod reach;
 #[cfg(not(feature = "other-world"))]
 mod strategy;
 #[cfg(not(feature = "other-world"))]

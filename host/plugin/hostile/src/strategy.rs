@@ -15,22 +15,30 @@ use gc::strategy::types::{
     Progress, Verdict,
 };
 
-#[cfg(not(feature = "no-window"))]
+#[cfg(not(any(feature = "no-window", feature = "contract-0-1-0")))]
 wit_bindgen::generate!({ path: "../../../wit", world: "windowed-collector" });
 #[cfg(feature = "no-window")]
 wit_bindgen::generate!({ path: "../../../wit", world: "collector" });
+#[cfg(feature = "contract-0-1-0")]
+wit_bindgen::generate!({ path: "wit-0.1.0", world: "windowed-collector" });
 
 /// The tests overwrite what follows the colon.
 #[used]
 static MODE: [u8; 48] = *b"HOSTILE-MODE:honest                             ";
 
-fn mode() -> String {
+pub(crate) fn mode() -> String {
     let bytes: Vec<u8> = (13..48).map(|at| unsafe { core::ptr::read_volatile(&MODE[at]) }).collect();
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 fn is(name: &str) -> bool {
     mode() == name
+}
+
+/// Whether a cell is marked.
+#[cfg(not(feature = "contract-0-1-0"))]
+pub(crate) fn is_marked(cell: Cell) -> bool {
+    STATE.with_borrow(|state| state.marks[cell as usize / 64] >> (cell % 64) & 1 == 1)
 }
 
 #[derive(Default)]
@@ -55,6 +63,7 @@ impl Guest for Hostile {
             "describe-grow" => hoard(),
             _ => {}
         }
+        reach("describe", 0);
         described()
     }
 
@@ -79,6 +88,7 @@ impl Guest for Hostile {
             state.seen.clear();
             state.marks = vec![0; state.capacity as usize / 64];
         });
+        reach("begin", 0);
         match mode().as_str() {
             "begin-error" => Err(Error::Other("no".repeat(10_000))),
             "begin-out-of-memory" => Err(Error::OutOfMemory),
@@ -113,6 +123,9 @@ impl Guest for Hostile {
     fn step(budget: u32) -> Result<Progress, Error> {
         misbehave()?;
         let idle = STATE.with_borrow_mut(|state| state.step(budget));
+        if idle {
+            reach("step", STATE.with_borrow(|state| state.capacity));
+        }
         if is("slower") {
             dawdle(STATE.with_borrow(|state| state.visited));
         }
@@ -121,6 +134,7 @@ impl Guest for Hostile {
 
     fn finish() -> Result<Verdict, Error> {
         let (marks, capacity) = STATE.with_borrow(|state| (state.marks.clone(), state.capacity));
+        reach("finish", capacity);
         match mode().as_str() {
             "finish-error" => Err(Error::Other("cannot say".to_owned())),
             "finish-trap" => core::arch::wasm32::unreachable(),
@@ -174,6 +188,14 @@ impl WindowGuest for Hostile {
 }
 
 export!(Hostile);
+
+/// Tells what it has reached on other nodes, in the modes in which it takes part.
+fn reach(call: &str, capacity: u32) {
+    #[cfg(not(feature = "contract-0-1-0"))]
+    crate::reach::tell(call, capacity);
+    #[cfg(feature = "contract-0-1-0")]
+    let _ = (call, capacity);
+}
 
 impl State {
     fn mark(&mut self, cells: &[Cell]) {
@@ -323,6 +345,9 @@ fn described() -> Description {
             option("label", OptionValue::Text("x".to_owned())),
         ],
     };
+    if mode().starts_with("reach") {
+        it.needs.push(Need::Other("cluster-mark".to_owned()));
+    }
     match mode().as_str() {
         "describe-long-name" => it.name = "x".repeat(1 << 20),
         "describe-huge" => it.summary = "x".repeat(64 << 20),

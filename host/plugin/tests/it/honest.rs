@@ -1,7 +1,7 @@
 //! What a strategy that does as it should can rely on.
 
 use gc_heap::{CycleEnd, Strategy, Verdict};
-use gc_plugin::{Access, Completeness, OptionValue, PageKind};
+use gc_plugin::{Access, CONTRACT, Completeness, OptionValue, PageKind};
 
 use crate::common::*;
 
@@ -23,7 +23,7 @@ fn a_strategy_without_a_window_works_in_batches() {
     let bytes = compiled(&["no-window"], &[]);
     let loaded = loader().load(bytes, "portable.wasm").unwrap();
     assert!(!loaded.windowed());
-    assert_eq!(loaded.world(), "gc:strategy/collector@0.1.0");
+    assert_eq!(loaded.world(), format!("gc:strategy/collector@{CONTRACT}"));
     let heap = heap();
     let refused = loaded.attach(heap.graph(), &options(&[]), Access::Window).unwrap_err().to_string();
     assert!(refused.contains("hostile") && refused.contains("portable"), "{refused}");
@@ -89,7 +89,7 @@ fn what_is_said_of_a_strategy_is_what_it_says() {
     assert!(description.needs.change_log && description.needs.retired);
     assert_eq!(description.completeness, Completeness::All(1));
     assert_eq!(description.options[1].default, OptionValue::Integer(7));
-    assert_eq!(loaded.world(), "gc:strategy/windowed-collector@0.1.0");
+    assert_eq!(loaded.world(), format!("gc:strategy/windowed-collector@{CONTRACT}"));
     assert_eq!(loaded.bytes(), hostile("honest"));
     assert_eq!(loaded.digest().len(), 64);
     assert_eq!(loaded.identity().digest, loaded.digest());

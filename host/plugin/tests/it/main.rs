@@ -6,5 +6,6 @@ mod cache;
 mod calls;
 mod faults;
 mod honest;
+mod nodes;
 mod refused;
 mod window;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gc_plugin::{Limits, Loader, LoaderConfig, PluginError};
+use gc_plugin::{CONTRACT, Limits, Loader, LoaderConfig, PluginError};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -36,8 +36,8 @@ fn renamed(from: &str, to: &str) -> Vec<u8> {
 /// The versions in the names of the contract, and nothing of WASI.
 fn versioned(version: &str) -> Vec<u8> {
     let mut bytes = hostile("honest");
-    for interface in ["types", "heap", "telemetry", "strategy", "window"] {
-        let from = format!("gc:strategy/{interface}@0.1.0");
+    for interface in ["types", "heap", "telemetry", "cluster", "strategy", "window"] {
+        let from = format!("gc:strategy/{interface}@{CONTRACT}");
         let to = format!("gc:strategy/{interface}@{version}");
         for at in 0..bytes.len() - from.len() {
             if bytes[at..].starts_with(from.as_bytes()) {
@@ -63,7 +63,8 @@ fn files_that_are_no_components_are_told_apart() {
 fn a_component_of_another_world_is_refused_with_what_it_is() {
     let message = message(compiled(&["other-world"], &[]));
     assert!(
-        message.contains("acme:greeter/greet@1.0.0") && message.contains("gc:strategy/strategy@0.1.0"),
+        message.contains("acme:greeter/greet@1.0.0")
+            && message.contains(&format!("gc:strategy/strategy@{CONTRACT}")),
         "{message}"
     );
 }
@@ -72,7 +73,7 @@ fn a_component_of_another_world_is_refused_with_what_it_is() {
 fn another_version_of_the_contract_is_refused_with_both_versions() {
     for version in ["0.2.0", "1.0.0", "0.0.9"] {
         let message = message(versioned(version));
-        assert!(message.contains(version) && message.contains("0.1.0"), "{message}");
+        assert!(message.contains(version) && message.contains(CONTRACT), "{message}");
         assert!(matches!(refused(versioned(version)), PluginError::OtherVersion { .. }), "{version}");
     }
 }
@@ -89,9 +90,9 @@ fn a_later_version_of_the_same_track_is_served() {
 #[test]
 fn imports_that_nobody_offers_are_refused_by_name() {
     let function = message(renamed("read-bitmap", "read-weight"));
-    assert!(function.contains("heap@0.1.0#read-weight"), "{function}");
+    assert!(function.contains(&format!("heap@{CONTRACT}#read-weight")), "{function}");
     let interface = message(renamed("gc:strategy/telemetry@", "gc:strategy/telepathy@"));
-    assert!(interface.contains("gc:strategy/telepathy@0.1.0"), "{interface}");
+    assert!(interface.contains(&format!("gc:strategy/telepathy@{CONTRACT}")), "{interface}");
     let package = message(renamed("gc:strategy/telemetry@", "gc:sprategy/telemetry@"));
     assert!(package.contains("gc:sprategy/telemetry"), "{package}");
 }

@@ -1,0 +1,65 @@
+//! Which stubs marking has reached: found by looking through two bitmaps when nothing is left to mark, so that marking itself does nothing for it.
+//!
+//! A word of the bitmaps covers 64 cells and costs about a nanosecond: a whole heap of ten million cells is looked through in less time than a step takes.
+//! The look is cut into pieces all the same, for heaps that are larger.
+//!
+//! Invariant: when [`Stubs::look`] has come to its end, every stub that was marked when the look began anew was found, once.
+
+use crate::graph::{Bitmap, Cell, Graph};
+use crate::strategy::Progress;
+
+/// Words of the bitmaps that are looked at in the time in which one cell is visited.
+const WORDS_PER_CELL: usize = 8;
+
+/// Words that are read at a time: they stay in the first-level cache, and a crossing costs less than they do.
+const WORDS_PER_READ: usize = 2048;
+
+/// The stubs that were found in a cycle over nodes.
+#[derive(Debug)]
+pub(crate) struct Stubs {
+    /// One bit for each cell that was found.
+    known: Vec<u64>,
+    /// The word at which the look goes on.
+    next: usize,
+    /// Found, and not taken yet.
+    found: Vec<Cell>,
+    words: Vec<u64>,
+}
+
+impl Stubs {
+    /// Nothing found, in a heap with so many words of marks.
+    pub(crate) fn new(words: usize) -> Stubs {
+        Stubs { known: vec![0; words], next: 0, found: Vec::new(), words: Vec::new() }
+    }
+
+    /// Begins the look anew: there are marks that it has not seen.
+    pub(crate) fn again(&mut self) {
+        self.next = 0;
+    }
+
+    /// Looks on for about as long as it takes to visit `budget` cells.
+    pub(crate) fn look(&mut self, graph: &impl Graph, marks: &[u64], budget: usize) -> Progress {
+        let mut left = budget.saturating_mul(WORDS_PER_CELL);
+        while self.next < marks.len() && left > 0 {
+            let from = self.next;
+            let count = WORDS_PER_READ.min(left).min(marks.len() - from);
+            graph.read_bitmap(Bitmap::Stub, from as u32, count as u32, &mut self.words);
+            for (at, stubs) in (from..).zip(&self.words) {
+                let mut fresh = stubs & marks[at] & !self.known[at];
+                self.known[at] |= fresh;
+                while fresh != 0 {
+                    self.found.push(at as u32 * 64 + fresh.trailing_zeros());
+                    fresh &= fresh - 1;
+                }
+            }
+            self.next += count;
+            left -= count;
+        }
+        if self.next < marks.len() { Progress::More } else { Progress::Idle }
+    }
+
+    /// What was found since this was last asked.
+    pub(crate) fn take(&mut self) -> Vec<Cell> {
+        std::mem::take(&mut self.found)
+    }
+}
