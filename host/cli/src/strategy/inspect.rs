@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn needs(loaded: &LoadedStrategy) -> Vec<&'static str> {
     let needs = loaded.description().needs;
-    [(needs.change_log, "change-log"), (needs.retired, "retired")]
+    [(needs.change_log, "change-log"), (needs.retired, "retired"), (needs.cluster_mark, "cluster-mark")]
         .into_iter()
         .filter_map(|(needed, word)| needed.then_some(word))
         .collect()
