@@ -62,6 +62,10 @@ impl Strategy for Guarded {
         self.call(|inside| inside.step(budget))
     }
 
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        self.call(|inside| inside.take_reached())
+    }
+
     fn finish(&mut self) -> Result<Verdict, Fault> {
         self.call(|inside| inside.finish())
     }
