@@ -1,5 +1,7 @@
 //! What a workload asks of whoever runs it.
 
+use crate::peers::Peers;
+
 /// The node, seen from a workload. Called from the threads of the workload.
 pub trait Driver: Sync {
     /// Runs a whole cycle that begins after this call, waits for its end, and says how many objects it
@@ -15,6 +17,11 @@ pub trait Driver: Sync {
 
     /// How far the workload is. Told about ten times a second.
     fn progress(&self, progress: Progress);
+
+    /// The cluster that the node is a member of, if it is.
+    fn peers(&self) -> Option<&dyn Peers> {
+        None
+    }
 }
 
 /// Why no cycle was run: a sentence for the person who reads it.
@@ -36,10 +43,14 @@ pub struct Progress {
 /// The parts that workloads consist of.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Phase {
+    /// Waiting for the other nodes.
+    Meet,
     /// Reading the input.
     Read,
     /// Building the graph in the heap.
     Build,
+    /// Exchanging references with other nodes.
+    Link,
     /// Working as a mutator.
     Mutate,
     /// Waiting for cycles at the end.
@@ -51,6 +62,8 @@ impl Phase {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Phase::Meet => "waiting",
+            Phase::Link => "linking",
             Phase::Read => "reading",
             Phase::Build => "building",
             Phase::Mutate => "running",
@@ -62,6 +75,8 @@ impl Phase {
     #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
+            Phase::Meet => "nodes",
+            Phase::Link => "objects",
             Phase::Read => "items",
             Phase::Build => "objects",
             Phase::Mutate => "operations",

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use gc_heap::{Gone, HeapError};
 
 use crate::driver::CollectFailed;
+use crate::peers::PeersFailed;
 
 /// A workload that did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,22 @@ pub enum WorkloadError {
     /// The final cycle could not be run.
     #[error(transparent)]
     Collect(#[from] CollectFailed),
+    /// The workload is for a cluster, and the node is in none.
+    #[error(
+        "place=hash spreads objects over the nodes of a cluster: start the node with --listen and --certs, or leave out place=hash"
+    )]
+    NoCluster,
+    /// Another node does not do the same work.
+    #[error("node n{node} {what}: give all nodes the same --load")]
+    Peer {
+        /// Which node.
+        node: u32,
+        /// What is different there.
+        what: String,
+    },
+    /// The cluster did not do what it was asked.
+    #[error(transparent)]
+    Peers(#[from] PeersFailed),
     /// An object that the workload holds came back different from what was written. Either the heap is
     /// broken, or the proof is off and the strategy condemned something that was in use.
     #[error(

@@ -14,6 +14,7 @@
 //! 2. A scope holds at most some thousands of references at a time ([`SCOPE_LOCALS_MAX`]).
 //! 3. When the import returns, its holder root is gone: the roots of the input are all that keeps the
 //!    objects.
+//! 4. A reference to [`ELSEWHERE`] is a slot that stays empty here. Whoever fills it does so before the holder root goes.
 
 use gc_heap::{Handle, Heap, Local, Mutator, Scope};
 
@@ -30,6 +31,9 @@ pub(crate) struct InputGraph {
     /// Objects that roots refer to, with a name where they have one.
     pub(crate) roots: Vec<(Option<String>, u32)>,
 }
+
+/// The target of a reference that the import leaves empty.
+pub(crate) const ELSEWHERE: u32 = u32::MAX;
 
 /// Where the payload of an object comes from.
 pub(crate) trait Payloads {
@@ -113,7 +117,7 @@ impl InputGraph {
                 }
                 let target = self.targets[*next as usize];
                 *next += 1;
-                if !std::mem::replace(&mut seen[target as usize], true) {
+                if target != ELSEWHERE && !std::mem::replace(&mut seen[target as usize], true) {
                     path.push((target, self.begins[target as usize]));
                 }
             }
@@ -129,6 +133,17 @@ pub(crate) fn import(
     payloads: &mut dyn Payloads,
     driver: &dyn Driver,
 ) -> Result<Imported, WorkloadError> {
+    import_and(heap, graph, payloads, driver, |_, _| Ok(false))
+}
+
+/// The same; what `complete` does with all objects at hand comes between building and rooting, and says whether the driver asked to stop.
+pub(crate) fn import_and(
+    heap: &Heap,
+    graph: &InputGraph,
+    payloads: &mut dyn Payloads,
+    driver: &dyn Driver,
+    complete: impl FnOnce(&mut Mutator, &Handles) -> Result<bool, WorkloadError>,
+) -> Result<Imported, WorkloadError> {
     let mut builder = Builder {
         graph,
         handles: Handles::new(heap, graph.len()),
@@ -137,7 +152,7 @@ pub(crate) fn import(
         operations: 0,
     };
     let mut mutator = heap.mutator();
-    let built = builder.build(&mut mutator, payloads, driver);
+    let built = builder.build(&mut mutator, payloads, driver, complete);
     mutator.scope(|scope| scope.set_root(HOLDER, None));
     let stopped = built?;
     let Builder { handles, payload_bytes, operations, .. } = builder;
@@ -166,6 +181,7 @@ impl Builder<'_> {
         mutator: &mut Mutator,
         payloads: &mut dyn Payloads,
         driver: &dyn Driver,
+        complete: impl FnOnce(&mut Mutator, &Handles) -> Result<bool, WorkloadError>,
     ) -> Result<bool, WorkloadError> {
         let order = self.graph.build_order();
         let mut ticker = Ticker::new(driver, Phase::Build, Some(order.len() as u64));
@@ -178,6 +194,9 @@ impl Builder<'_> {
             }
         }
         self.link_late(mutator)?;
+        if complete(mutator, &self.handles)? {
+            return Ok(true);
+        }
         self.set_roots(mutator)?;
         Ok(false)
     }
@@ -229,12 +248,10 @@ impl Builder<'_> {
         slots: &mut Vec<Option<Local<'s>>>,
     ) -> Result<(), WorkloadError> {
         for (slot, &target) in self.graph.targets_of(object).iter().enumerate() {
-            match self.handles.of(target) {
-                Some(handle) => slots.push(Some(kept(scope, handle)?)),
-                None => {
-                    self.late.push((object, slot as u32, target));
-                    slots.push(None);
-                }
+            let there = if target == ELSEWHERE { None } else { self.handles.of(target) };
+            slots.push(there.map(|handle| kept(scope, handle)).transpose()?);
+            if there.is_none() && target != ELSEWHERE {
+                self.late.push((object, slot as u32, target));
             }
         }
         self.operations += slots.len() as u64;
@@ -246,7 +263,7 @@ impl Builder<'_> {
         let targets = self.graph.targets_of(object);
         for (part, targets) in targets.chunks(SCOPE_LOCALS_MAX).enumerate() {
             scope.scope(|inner| {
-                for (at, &target) in targets.iter().enumerate() {
+                for (at, &target) in targets.iter().enumerate().filter(|&(_, &target)| target != ELSEWHERE) {
                     let slot = (part * SCOPE_LOCALS_MAX + at) as u32;
                     match self.handles.of(target) {
                         Some(handle) => inner.store(local, slot, Some(kept(inner, handle)?))?,
@@ -306,7 +323,7 @@ impl Builder<'_> {
 /// # Errors
 ///
 /// When it was reclaimed all the same, which takes a wrong strategy and a heap whose proof is off.
-fn kept<'s>(scope: &Scope<'s>, handle: Handle) -> Result<Local<'s>, WorkloadError> {
+pub(crate) fn kept<'s>(scope: &Scope<'s>, handle: Handle) -> Result<Local<'s>, WorkloadError> {
     Ok(scope.resolve(handle)?)
 }
 

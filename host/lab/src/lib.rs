@@ -5,7 +5,7 @@
 //!
 //! | text | what it does | what it stresses |
 //! |---|---|---|
-//! | `git:PATH[?payload=true]` | imports every object of a repository, roots its refs, collects | one big acyclic graph, shared subtrees, exact result known from `git fsck` |
+//! | `git:PATH[?payload=true][&place=hash]` | imports every object of a repository, roots its refs, collects; over all nodes of a cluster if asked | one big acyclic graph, shared subtrees, exact result known from `git fsck` |
 //! | `git-history:PATH?keep=N` | replays a history commit by commit, cuts off what is older than the last N | a sliding window: sharing between generations, weak look-ups, unlinking |
 //! | `graph:FILE` | imports any graph from a text file, collects | any shape: cycles, hubs, long chains |
 //! | `churn[?key=value&...]` | allocates, links, reads, unlinks and drops for as long as asked | steady state: allocation rate, barrier, small cycles, several threads |
@@ -31,6 +31,8 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
+
+mod peers;
 
 mod driver;
 mod error;
@@ -92,7 +94,8 @@ pub use gcbench::GcBenchSpec;
 pub use ids::Ids;
 pub use latency::{LatencyLog, Request};
 pub use options::SpecError;
+pub use peers::{Ledger, Peers, PeersFailed, Received};
 pub use queue::QueueSpec;
 pub use report::WorkloadReport;
 pub use service::{Arrivals, ServiceSpec};
-pub use spec::{GitSpec, GraphSpec, HistorySpec, TraceSpec, WorkloadSpec};
+pub use spec::{GitSpec, GraphSpec, HistorySpec, Place, TraceSpec, WorkloadSpec};

@@ -43,6 +43,37 @@ pub const STEPS_PER_LOOK: u64 = 256;
 /// Memory that decoded git objects may take as bases of others, in bytes.
 pub const DELTA_BASES_BYTES: usize = 96 << 20;
 
+/// Nodes that share the objects of a repository where nothing else is said, and most that can.
+pub const PLACED_NODES: u32 = 3;
+/// See [`PLACED_NODES`].
+pub const PLACED_NODES_MAX: u64 = 1024;
+
+/// References in one message between nodes. With four bytes for the number of each this is far below what the protocol carries.
+pub const SPREAD_REFERENCES: usize = 1024;
+
+/// Rounds of cycles that nodes do together at their end. A chain of garbage that goes back and forth between nodes is one round and a
+/// half per crossing under strategies that do not mark over nodes.
+pub const ROUNDS_MAX: u32 = 100_000;
+
+/// Rounds in a row in which nothing may change before the nodes are done: one to condemn, one to free what was condemned, one for what
+/// other nodes hear of that.
+pub const QUIET_ROUNDS: u32 = 4;
+
+/// How long a node waits for a message of another before it looks whether it is to stop.
+pub const RECEIVE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long a node waits before it tries again to send to one that takes nothing.
+pub const SEND_AGAIN: Duration = Duration::from_millis(5);
+
+/// Between two rounds: what nodes say to each other about references is sent in batches of a few milliseconds.
+pub const ROUND_REST: Duration = Duration::from_millis(10);
+
+/// The same when nothing changes any more and the nodes were asked to stay.
+pub const STAY_REST: Duration = Duration::from_millis(200);
+
+/// How long the first node waits at the end for the others to hear of it.
+pub const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Threads that read a repository.
 pub const READ_THREADS_MAX: usize = 8;
 

@@ -15,6 +15,7 @@ use crate::driver::Driver;
 use crate::editor::EditorSpec;
 use crate::error::WorkloadError;
 use crate::gcbench::GcBenchSpec;
+use crate::limits::{PLACED_NODES, PLACED_NODES_MAX};
 use crate::options::{Options, SpecError, path_and_options, path_of};
 use crate::queue::QueueSpec;
 use crate::report::WorkloadReport;
@@ -48,7 +49,7 @@ pub enum WorkloadSpec {
     Trace(TraceSpec),
 }
 
-/// `git:PATH[?payload=true]`
+/// `git:PATH[?payload=true][&place=hash&nodes=N&stay=true]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitSpec {
     /// A work tree, a `.git` folder or a bare repository.
@@ -56,6 +57,22 @@ pub struct GitSpec {
     /// Whether contents are imported too, each as the payload of its object. Without, blobs are not even
     /// read.
     pub payload: bool,
+    /// Which node gets an object.
+    pub place: Place,
+}
+
+/// Where objects of a workload are.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// All on this node.
+    Here,
+    /// On that one of `nodes` members of a cluster which the object's id says. All run the same workload on the same input.
+    Hash {
+        /// How many members there must be when the work begins.
+        nodes: u32,
+        /// Whether the nodes go on collecting when nothing changes any more, until they are stopped.
+        stay: bool,
+    },
 }
 
 /// `git-history:PATH?keep=N[&payload=true]`
@@ -235,8 +252,28 @@ impl WorkloadSpec {
 fn parse_git(rest: &str) -> Result<GitSpec, SpecError> {
     let (path, mut options) = path_and_options("git", rest, "git:PATH")?;
     let payload = options.flag("payload")?;
-    options.finish("payload")?;
-    Ok(GitSpec { path, payload: payload.unwrap_or(false) })
+    let hashed = options.take("place", "here or hash", |value| match value {
+        "here" => Some(false),
+        "hash" => Some(true),
+        _ => None,
+    })?;
+    let nodes = options.number("nodes", 1, PLACED_NODES_MAX, "a number of nodes from 1 to 1024")?;
+    let stay = options.flag("stay")?;
+    options.finish("payload, place, nodes and stay")?;
+    let place = match (hashed, nodes, stay) {
+        (Some(true), nodes, stay) => Place::Hash {
+            nodes: nodes.map_or(PLACED_NODES, |nodes| nodes as u32),
+            stay: stay.unwrap_or(false),
+        },
+        (_, None, None) => Place::Here,
+        (_, _, _) => {
+            return Err(SpecError::Conflict {
+                what: "nodes and stay are for objects that several nodes share",
+                remedy: "give place=hash as well, or leave it out",
+            });
+        }
+    };
+    Ok(GitSpec { path, payload: payload.unwrap_or(false), place })
 }
 
 fn parse_history(rest: &str) -> Result<HistorySpec, SpecError> {
@@ -259,7 +296,9 @@ mod tests {
 
     #[test]
     fn paths_and_options_are_told_apart() {
-        let git = |path: &str, payload| Ok(WorkloadSpec::Git(GitSpec { path: path.into(), payload }));
+        let git = |path: &str, payload| {
+            Ok(WorkloadSpec::Git(GitSpec { path: path.into(), payload, place: Place::Here }))
+        };
         assert_eq!(read("git:."), git(".", false));
         assert_eq!(read("git:/a b/c?payload=true"), git("/a b/c", true));
         assert_eq!(read("git:C:/x"), git("C:/x", false));
@@ -288,7 +327,10 @@ mod tests {
             ("git", "git needs a path: write git:PATH"),
             ("git:", "git needs a path"),
             ("graph:", "graph needs a path: write graph:FILE"),
-            ("git:.?keep=3", "git has no option 'keep': it has payload"),
+            ("git:.?keep=3", "git has no option 'keep': it has payload, place, nodes and stay"),
+            ("git:.?place=there", "place=there cannot be: write here or hash"),
+            ("git:.?place=hash&nodes=0", "nodes=0 cannot be"),
+            ("git:.?nodes=3", "place=hash"),
             ("git:.?payload=yes", "payload=yes cannot be: write true or false"),
             ("git:.?payload", "payload= cannot be: write true or false"),
             ("git:.?payload=true&payload=true", "option 'payload' is given twice"),

@@ -4,6 +4,7 @@
 //! those of git: a commit refers to its tree and its parents, a tree to its entries (a submodule's commit is
 //! no local object and no reference), a tag to its target. Roots are those of `git fsck --no-reflogs` (see
 //! [`roots`]), so what is reclaimed is what `git fsck --unreachable --no-reflogs` lists, object by object.
+//! With `place=hash` the objects are spread over the nodes of a cluster ([`spread`]), and that is what all nodes together reclaim.
 //! Two differences are by intent: where a repository has no ref at all, `fsck` lists nothing, and here
 //! everything that the index does not hold is reclaimed; and in a partial clone `fsck` stops at objects that
 //! the other side has promised, while they are read on here as far as they are present.
@@ -17,6 +18,7 @@ mod objects;
 mod parallel;
 pub(crate) mod reader;
 mod roots;
+mod spread;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,9 +31,10 @@ use crate::ids::{Ids, Names};
 use crate::import::{self, InputGraph, Payloads};
 use crate::report::WorkloadReport;
 use crate::settle::settle;
-use crate::spec::GitSpec;
+use crate::spec::{GitSpec, Place};
 use objects::Objects;
 use reader::Reader;
+use spread::{Part, Ranks, Together};
 
 pub(crate) use objects::{
     ObjectTable, commit as commit_references, parents_in_place, tree as tree_references,
@@ -56,8 +59,12 @@ pub(crate) fn run(
         read_time: begun.elapsed(),
         ..WorkloadReport::default()
     };
+    if let Place::Hash { nodes, stay } = spec.place {
+        let input = Input { spec, reader: &reader, table, graph };
+        return input.spread(heap, driver, (nodes, stay), report);
+    }
     let begun = Instant::now();
-    let mut contents = Contents { wanted: spec.payload, reader: &reader, table: &table, buffer: Vec::new() };
+    let mut contents = Contents::new(spec, &reader, &table);
     let imported = import::import(heap, &graph, &mut contents, driver)?;
     report.payload_bytes = imported.payload_bytes;
     report.operations = imported.operations;
@@ -100,12 +107,75 @@ fn read(
     Ok(Some((objects.into_table(), graph, missing)))
 }
 
+/// A repository that was read.
+struct Input<'r> {
+    spec: &'r GitSpec,
+    reader: &'r Reader,
+    table: ObjectTable,
+    graph: InputGraph,
+}
+
+impl Input<'_> {
+    /// Does the part of this node, together with the others.
+    fn spread(
+        self,
+        heap: &Heap,
+        driver: &dyn Driver,
+        nodes: (u32, bool),
+        mut report: WorkloadReport,
+    ) -> Result<WorkloadReport, WorkloadError> {
+        let peers = driver.peers().ok_or(WorkloadError::NoCluster)?;
+        let ranks = Ranks::new(&self.graph, &self.table);
+        let Some(mut together) = Together::meet(driver, peers, nodes, ranks.digest)? else {
+            return Ok(WorkloadReport { stopped: true, ..report });
+        };
+        let begun = Instant::now();
+        let part = Part::cut(&self.graph, &self.table, &ranks, &together.members, peers.me());
+        (report.objects, report.references) = (part.graph.len() as u64, part.graph.targets.len() as u64);
+        let mut contents =
+            Numbered { ours: &part.ours, all: Contents::new(self.spec, self.reader, &self.table) };
+        let imported = import::import_and(heap, &part.graph, &mut contents, driver, |mutator, handles| {
+            together.exchange(mutator, &part, handles)
+        })?;
+        report.payload_bytes = imported.payload_bytes;
+        report.operations = imported.operations;
+        report.mutate_time = begun.elapsed();
+        report.stopped = imported.stopped || together.settle()?;
+        if !report.stopped {
+            let whole = |some: Vec<u32>| some.into_iter().map(|object| part.ours[object as usize]).collect();
+            let (gone, live) = import::sort_out(&mut heap.mutator(), imported.handles());
+            let names = Arc::new(Names::Git(self.table.into_ids()));
+            report.reclaimed = Ids::new(&names, whole(gone));
+            report.live = Ids::new(&names, whole(live));
+        }
+        Ok(report)
+    }
+}
+
+/// Contents of some of the objects, numbered anew.
+struct Numbered<'r> {
+    ours: &'r [u32],
+    all: Contents<'r>,
+}
+
+impl Payloads for Numbered<'_> {
+    fn payload(&mut self, object: u32) -> Result<&[u8], WorkloadError> {
+        self.all.payload(self.ours[object as usize])
+    }
+}
+
 /// Contents of objects as payloads, where they are wanted.
 struct Contents<'r> {
     wanted: bool,
     reader: &'r Reader,
     table: &'r ObjectTable,
     buffer: Vec<u8>,
+}
+
+impl<'r> Contents<'r> {
+    fn new(spec: &GitSpec, reader: &'r Reader, table: &'r ObjectTable) -> Contents<'r> {
+        Contents { wanted: spec.payload, reader, table, buffer: Vec::new() }
+    }
 }
 
 impl Payloads for Contents<'_> {
