@@ -24,6 +24,9 @@ pub(crate) struct MarkSweep {
     work: Vec<u32>,
     /// Ignores what is shaded: a strategy that is wrong as soon as mutators run.
     pub(crate) deaf: bool,
+    /// Takes part in cycles over nodes, and says what it reaches of other nodes.
+    pub(crate) over_nodes: bool,
+    reached: Vec<u32>,
     /// Cells that a step visits at most: with few, mutators work between the steps of even a small heap.
     pub(crate) stride: u32,
     /// Called when a cycle begins: a place where schedules can let others run.
@@ -38,6 +41,8 @@ impl MarkSweep {
             marks: Vec::new(),
             work: Vec::new(),
             deaf: false,
+            over_nodes: false,
+            reached: Vec::new(),
             stride: u32::MAX,
             at_begin: Box::new(|| ()),
         }
@@ -47,11 +52,19 @@ impl MarkSweep {
         MarkSweep { stride: 3, ..MarkSweep::new(heap) }
     }
 
+    /// A strategy of a node.
+    pub(crate) fn over_nodes(heap: &Heap) -> MarkSweep {
+        MarkSweep { over_nodes: true, ..MarkSweep::in_small_steps(heap) }
+    }
+
     fn mark(&mut self, cell: u32) {
         let word = &mut self.marks[cell as usize / 64];
         if cell != 0 && *word & 1 << (cell % 64) == 0 {
             *word |= 1 << (cell % 64);
             self.work.push(cell);
+            if self.graph.stub()[cell as usize / 64].load(Ordering::Relaxed) & 1 << (cell % 64) != 0 {
+                self.reached.push(cell);
+            }
         }
     }
 }
@@ -61,9 +74,13 @@ impl Strategy for MarkSweep {
         &self.identity
     }
     fn needs(&self) -> Needs {
-        Needs::default()
+        Needs { cluster_mark: self.over_nodes, ..Needs::default() }
+    }
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        Ok(std::mem::take(&mut self.reached))
     }
     fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
+        self.reached.clear();
         self.marks = vec![0; self.graph.capacity() as usize / 64];
         self.work.clear();
         (self.at_begin)();

@@ -27,6 +27,8 @@ pub(crate) struct Scripted {
     /// Called when a cycle begins, after the handshakes, and when it asks for the verdict: for what mutators do meanwhile.
     pub(crate) at_begin: Box<dyn FnMut()>,
     pub(crate) at_finish: Box<dyn FnMut()>,
+    /// What it says that it has reached, once.
+    pub(crate) reached: Vec<u32>,
     /// One for each cycle, oldest first.
     pub(crate) told: Vec<Told>,
 }
@@ -40,8 +42,13 @@ impl Scripted {
             progress: Progress::Idle,
             at_begin: Box::new(|| ()),
             at_finish: Box::new(|| ()),
+            reached: Vec::new(),
             told: Vec::new(),
         }
+    }
+
+    pub(crate) fn over_nodes(verdict: Verdict) -> Scripted {
+        Scripted { needs: Needs { cluster_mark: true, ..Needs::default() }, ..Scripted::new(verdict) }
     }
 
     pub(crate) fn with_changes(verdict: Verdict) -> Scripted {
@@ -95,6 +102,9 @@ impl Strategy for Scripted {
     }
     fn step(&mut self, _: u32) -> Result<Progress, Fault> {
         Ok(self.progress)
+    }
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        Ok(std::mem::take(&mut self.reached))
     }
     fn finish(&mut self) -> Result<Verdict, Fault> {
         (self.at_finish)();
