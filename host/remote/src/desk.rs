@@ -185,7 +185,6 @@ impl Desk {
 }
 
 /// The collector's place at the desk, for one cycle. Through [`Others`] it waits for the driver; the methods below answer at once.
-#[derive(Debug)]
 pub struct Seat {
     desk: Arc<Desk>,
     cycle: CycleId,
@@ -315,8 +314,9 @@ impl Others for Seat {
     }
 
     fn prove(&mut self, objects: Vec<Handle>, stubs: Vec<Handle>) -> bool {
+        let concerns_others = !(objects.is_empty() && stubs.is_empty());
         self.put_verdict(objects, stubs);
-        loop {
+        while concerns_others {
             if let Some(swept) = self.outcome() {
                 return swept;
             }
@@ -325,6 +325,7 @@ impl Others for Seat {
             }
             self.wait(OUTCOME_LOOK);
         }
+        true
     }
 }
 

@@ -26,13 +26,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use gc_heap::{Heap, Mutator, Pin};
+use gc_heap::{Heap, HeapError, Mutator, Pin};
 use gc_protocol::{
     Config, CycleEnding, CycleId, Delivered, Effect, Event, Life, Nanos, Node, NodeId, Object, Reference,
     StubLoss,
 };
 
 use crate::desk::Desk;
+use crate::limits::STUB_ROOM_BYTES;
 use crate::names::{handle_of, reference_of};
 
 /// Why a reference that arrived is nothing that this heap holds.
@@ -98,7 +99,7 @@ pub struct NotJoined {
 /// A member. See the top of this file.
 pub struct Member {
     heap: Heap,
-    /// For the look-ups of the protocol, which wait for nothing.
+    /// For what arrives. Nothing that it does waits for a verdict.
     driver: Mutator,
     node: Node,
     desk: Arc<Desk>,
@@ -125,7 +126,7 @@ impl Member {
         if life != node {
             return Err(NotJoined { heap: life, node });
         }
-        let driver = heap.driver();
+        let driver = heap.mutator();
         Ok(Member { driver, node: Node::new(config), desk: Desk::new(), deciding: None, heap })
     }
 
@@ -266,15 +267,16 @@ impl Member {
         self.note(reference);
         let handle = handle_of(reference);
         let own = reference.home == self.node.me();
-        let pin = self.driver.scope(|scope| {
-            if own {
-                scope.resolve(handle).map(|local| scope.pin(local)).map_err(|_| Lost::Gone)
-            } else if import == 0 {
-                Err(Lost::Gone)
-            } else {
-                scope.import(handle, import).map(|local| scope.pin(local)).map_err(|_| Lost::NoRoom)
-            }
-        });
+        let pin = match () {
+            () if !own && import == 0 => Err(Lost::Gone),
+            // An import waits for room, and this thread must not: the leases of this node end meanwhile.
+            () if !own && is_full(&self.heap) => Err(Lost::NoRoom),
+            () => self.driver.scope(|scope| match scope.import(handle, import) {
+                Ok(local) => Ok(scope.pin(local)),
+                Err(HeapError::Gone(_)) => Err(Lost::Gone),
+                Err(_) => Err(Lost::NoRoom),
+            }),
+        };
         if let Err(Lost::NoRoom) = pin {
             events.push_back(Event::StubDropped { reference, import });
         }
@@ -312,6 +314,13 @@ impl Member {
         let home = self.node.me();
         releases.into_iter().for_each(|object| self.heap.release(handle_of(Reference { home, object })));
     }
+}
+
+/// Whether there may be no room for a stub. Mutators have counted all but the last 64 KiB that each took.
+fn is_full(heap: &Heap) -> bool {
+    let (used, limit) = (heap.used(), heap.limit());
+    let slack = STUB_ROOM_BYTES.min(limit.bytes / 16);
+    used.bytes + slack > limit.bytes || used.cells + slack / 32 > limit.cells
 }
 
 impl Drop for Member {
