@@ -30,7 +30,7 @@ pub(crate) struct MarkSweep {
     /// Cells that a step visits at most: with few, mutators work between the steps of even a small heap.
     pub(crate) stride: u32,
     /// Called when a cycle begins: a place where schedules can let others run.
-    pub(crate) at_begin: Box<dyn FnMut()>,
+    pub(crate) at_begin: Box<dyn FnMut() + Send>,
 }
 
 impl MarkSweep {
