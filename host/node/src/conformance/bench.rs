@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gc_heap::{
-    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, HeapConfig, Pace, Quarantine, Slice,
+    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, HeapConfig, Needs, Others, Pace, Quarantine,
+    Slice,
 };
 use gc_plugin::{Access, Completeness, Loader, LoaderConfig};
 
@@ -101,6 +102,28 @@ impl Rig {
     /// A cycle. Anything but a verdict that passes the proof is a failure.
     pub(crate) fn cycle(&mut self, cause: Cause) -> Result<CycleReport, String> {
         let report = self.run(&CycleRequest::new(cause), &mut |_| Pace::Go);
+        self.sound(report)
+    }
+
+    /// A cycle over nodes, of which the others are played.
+    pub(crate) fn over_nodes(&mut self, others: &mut dyn Others) -> Result<CycleReport, String> {
+        let (longest, slow) = (&mut self.longest_slice, &mut self.slow_slices);
+        let mut watched = |slice: Slice| {
+            *longest = slice.busy.max(*longest);
+            *slow += u32::from(slice.busy > SLICE_MAX);
+            Pace::Go
+        };
+        let request = CycleRequest::new(Cause::Cluster);
+        let report = self.collector.run_over_nodes(&request, self.attached.strategy(), others, &mut watched);
+        self.sound(report)
+    }
+
+    pub(crate) fn needs(&mut self) -> Needs {
+        self.attached.strategy().needs()
+    }
+
+    /// The report of a cycle that ended well.
+    fn sound(&self, report: CycleReport) -> Result<CycleReport, String> {
         match &report.end {
             CycleEnd::Settled | CycleEnd::DryRun | CycleEnd::Deferred => {}
             CycleEnd::Abandoned => return Err("the cycle was abandoned".into()),

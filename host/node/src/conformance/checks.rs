@@ -8,6 +8,7 @@ use gc_plugin::{Access, Completeness};
 
 use crate::conformance::bench::{Bench, Rig, heap, keep_collecting};
 use crate::conformance::model::{Model, seed, sentence};
+use crate::conformance::over_nodes;
 use crate::conformance::twin::Twin;
 use crate::source::{Attached, Recipe};
 
@@ -33,9 +34,10 @@ pub(crate) const ALL: &[(&str, Run)] = &[
     ("wide object", wide),
     ("full heap", full),
     ("mutators at work", concurrent),
+    ("marking over nodes", over_nodes::marking),
 ];
 
-fn passed(note: impl Into<String>) -> Result<Done, String> {
+pub(crate) fn passed(note: impl Into<String>) -> Result<Done, String> {
     Ok(Done::Passed(note.into()))
 }
 
@@ -176,7 +178,7 @@ fn referred_to(model: &Model, rig: &Rig, at: usize) -> bool {
     !model.present(&rig.heap, holders.collect::<Vec<_>>()).is_empty()
 }
 
-fn promised_cycles(bench: &Bench) -> u32 {
+pub(crate) fn promised_cycles(bench: &Bench) -> u32 {
     match bench.promise() {
         Completeness::All(cycles) | Completeness::Acyclic(cycles) | Completeness::Retired(cycles) => cycles,
         Completeness::Nothing => 1,

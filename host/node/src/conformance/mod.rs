@@ -7,6 +7,7 @@
 mod bench;
 mod checks;
 mod model;
+mod over_nodes;
 mod twin;
 
 use std::collections::BTreeMap;

@@ -9,18 +9,25 @@ use rand_chacha::ChaCha8Rng;
 /// Names of roots that the model uses.
 const ROOTS: usize = 12;
 
+/// The node that stubs stand for objects of.
+const ELSEWHERE: u32 = 4711;
+
 /// An object, as the model knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) handle: Handle,
     slots: Vec<Option<usize>>,
     pub(crate) retired: bool,
+    /// It lives on another node.
+    pub(crate) stub: bool,
 }
 
 /// See the module. Objects are numbered in the order of their allocation.
 pub(crate) struct Model {
     pub(crate) objects: Vec<Object>,
     roots: BTreeMap<String, usize>,
+    /// Objects that other nodes hold.
+    pub(crate) exports: BTreeSet<usize>,
     random: ChaCha8Rng,
     /// Whether objects are retired when the last reference to them goes.
     retires: bool,
@@ -31,6 +38,7 @@ impl Model {
         Model {
             objects: Vec::new(),
             roots: BTreeMap::new(),
+            exports: BTreeSet::new(),
             random: ChaCha8Rng::seed_from_u64(seed),
             retires,
         }
@@ -47,6 +55,38 @@ impl Model {
             mutator.scope(|scope| (0..these).try_for_each(|_| self.step(scope)))?;
         }
         Ok(())
+    }
+
+    /// `count` references to objects of other nodes arrive, and other nodes get `count` references to objects of this one.
+    pub(crate) fn trade(&mut self, heap: &Heap, count: u32) -> Result<(), String> {
+        for _ in 0..count {
+            let reachable: Vec<usize> = self.reachable().into_iter().collect();
+            let number = self.objects.len();
+            let handle = Handle { node: ELSEWHERE, incarnation: 1, cell: number as u32 + 1, generation: 0 };
+            heap.mutator().scope(|scope| {
+                scope.import(handle, number as u32).map_err(sentence)?;
+                self.objects.push(Object { handle, slots: Vec::new(), retired: false, stub: true });
+                let holder = self.pick(&reachable).filter(|&holder| !self.objects[holder].slots.is_empty());
+                match holder {
+                    Some(holder) => {
+                        let slot = self.random.random_range(0..self.objects[holder].slots.len());
+                        self.put(scope, holder, slot, Some(number))
+                    }
+                    None => Ok(()),
+                }
+            })?;
+            let ours = self.pick(&reachable).filter(|&at| !self.objects[at].stub);
+            if let Some(at) = ours.filter(|&at| self.exports.insert(at)) {
+                heap.hold(self.objects[at].handle).map_err(|gone| gone.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Some of what other nodes hold, about a `share`-th.
+    pub(crate) fn some_exports(&mut self, share: u32) -> BTreeSet<usize> {
+        let random = &mut self.random;
+        self.exports.iter().copied().filter(|_| random.random_ratio(1, share)).collect()
     }
 
     fn step(&mut self, scope: &Scope<'_>) -> Result<(), String> {
@@ -84,7 +124,7 @@ impl Model {
         let payload = vec![7; self.random.random_range(0..40)];
         let object = scope.alloc(&held, &payload).map_err(sentence)?;
         let number = self.objects.len();
-        self.objects.push(Object { handle: scope.handle(object), slots, retired: false });
+        self.objects.push(Object { handle: scope.handle(object), slots, retired: false, stub: false });
         let holder = self.pick(reachable).filter(|&holder| !self.objects[holder].slots.is_empty());
         match holder.filter(|_| self.random.random_bool(0.8)) {
             Some(holder) => {
@@ -157,7 +197,12 @@ impl Model {
     }
 
     pub(crate) fn reachable(&self) -> BTreeSet<usize> {
-        self.closure(self.roots.values().copied())
+        self.closure(self.roots.values().chain(&self.exports).copied())
+    }
+
+    /// What this node itself needs, and what it has by the grace of `these`.
+    pub(crate) fn reachable_here(&self, these: &BTreeSet<usize>) -> BTreeSet<usize> {
+        self.closure(self.roots.values().chain(these).copied())
     }
 
     fn closure(&self, from: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {

@@ -71,6 +71,10 @@ impl Strategy for Twin {
         self.both("step", |strategy| strategy.step(budget))
     }
 
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        self.both("what it reached", |strategy| strategy.take_reached())
+    }
+
     fn finish(&mut self) -> Result<Verdict, Fault> {
         self.both("finish", |strategy| strategy.finish())
     }

@@ -60,6 +60,10 @@ impl Marker {
         }
     }
 
+    pub fn is_marked(&self, cell: u32) -> bool {
+        self.marked[cell as usize / 64] >> (cell % 64) & 1 == 1
+    }
+
     fn mark(&mut self, cell: u32) {
         let (word, bit) = (cell as usize / 64, 1 << (cell % 64));
         if cell != 0 && self.marked[word] & bit == 0 {
