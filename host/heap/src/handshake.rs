@@ -33,12 +33,13 @@
 //!  begin   young bitmap cleared
 //!  H1      SNOOP on: references stored are remembered as roots; new cells are young
 //!  H2      log epoch e → e+1: the first store to a cell logs its old references; the log of e is closed
-//!          named roots and pins are copied
+//!          named roots, pins and scions are copied
 //!  H3      SNOOP off; locals are copied
 //!  …       the strategy works; whenever it is idle: flush (hand over what was logged and looked up; that is shaded)
 //!  verdict C = proposed ∧ allocated ∧ ¬young ∧ ¬root
 //!  scan    every reference of every cell outside C
 //!  H4      flush; look-ups of C wait from here on
+//!          in a cycle over nodes: the other nodes are asked
 //!  decide  C goes, or part of it, or the verdict is refused
 //!  H5      barrier off (or on, for a strategy that needs every change)
 //! ```
@@ -76,6 +77,39 @@
 //! the scan and the decision they, with everything in C that they lead to, are *withheld*: taken out of C. From H4 on a look-up of a cell in C
 //! waits until the decision has fallen, so that no answer is taken back. After the decision what is in C is gone, also while the collector is still
 //! carrying that out cell by cell.
+//!
+//! # Stubs and scions
+//!
+//! A *stub* is a cell without references that stands for an object of another node; nobody stores to it, so it is never logged, and above it is a cell like any other. A
+//! mutator gets it as it gets any object, or *imports* it: that makes a fresh cell, which is young while a cycle runs, or looks an old one up.
+//!
+//! A *scion* holds an object for other nodes. It is a slot that nobody can load from: there is no operation that reads it. So it never is the Y.s of the claim, and
+//! holding and releasing need no barrier. What remains is that to hold an object is to look it up.
+//!
+//! These look-ups are not made in step with the handshakes, for their caller may be no mutator, and must not wait ([`crate::remote`]). They are made under a lock, and
+//! each finds one of three things there:
+//!
+//! 1. *No cycle runs.* The collector takes the lock before H1. So the scion is in the table when that is copied; an import's local is in the chain that H3 copies, because
+//!    the operation that put it there had begun before H1.
+//! 2. *A cycle runs, and no verdict has fallen.* Then X is put down in the same step. A flush takes it, and it is in R, or withheld as a late look-up, with
+//!    everything in C that it leads to. The verdict falls under the lock, and not while something in C is put down there: so each is taken before the decision.
+//! 3. *The verdict has fallen.* Then what is in C is gone, as for everybody. An import makes a fresh stub, whose cell is another.
+//!
+//! So the claim holds with them: where it says that A did not look X up since H1, that covers look-ups in step and under the lock.
+//!
+//! # Cycles over nodes
+//!
+//! Here scions are no roots, but for those that the others name. Read the claim again: it never used that R holds the scions, only that R is what mutators can begin
+//! from. So, as long as nobody looks C up through a scion, from H4 on no mutator of this heap holds, loads or finds a cell of C. When a scion may be ignored is
+//! settled between the nodes; the essay of gc-protocol's `mark` module has that proof, of which this is the local part. Three things follow for this heap:
+//!
+//! 1. *Look-ups by mutators wait from H4 until the others have answered*, which may take long. Letting one revive X in C would take back what this node has said. The others may
+//!    have swept what X leads to by then.
+//! 2. *For the same reason this heap cannot give up once its verdict is out.* It can ask the others to, and wait for the answer.
+//! 3. *Look-ups at once need not wait.* They are made for the protocol: a reference to X has arrived, or was mentioned. If X is in C the protocol knows that too, for it was told what
+//!    C has of stubs and of held objects, and it votes against: nothing falls. Should the verdict fall all the same, X is withheld with all that it leads to here, by 2 of the
+//!    section before, so no reference of this heap leads nowhere even so. A look-up by handle that the protocol has not asked for is not made at
+//!    once: an event loop asks with [`Scope::try_resolve`](crate::Scope::try_resolve), which does not revive what is undecided.
 //!
 //! # The change log
 //!

@@ -4,10 +4,13 @@
 
 use std::sync::atomic::Ordering;
 
+use gc_memory::Block;
+
 use crate::error::Gone;
 use crate::graph::{bit, cells_of, has};
 use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
+use crate::limits::CELL_BYTES;
 use crate::remote::Remote;
 use crate::stubs::FreedStub;
 use crate::sync::{lock, point};
@@ -44,6 +47,15 @@ impl Heap {
             let before = inner.columns.held[cell as usize / 64].fetch_and(!bit(cell), Ordering::AcqRel);
             remote.held -= u64::from(before & bit(cell) != 0);
         }
+    }
+
+    /// Bytes of an object's first cell and of its payload. None where there is no such object. No look-up: it keeps nothing.
+    #[must_use]
+    pub fn bytes_of(&self, handle: Handle) -> Option<u64> {
+        let inner = &*self.inner;
+        let cell = inner.is_home_of(handle).then(|| inner.locate(handle)).flatten()?;
+        let block = Block::from_index(inner.columns.locator[cell as usize].load(Ordering::Relaxed));
+        Some(CELL_BYTES + block.map_or(0, |block| inner.slabs.block_bytes(block)))
     }
 
     /// The stubs whose cells were freed since this was asked last, each once. Worth asking after each cycle.

@@ -1,7 +1,7 @@
 //! Judging: from a verdict to what is condemned, or to a refusal.
 //!
 //! ```text
-//! verdict ─▶ proposed (allocated, not young, no root) ─▶ scan ─▶ H4 ─▶ excuses, withholding ⇄ flush ─▶ condemned, or refused whole
+//! verdict ─▶ proposed (allocated, not young, no root) ─▶ scan ─▶ H4 ─▶ excuses, withholding ⇄ flush ─▶ [the others agree] ─▶ it falls, or is refused whole
 //! ```
 //!
 //! Small verdicts may wait for later ones before the scan, to share it. The shadow's verdict goes as far as the scan, and is compared.
@@ -9,6 +9,8 @@
 //! 1. Nothing is condemned that the scan did not see unreferenced, or that was looked up or logged until the decision; see [`crate::handshake`].
 //! 2. What has an excuse (it was looked up in time, retired while something referred to it, or proposed cycles ago) is withheld, with all that it leads
 //!    to. Whatever is left then refuses the verdict.
+//! 3. The verdict falls in one step under the lock of [`crate::remote`]. Look-ups that wait for nobody are heard until then: what they found is withheld like
+//!    anything else that was looked up in time, and after that the verdict tries to fall again. Each time at least one cell leaves it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
