@@ -240,7 +240,8 @@ impl Gossip {
 
     /// Takes what came from a member over its link. Answers whether it was right.
     pub(super) fn received(&mut self, now: Nanos, from: Life, bytes: &[u8], out: &mut Vec<Effect>) -> bool {
-        if !self.heard.get(&from.node.0).is_some_and(|heard| heard.life == from) || !self.fits(from, bytes) {
+        let watched = self.heard.get(&from.node.0).is_some_and(|heard| heard.life == from);
+        if !(watched && self.fits(from, bytes)) {
             return false;
         }
         let done = self.foca.handle_data(bytes, &mut self.runtime);
