@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{Counting, MarkSweep};
 use gc_heap::{
-    Cause, Collector, CycleEnd, CycleRequest, Heap, HeapConfig, Local, Pace, Quarantine, Scope, Strategy,
+    Cause, Collector, CycleEnd, CycleRequest, Handle, Heap, HeapConfig, Heard, Local, Others, Pace, Quarantine,
+    Scope, Strategy,
 };
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
@@ -186,4 +187,90 @@ fn no_schedule_hides_an_object_behind_a_stamp() {
         SCHEDULES * 6,
     );
     assert!(met.load(Ordering::Relaxed) > SCHEDULES as u64, "the object was hardly ever met");
+}
+
+/// Other nodes that have nothing to add, and agree to everything.
+struct Agreeing;
+
+impl Others for Agreeing {
+    fn roots(&mut self) -> Vec<Handle> {
+        Vec::new()
+    }
+    fn reached(&mut self, _: Vec<Handle>) {}
+    fn rest(&mut self) -> Heard {
+        thread::yield_now();
+        Heard::Decide
+    }
+    fn prove(&mut self, _: Vec<Handle>, _: Vec<Handle>) -> bool {
+        (0..8).for_each(|_| thread::yield_now());
+        true
+    }
+}
+
+/// What a thread does that drives the protocol: it holds and imports, at any moment, and what it was given is there for as long as it has not let go.
+fn drive(heap: &Heap, weak: &[Handle], revived: &AtomicU64) {
+    let mut mutator = heap.mutator();
+    for (at, &handle) in weak.iter().enumerate() {
+        let elsewhere = Handle { node: 9, incarnation: 1, cell: 1 + at as u32 % 2, generation: 0 };
+        mutator.scope(|scope| {
+            let stub = scope.import(elsewhere, at as u32).unwrap();
+            thread::yield_now();
+            let again = scope.import(elsewhere, at as u32).unwrap();
+            assert_eq!((stub, scope.handle(again)), (again, elsewhere), "a stub that a scope holds was replaced");
+            let Ok(own) = scope.import(handle, 0) else { return };
+            let child = scope.load(own, 0).unwrap().unwrap();
+            thread::yield_now();
+            assert_alive(scope, own);
+            assert_alive(scope, child);
+        });
+        if heap.hold(handle).is_ok() {
+            revived.fetch_add(1, Ordering::Relaxed);
+            (0..4).for_each(|_| thread::yield_now());
+            mutator.scope(|scope| {
+                let held = scope.resolve(handle).expect("what is held for other nodes is there");
+                assert_alive(scope, scope.load(held, 0).unwrap().unwrap());
+            });
+            heap.release(handle);
+        }
+    }
+}
+
+#[test]
+fn no_schedule_loses_what_the_driver_of_the_protocol_was_given() {
+    let (revived, lost) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (revived_sum, lost_sum) = (Arc::clone(&revived), Arc::clone(&lost));
+    shuttle::check_random(
+        move || {
+            let heap = heap();
+            let weak: Vec<Handle> = heap.mutator().scope(|scope| {
+                let garbage = |_| object(scope, &[Some(object(scope, &[]))]);
+                (0..3).map(garbage).map(|object| scope.handle(object)).collect()
+            });
+            let driver = {
+                let (heap, weak, revived) = (heap.clone(), weak.clone(), Arc::clone(&revived_sum));
+                thread::spawn(move || drive(&heap, &weak, &revived))
+            };
+            let mut collector = Collector::new(&heap);
+            let mut strategy = MarkSweep::over_nodes(&heap);
+            let request = CycleRequest::new(Cause::Request);
+            for alone in [thread_rng().gen_bool(0.5), false] {
+                let report = match alone {
+                    true => collector.run(&request, &mut strategy, None, &mut |_| Pace::Go),
+                    false => {
+                        collector.run_over_nodes(&request, &mut strategy, &mut Agreeing, &mut |_| Pace::Go)
+                    }
+                };
+                assert!(matches!(report.end, CycleEnd::Settled), "{:?}", report.end);
+                lost_sum.fetch_add(report.condemned_objects, Ordering::Relaxed);
+            }
+            driver.join().unwrap();
+            heap.audit().expect("everything reachable is allocated");
+            let freed = heap.take_freed_stubs().len() as u64;
+            assert!(freed <= 3 && heap.stats().stubs + freed >= 2, "{freed} stubs were freed");
+        },
+        SCHEDULES,
+    );
+    let counts = (revived.load(Ordering::Relaxed), lost.load(Ordering::Relaxed));
+    let floor = SCHEDULES as u64 / 4;
+    assert!(counts.0 > floor && counts.1 > floor, "look-ups and verdicts hardly ever met: {counts:?}");
 }

@@ -210,8 +210,8 @@ impl Collector {
             self.heap.totals.refused.fetch_add(1, Ordering::Relaxed);
         }
         self.heap.totals.withheld_cells.fetch_add(report.withheld_cells, Ordering::Relaxed);
-        if report.cause == Cause::Cluster && report.end == CycleEnd::Abandoned {
-            // It says nothing about whether there is room to be had.
+        if report.cause == Cause::Cluster && report.freed_cells == 0 {
+            // It is for what spans nodes, and says nothing about whether there is room to be had here.
             return;
         }
         let freed = Amount { cells: report.freed_cells, bytes: report.freed_bytes };

@@ -167,7 +167,8 @@ impl Cycle<'_> {
         self.work()?;
         loop {
             match self.rest()? {
-                Heard::Wait => {}
+                // What mutators shade by their barriers means work again.
+                Heard::Wait => self.flush(),
                 Heard::Shade(handles) => {
                     let heap = &self.heap;
                     self.unshaded.extend(handles.into_iter().filter_map(|handle| heap.find(handle)));
@@ -176,7 +177,6 @@ impl Cycle<'_> {
                 Heard::Decide => return self.work(),
                 Heard::GiveUp => return Err(Stop::Abandoned),
             }
-            self.flush();
             if self.shade()? {
                 self.work()?;
             }
