@@ -1,5 +1,7 @@
 //! The component side: bindings of the contract, one instance of a strategy, and the choice between window and portable path.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::graph::{self, Bitmap, Cell, Graph, References};
 use crate::info::{Completeness, DefaultValue, Info, Need, OptionSpec, OptionValue, Options};
 use crate::raw::{self, RawCells, Window};
@@ -222,8 +224,9 @@ impl Graph for Window {
 
     fn read_bitmap(&self, which: Bitmap, first: u32, count: u32, out: &mut Vec<u64>) {
         let end = first.saturating_add(count).min(self.capacity() / 64);
+        let words = &self.bitmap(which)[first.min(end) as usize..end as usize];
         out.clear();
-        out.extend((first..end).map(|word| self.bitmap_word(which, word)));
+        out.extend(words.iter().map(|word| word.load(Relaxed)));
     }
 
     fn raw(&self) -> Option<RawCells<'_>> {

@@ -202,21 +202,15 @@ impl Window {
         RawCells { cells: self.cells, capacity: self.capacity, column: PhantomData }
     }
 
-    /// One word of a bitmap.
-    ///
-    /// # Panics
-    /// When the bitmap ends before `word`.
-    pub fn bitmap_word(&self, which: Bitmap, word: u32) -> u64 {
-        assert!(word < self.capacity / 64, "word {word} is past the end of the bitmap");
+    /// The words of a bitmap.
+    pub fn bitmap(&self, which: Bitmap) -> &[AtomicU64] {
         let bitmap = match which {
             Bitmap::Allocated => self.bitmaps[0],
             Bitmap::Young => self.bitmaps[1],
             Bitmap::Stub => self.bitmaps[2],
         };
-        // SAFETY: the host mapped `capacity / 64` words here and keeps them mapped; the index was checked.
-        let word = unsafe { bitmap.add(word as usize) };
-        // SAFETY: the word is mapped and aligned; the host writes it atomically.
-        unsafe { &*word }.load(Ordering::Relaxed)
+        // SAFETY: the host mapped `capacity / 64` words here, keeps them mapped for as long as the instance lives, and writes them atomically.
+        unsafe { std::slice::from_raw_parts(bitmap, self.capacity as usize / 64) }
     }
 }
 
