@@ -76,6 +76,16 @@ pub enum ChangeRefused {
         "there is no membership yet: start one node without --join to found the cluster, or look at why this one is not let in"
     )]
     NoMembership,
+    /// The seat has forgotten something.
+    #[error(
+        "the seat has membership {present}, and others have {later}: its --state folder is an old copy; stop it, and start it with the folder as it was last"
+    )]
+    SeatIsBehind {
+        /// The seat's membership.
+        present: u64,
+        /// A later one that the seat made once.
+        later: u64,
+    },
     /// The decision could not be made durable.
     #[error(
         "the seat could not write the membership down ({0}): nothing was changed; give it room on its disk"

@@ -1,6 +1,8 @@
 //! The seat: one node decides, and its disk is the memory of the cluster.
 //!
-//! Invariant: a membership is on disk before it is answered, told or taken. So a seat that crashes and comes back has what others have, or something newer.
+//! 1. A membership is on disk before it is answered, told or taken. So a seat that crashes and comes back has what others have, or something newer.
+//! 2. A seat that hears of a later membership of its own than it has was started from an old copy of its folder. It decides nothing: two memberships of one number
+//!    would be the end of the cluster.
 
 use gc_protocol::Life;
 
@@ -13,6 +15,8 @@ use crate::refused::ChangeRefused;
 pub(crate) struct Seat {
     kept: Kept,
     membership: Membership,
+    /// A later membership that others have.
+    later: Option<u64>,
 }
 
 impl Seat {
@@ -28,7 +32,7 @@ impl Seat {
     ) -> Result<Seat, ChangeRefused> {
         let membership = Membership::found((cluster, founding), true, number, me);
         write(&kept, &membership)?;
-        Ok(Seat { kept, membership })
+        Ok(Seat { kept, membership, later: None })
     }
 
     /// Goes on with a cluster in a later life.
@@ -41,7 +45,7 @@ impl Seat {
         membership: Membership,
         (number, me): (u32, Member),
     ) -> Result<Seat, ChangeRefused> {
-        let mut seat = Seat { kept, membership };
+        let mut seat = Seat { kept, membership, later: None };
         seat.admit(number, &me)?;
         Ok(seat)
     }
@@ -72,7 +76,16 @@ impl Seat {
         Ok(self.membership.epoch)
     }
 
+    /// Others have a later membership than the seat: it must have lost it, and decides nothing any more.
+    pub(crate) fn is_behind(&mut self, later: u64) -> ChangeRefused {
+        self.later = self.later.max(Some(later));
+        ChangeRefused::SeatIsBehind { present: self.membership.epoch, later }
+    }
+
     fn decide(&mut self, next: Option<Membership>) -> Result<(), ChangeRefused> {
+        if let (Some(_), Some(later)) = (&next, self.later) {
+            return Err(self.is_behind(later));
+        }
         if let Some(next) = next {
             write(&self.kept, &next)?;
             self.membership = next;

@@ -89,7 +89,8 @@ pub struct Members {
     beat_at: Nanos,
     /// Where the next beat goes on, when not all peers are told in one.
     turn: u32,
-    refused: Option<ChangeRefused>,
+    /// Why this node was not let in, or not listened to, and when it last was not.
+    refused: Option<(ChangeRefused, Nanos)>,
     counters: MembersCounters,
 }
 
@@ -158,7 +159,7 @@ impl Members {
     }
 
     fn decline(&mut self, client: Life, why: ChangeRefused) {
-        tracing::warn!(%client, "{why}");
+        tracing::info!(%client, "{why}");
         self.counters.declined += 1;
         self.notices.push_back(Notice::ExileDeclined { client, why });
     }
@@ -270,7 +271,8 @@ impl Members {
         {
             return Some(trouble);
         }
-        if let Some(refused) = &self.refused {
+        let lately = self.now().saturating_sub(ASK_FOR.as_nanos() as Nanos);
+        if let Some((refused, _)) = self.refused.as_ref().filter(|(_, at)| *at >= lately) {
             return Some(refused.to_string());
         }
         match (&self.membership, &self.role) {
@@ -392,10 +394,11 @@ impl Members {
 
     /// Told once for each reason.
     fn refuse(&mut self, why: ChangeRefused) {
-        if self.refused.as_ref() != Some(&why) {
+        let now = self.now();
+        let known = self.refused.replace((why.clone(), now));
+        if known.is_none_or(|(known, _)| known != why) {
             tracing::warn!("not let in: {why}");
-            self.notices.push_back(Notice::NotAdmitted(why.clone()));
-            self.refused = Some(why);
+            self.notices.push_back(Notice::NotAdmitted(why));
         }
     }
 

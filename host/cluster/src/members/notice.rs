@@ -35,7 +35,7 @@ pub enum Notice {
         /// Why, and what an operator can do.
         why: ChangeRefused,
     },
-    /// This node is not let in, and goes on trying. Told once for each reason.
+    /// This node is not let in, or has met somebody that it does not listen to, and goes on. Told once for each reason.
     NotAdmitted(ChangeRefused),
 }
 

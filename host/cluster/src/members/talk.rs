@@ -106,6 +106,10 @@ impl Members {
             None => self.seen.as_ref().map_or(0, |seen| seen.epoch),
         };
         if have < epoch {
+            if let Role::Seat(seat) = &mut self.role {
+                let why = seat.is_behind(epoch);
+                return self.refuse(why);
+            }
             self.say(from.node.0, &Message::Tell { epoch, page: self.gossip.missing(epoch) });
         }
     }

@@ -298,6 +298,30 @@ async fn a_state_that_cannot_be_used_founds_nothing() {
     until("it goes on", async || one.epoch() == 2).await;
 }
 
+#[tokio::test]
+async fn a_seat_with_an_old_copy_of_its_folder_decides_nothing() {
+    let mut world = World::new();
+    let one = world.start("n1", &[]).await;
+    until("it has founded", async || one.epoch() == 1).await;
+    let file = world.state("n1").join("membership.json");
+    let old = std::fs::read(&file).unwrap();
+    let (two, three) = (world.start("n2", &[one.address]).await, world.start("n3", &[one.address]).await);
+    let nodes = [one, two, three];
+    agreed(&nodes, &[(1, 1), (2, 1), (3, 1)]).await;
+    let [one, two, three] = nodes;
+    let address = one.address;
+    one.stop().await;
+    std::fs::write(&file, old).unwrap();
+    let one = world.start_at("n1", address, &[]).await;
+    let behind = |notice: &Notice| {
+        matches!(notice, Notice::NotAdmitted(ChangeRefused::SeatIsBehind { present: 2, later: 3 }))
+    };
+    until("it is told", async || one.notices.lock().unwrap().iter().any(behind)).await;
+    let four = world.start("n4", &[one.address]).await;
+    until("nobody is let in", async || four.notices.lock().unwrap().iter().any(behind)).await;
+    assert_eq!((one.epoch(), two.epoch(), three.epoch()), (2, 3, 3));
+}
+
 #[cfg(not(feature = "etcd"))]
 #[tokio::test]
 async fn a_binary_without_etcd_says_so() {
