@@ -54,7 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gc-lab", &["gc-heap"]),
     ("gc-wasm-build", &[]),
     ("gc-builtin", &["gc-wasm-build"]),
-    ("gc-node", &["gc-heap", "gc-plugin", "gc-builtin"]),
+    ("gc-node", &["gc-heap", "gc-plugin", "gc-builtin", "gc-protocol", "gc-remote", "gc-cluster"]),
     ("gc-cluster", &["gc-protocol"]),
     ("gc-host", &["gc-heap", "gc-plugin", "gc-builtin", "gc-node", "gc-lab", "gc-cluster"]),
     ("gc-sdk", &[]),

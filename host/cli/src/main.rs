@@ -11,6 +11,7 @@ mod units;
 
 mod bench;
 mod cert;
+mod cluster;
 mod collect;
 mod status;
 mod swap;
@@ -72,6 +73,9 @@ enum Command {
     /// Certificates for the nodes of a cluster: init, issue, rotate.
     #[command(subcommand)]
     Cert(cert::Command),
+    /// The cluster of the running node: status, exile.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
 }
 
 /// Something that the caller has to write differently.
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::BenchRun(args) => bench::child::run(&args),
         Command::Strategy(command) => strategy::run(command),
         Command::Cert(command) => cert::run(command),
+        Command::Cluster(command) => cluster::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gc_heap::{Heap, StrategyIdentity};
 
+use crate::cluster::ClusterStatus;
 use crate::journal::{Journal, JournalRecord};
 use crate::limits::EVENTS_PENDING;
 use crate::metrics::Metrics;
@@ -223,9 +224,9 @@ impl Board {
         lock(&self.inside).tell(&Event::Message(Message { level: level.into(), text }));
     }
 
-    pub(crate) fn metrics_text(&self, heap: &Heap) -> String {
+    pub(crate) fn metrics_text(&self, heap: &Heap, cluster: Option<&ClusterStatus>) -> String {
         let stats = heap.stats();
-        lock(&self.inside).metrics.text(&stats)
+        lock(&self.inside).metrics.text(&stats, cluster)
     }
 
     pub(crate) fn status(&self, heap: &Heap, journal: usize) -> Status {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use gc_heap::HeapConfig;
 use gc_plugin::{Access, Limits};
 
+use crate::cluster::ClusterConfig;
 use crate::limits::PROBATION_CYCLES;
 use crate::source::StrategySource;
 
@@ -46,6 +47,8 @@ pub struct NodeConfig {
     pub metrics: Option<SocketAddr>,
     /// Serve the control socket here.
     pub control: Option<PathBuf>,
+    /// Take part in a cluster. The heap's node and incarnation are then what the certificate and the state folder say. Default none.
+    pub cluster: Option<ClusterConfig>,
     /// For replays that must be the same each time: fuel is counted, cycles are begun when they are asked for and at no other time, a full heap is
     /// an error at once, and what a step is asked to do does not depend on how long the last one took. Default no.
     pub deterministic: bool,
@@ -70,6 +73,7 @@ impl Default for NodeConfig {
             journal: None,
             metrics: None,
             control: None,
+            cluster: None,
             deterministic: false,
         }
     }

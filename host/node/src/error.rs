@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use gc_heap::HeapError;
 use gc_plugin::PluginError;
 
+use crate::cluster::ClusterError;
 use crate::control::PlaceError;
 use crate::limits;
 
@@ -102,6 +103,9 @@ pub enum NodeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The node does not come into its cluster, or that does not do what it was asked.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}: raise the limit on processes and threads")]
     Thread(io::Error),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Architecture invariant: this crate performs effects and decides nothing. What is garbage, strategies say; whether that is true, the heap proves;
-//! who serves, [`swap`] decides, a pure state machine; when a cycle begins, the heap's pacer says.
+//! who serves, [`swap`] decides, a pure state machine; when a cycle begins, the heap's pacer says. In a [`cluster`], what a message means the protocol says,
+//! and who is a member whoever coordinates.
 //!
 //! Modules in reading order; each imports only what stands above it.
 
@@ -40,6 +41,9 @@ mod shadow;
 mod board;
 mod crew;
 mod trial;
+
+mod ask;
+mod cluster;
 mod worker;
 
 mod node;
@@ -47,6 +51,10 @@ mod node;
 pub mod conformance;
 
 pub use board::Subscription;
+pub use cluster::{
+    Cluster, ClusterConfig, ClusterCounters, ClusterError, ClusterStatus, ClusterSwapReport, Delivery,
+    ExileReport, HeldRecord, Ledger, MemberRecord, OverRecord, Peer, WithoutNode, WithoutRecord,
+};
 pub use config::NodeConfig;
 pub use control::{
     Answer, Client, ControlError, Failure, PROTOCOL_VERSION, PlaceError, Request, WhyRecord, default_socket,

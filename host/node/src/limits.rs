@@ -85,3 +85,8 @@ pub const OVER_WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// How often a node looks whether a cycle over all nodes is due, and whether its certificates have changed.
 pub const CLUSTER_TICK: Duration = Duration::from_secs(1);
+
+/// How long a node that ends waits for the others to know, and how often it looks.
+pub const LEAVE_WAIT: Duration = Duration::from_secs(1);
+/// See [`LEAVE_WAIT`].
+pub const LEAVE_LOOK: Duration = Duration::from_millis(5);

@@ -3,11 +3,12 @@
 //! Names carry base units (seconds, bytes) and follow the conventions that `promtool check metrics` checks. Two kinds: what the collector thread
 //! counts as it happens (a registry), and what the heap counts anyway (read when somebody asks, the table `HEAP`).
 
-use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType, Quantile, Summary};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary};
 use prometheus::{CounterVec, GaugeVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use gc_heap::{CycleEnd, CycleReport, Fault, HeapStats};
 
+use crate::cluster::{ClusterStatus, MemberRecord};
 use crate::source::Footprint;
 use crate::swap::Step;
 
@@ -58,6 +59,86 @@ const HEAP: &[Declared] = &[
     ("gc_withheld_cells_total", "Cells that were proposed and kept.", MetricType::COUNTER, |heap| {
         heap.withheld_cells_total
     }),
+];
+
+/// What the driver of the cluster counts.
+type OfCluster = (&'static str, &'static str, MetricType, fn(&ClusterStatus) -> f64);
+
+const CLUSTER: &[OfCluster] = &[
+    ("gc_cluster_members", "Members of the cluster.", MetricType::GAUGE, |seen| seen.members.len() as f64),
+    ("gc_cluster_epoch", "Number of the membership.", MetricType::GAUGE, |seen| seen.epoch as f64),
+    ("gc_cluster_fenced", "1 while this node reaches less than half of the members.", MetricType::GAUGE, |seen| {
+        f64::from(u8::from(seen.fenced))
+    }),
+    ("gc_cluster_strategy_generation", "Swaps of the whole cluster.", MetricType::GAUGE, |seen| {
+        seen.strategy_generation as f64
+    }),
+    ("gc_stubs", "Objects of other nodes that this node holds.", MetricType::GAUGE, |seen| seen.stubs as f64),
+    ("gc_scions", "Holders of objects of this node on other nodes.", MetricType::GAUGE, |seen| {
+        seen.scions as f64
+    }),
+    ("gc_reference_pins", "Copies of references under way from here.", MetricType::GAUGE, |seen| {
+        seen.pins as f64
+    }),
+    ("gc_cluster_frames_sent_total", "Frames sent to other nodes.", MetricType::COUNTER, |seen| {
+        seen.counters.frames_sent as f64
+    }),
+    ("gc_cluster_sent_bytes_total", "Bytes of frames sent.", MetricType::COUNTER, |seen| {
+        seen.counters.bytes_sent as f64
+    }),
+    ("gc_cluster_frames_received_total", "Frames received.", MetricType::COUNTER, |seen| {
+        seen.counters.frames_received as f64
+    }),
+    ("gc_cluster_received_bytes_total", "Bytes of frames received.", MetricType::COUNTER, |seen| {
+        seen.counters.bytes_received as f64
+    }),
+    ("gc_cluster_frames_dropped_total", "Frames that were not admitted.", MetricType::COUNTER, |seen| {
+        seen.counters.frames_dropped as f64
+    }),
+    ("gc_cluster_messages_sent_total", "Small messages sent, batched or not.", MetricType::COUNTER, |seen| {
+        seen.counters.messages_sent as f64
+    }),
+    ("gc_cluster_copies_sent_total", "Messages with references sent.", MetricType::COUNTER, |seen| {
+        seen.counters.copies_sent as f64
+    }),
+    ("gc_cluster_copies_received_total", "Messages with references delivered.", MetricType::COUNTER, |seen| {
+        seen.counters.copies_received as f64
+    }),
+    ("gc_cluster_healed_total", "Entries that digests healed.", MetricType::COUNTER, |seen| {
+        seen.counters.healed as f64
+    }),
+    ("gc_cluster_disconnects_total", "Links closed over what came through them.", MetricType::COUNTER, |seen| {
+        seen.counters.refusals as f64
+    }),
+    ("gc_cluster_leases_lapsed_total", "Leases of other nodes that lapsed.", MetricType::COUNTER, |seen| {
+        seen.counters.leases_lapsed as f64
+    }),
+    ("gc_cluster_fences_total", "Times that this node fenced itself.", MetricType::COUNTER, |seen| {
+        seen.counters.fences as f64
+    }),
+];
+
+/// What is known of each other member.
+type OfMember = (&'static str, &'static str, fn(&MemberRecord) -> f64);
+
+const MEMBERS: &[OfMember] = &[
+    ("gc_member_up", "1 while there is a link to the member.", |member| f64::from(u8::from(member.up))),
+    ("gc_member_phi", "Suspicion that the member is gone.", |member| member.phi),
+    ("gc_member_lease_held", "1 while objects of the member may be used here.", |member| {
+        f64::from(u8::from(member.lease == "good"))
+    }),
+    ("gc_member_lease_given", "1 while the member may use objects of this node.", |member| {
+        f64::from(u8::from(member.lease_given == "good"))
+    }),
+    ("gc_member_stubs", "Objects of the member that this node holds.", |member| member.stubs as f64),
+    ("gc_member_scions", "Objects of this node that the member holds.", |member| member.scions as f64),
+    ("gc_member_held_bytes", "Bytes of the objects that the member holds.", |member| {
+        member.scion_bytes as f64
+    }),
+    ("gc_member_held_alone_bytes", "Bytes of the objects that the member holds alone.", |member| {
+        member.only_bytes as f64
+    }),
+    ("gc_member_pending_bytes", "Bytes that wait for the member.", |member| member.pending_bytes as f64),
 ];
 
 /// The counters that the collector thread keeps.
@@ -188,11 +269,12 @@ impl Metrics {
     }
 
     /// Everything, in the text format.
-    pub(crate) fn text(&self, heap: &HeapStats) -> String {
+    pub(crate) fn text(&self, heap: &HeapStats, cluster: Option<&ClusterStatus>) -> String {
         let mut families = self.registry.gather();
         families
             .extend(HEAP.iter().map(|&(name, help, kind, read)| family(name, help, kind, read(heap) as f64)));
         families.push(pauses(heap));
+        families.extend(cluster.into_iter().flat_map(of_cluster));
         families.sort_by(|one, other| one.name().cmp(other.name()));
         TextEncoder::new()
             .encode_to_string(&families)
@@ -240,6 +322,55 @@ fn wrap(name: &str, help: &str, kind: MetricType, metric: Metric) -> MetricFamil
     family.set_field_type(kind);
     family.set_metric(vec![metric]);
     family
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut label = LabelPair::default();
+    label.set_name(name.into());
+    label.set_value(value.into());
+    label
+}
+
+fn labelled(kind: MetricType, labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut metric = family("", "", kind, value).take_metric().remove(0);
+    metric.set_label(labels.iter().map(|(name, value)| label(name, value)).collect());
+    metric
+}
+
+fn families(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Option<MetricFamily> {
+    let mut family = wrap(name, help, kind, Metric::default());
+    // A family without metrics is none.
+    let any = !metrics.is_empty();
+    family.set_metric(metrics);
+    any.then_some(family)
+}
+
+fn of_cluster(seen: &ClusterStatus) -> Vec<MetricFamily> {
+    let mut all: Vec<MetricFamily> =
+        CLUSTER.iter().map(|&(name, help, kind, read)| family(name, help, kind, read(seen))).collect();
+    let others = || seen.members.iter().filter(|member| !member.me);
+    all.extend(MEMBERS.iter().filter_map(|&(name, help, read)| {
+        let metrics =
+            others().map(|member| labelled(MetricType::GAUGE, &[("member", &member.name)], read(member)));
+        families(name, help, MetricType::GAUGE, metrics.collect())
+    }));
+    let held = |read: fn(&crate::cluster::HeldRecord) -> u64| {
+        let metrics = seen.held.iter().map(move |held| {
+            labelled(MetricType::GAUGE, &[("reason", &held.reason)], read(held) as f64)
+        });
+        metrics.collect()
+    };
+    all.extend(families("gc_held_objects", "Objects held for others, by reason.", MetricType::GAUGE, held(|held| held.objects)));
+    all.extend(families("gc_held_bytes", "Bytes of objects held for others, by reason.", MetricType::GAUGE, held(|held| held.bytes)));
+    let refused = seen.refusals.iter();
+    let refused = refused.map(|(why, times)| labelled(MetricType::COUNTER, &[("reason", why)], *times as f64));
+    let help = "Peers that were not let in, by reason.";
+    all.extend(families("gc_cluster_refusals_total", help, MetricType::COUNTER, refused.collect()));
+    let over = [("swept", seen.counters.cycles_swept), ("given-up", seen.counters.cycles_given_up)];
+    let over = over.map(|(ending, times)| labelled(MetricType::COUNTER, &[("ending", ending)], times as f64));
+    let help = "Cycles over all nodes that ended.";
+    all.extend(families("gc_cluster_cycles_total", help, MetricType::COUNTER, over.into()));
+    all
 }
 
 /// A summary and not a histogram: the heap keeps an HDR histogram, whose quantiles are finer than any buckets.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -12,26 +12,31 @@ use std::time::Duration;
 use gc_heap::{Cause, Freed, Handle, Heap, HeapConfig, Mutator, Why};
 use gc_plugin::{Loader, LoaderConfig};
 
+use crate::ask::Ask;
 use crate::board::{Board, Subscription};
 use crate::canary::Budget;
+use crate::cluster::{Begun, Cluster, ClusterError, Running, Works};
 use crate::config::NodeConfig;
 use crate::control::{Answer, Controlled, Failure, Request, ServeError, Server, WhyRecord};
 use crate::crew::Workshop;
 use crate::error::NodeError;
+use crate::hold::Hold;
 use crate::journal::Journal;
 use crate::limits::{REQUESTS_PENDING, SHADOW_CYCLES_MAX};
 use crate::record::{CycleRecord, Status, SwapReport};
 use crate::scrape::Scrape;
-use crate::source::StrategySource;
+use crate::source::{self, StrategySource};
 use crate::swap::Plan;
 use crate::trial::{CanaryOrder, PendingSwap};
-use crate::worker::{Ask, Links, Worker};
+use crate::worker::{Links, Worker};
 
 /// What everybody who talks to the collector thread shares.
 struct Inner {
     heap: Heap,
     board: Arc<Board>,
     sender: SyncSender<Ask>,
+    /// Once the node is in it.
+    cluster: OnceLock<Cluster>,
 }
 
 impl Inner {
@@ -42,6 +47,11 @@ impl Inner {
         })?;
         self.heap.signal().ring();
         Ok(())
+    }
+
+    fn metrics_text(&self) -> String {
+        let status = self.cluster.get().map(Cluster::seen);
+        self.board.metrics_text(&self.heap, status.as_ref())
     }
 
     fn collect(&self, cause: Cause, dry_run: bool) -> Result<CycleRecord, NodeError> {
@@ -107,6 +117,7 @@ pub struct Node {
     collector: Option<JoinHandle<()>>,
     control: Option<Server>,
     metrics: Option<Scrape>,
+    running: Option<Running>,
 }
 
 impl Node {
@@ -128,6 +139,10 @@ impl Node {
             config.heap.full_wait = Duration::ZERO;
         }
         let journal = Journal::open(config.journal.as_deref())?;
+        let begun = config.cluster.as_ref().map(Begun::new).transpose()?;
+        if let Some(begun) = &begun {
+            begun.name(&mut config.heap);
+        }
         let heap = Heap::new(config.heap.clone())?;
         let loader = Arc::new(Loader::new(LoaderConfig {
             cache_dir: config.cache_dir.clone(),
@@ -139,7 +154,8 @@ impl Node {
         let abandon = Arc::new(AtomicBool::new(false));
         let links =
             Links { board: Arc::clone(&board), inbox, sender: sender.clone(), abandon: Arc::clone(&abandon) };
-        let inner = Arc::new(Inner { heap: heap.clone(), board: Arc::clone(&board), sender });
+        let cluster = OnceLock::new();
+        let inner = Arc::new(Inner { heap: heap.clone(), board: Arc::clone(&board), sender, cluster });
         // The socket first: a second node on it ends here, before it has cost anything.
         let controlled = Arc::new(Desk(Arc::clone(&inner)));
         let control = config.control.as_deref().map(|path| Server::start(path, controlled)).transpose();
@@ -148,17 +164,29 @@ impl Node {
             ServeError::Node(error) => error,
         })?;
         let scraped = Arc::clone(&inner);
-        let text = move || scraped.board.metrics_text(&scraped.heap);
+        let text = move || scraped.metrics_text();
         let metrics = config.metrics.map(|address| Scrape::start(address, Arc::new(text))).transpose()?;
         let workshop = Workshop { loader, heap, access: config.access };
-        let worker = Worker::new(config, workshop, links)?;
+        let works = Works::new(inner.sender.clone(), workshop.heap.clone());
+        let (strategy, idle) = (config.strategy.clone(), config.idle);
+        let mut worker = Worker::new(config, workshop, links)?;
+        let running = match begun {
+            None => None,
+            Some(begun) => {
+                let brought = brought(&strategy)?;
+                let (running, seat) = begun.start(works, Arc::clone(&board), brought, idle)?;
+                worker.join(seat);
+                let _ = inner.cluster.set(running.cluster.clone());
+                Some(running)
+            }
+        };
         // Everything that a strategy needs of the stack is in the plugin host's own bound; twice that is enough.
         let collector = std::thread::Builder::new()
             .name("gc-collector".into())
             .stack_size(COLLECTOR_STACK_BYTES)
             .spawn(move || worker.run())
             .map_err(NodeError::Thread)?;
-        Ok(Node { inner, abandon, collector: Some(collector), control, metrics })
+        Ok(Node { inner, abandon, collector: Some(collector), control, metrics, running })
     }
 
     /// The heap.
@@ -254,6 +282,12 @@ impl Node {
         self.inner.begin_swap(order.strategy, order.options, plan, order.budget)
     }
 
+    /// The cluster, if the node is in one.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.inner.cluster.get()
+    }
+
     /// Why an object is alive, or which decision freed it.
     #[must_use]
     pub fn why(&self, handle: Handle) -> Why {
@@ -269,7 +303,7 @@ impl Node {
     /// All metrics in the text format of Prometheus.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        self.inner.board.metrics_text(&self.inner.heap)
+        self.inner.metrics_text()
     }
 
     /// Where metrics are served, if they are.
@@ -292,6 +326,8 @@ impl Node {
     fn stop(&mut self) {
         let Some(collector) = self.collector.take() else { return };
         self.abandon.store(true, Ordering::Relaxed);
+        // Before the collector, which then waits for no other node, and finds nobody to tell.
+        self.running = None;
         // The collector empties its inbox between cycles, so there will be room.
         let _ = self.inner.sender.send(Ask::Stop);
         self.inner.heap.signal().ring();
@@ -325,8 +361,43 @@ fn check(config: &NodeConfig) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// What others can be given of the first strategy. A native one is here and nowhere else.
+fn brought(strategy: &StrategySource) -> Result<Option<Vec<u8>>, NodeError> {
+    match strategy {
+        StrategySource::Native { .. } => Ok(None),
+        StrategySource::Named(name) if name == Hold::NAME => Ok(None),
+        StrategySource::Named(_) | StrategySource::File(_) | StrategySource::Bytes { .. } => {
+            source::read(strategy).map(Some)
+        }
+    }
+}
+
+fn one_source(name: Option<String>, path: Option<PathBuf>) -> Result<StrategySource, Failure> {
+    match (name, path) {
+        (Some(name), None) => Ok(StrategySource::Named(name)),
+        (None, Some(path)) => Ok(StrategySource::File(path)),
+        _ => Err(Failure::new("syntax", "a swap has either a name or a path: give one of them")),
+    }
+}
+
+fn of_cluster(error: ClusterError) -> Failure {
+    let word = match error {
+        ClusterError::NoCluster => "no-cluster",
+        ClusterError::Ended => "ended",
+        ClusterError::Overloaded => "overloaded",
+        _ => "refused",
+    };
+    Failure::new(word, error.to_string())
+}
+
 /// Answers the control socket.
 struct Desk(Arc<Inner>);
+
+impl Desk {
+    fn cluster(&self) -> Result<&Cluster, Failure> {
+        self.0.cluster.get().ok_or_else(|| of_cluster(ClusterError::NoCluster))
+    }
+}
 
 impl Controlled for Desk {
     fn control(&self, request: Request) -> Result<Answer, Failure> {
@@ -335,22 +406,30 @@ impl Controlled for Desk {
             Request::Status { journal } => {
                 Ok(Answer::Status(Box::new(self.0.board.status(&self.0.heap, journal))))
             }
-            Request::Collect { dry_run } => self
+            Request::Collect { without: Some(name), .. } => {
+                self.cluster()?.without(&name).map(Answer::Without).map_err(of_cluster)
+            }
+            Request::Collect { dry_run: false, local: false, .. } if self.0.cluster.get().is_some() => {
+                self.cluster()?.collect().map(|record| Answer::Over(Box::new(record))).map_err(of_cluster)
+            }
+            Request::Collect { dry_run, .. } => self
                 .0
                 .collect(Cause::Request, dry_run)
                 .map(|record| Answer::Collect(Box::new(record)))
                 .map_err(refused),
+            Request::Cluster => {
+                let status = self.cluster()?.status().map_err(of_cluster)?;
+                Ok(Answer::Cluster(Box::new(status)))
+            }
+            Request::Exile { node } => self.cluster()?.exile(&node).map(Answer::Exile).map_err(of_cluster),
+            Request::SwapCluster { name, path } => {
+                let source = one_source(name, path)?;
+                let bytes = source::read(&source).map_err(refused)?;
+                let swapped = self.cluster()?.swap(&source.label(), bytes);
+                swapped.map(Answer::SwapCluster).map_err(of_cluster)
+            }
             Request::Swap { name, path, options, shadow } => {
-                let source = match (name, path) {
-                    (Some(name), None) => StrategySource::Named(name),
-                    (None, Some(path)) => StrategySource::File(path),
-                    _ => {
-                        return Err(Failure::new(
-                            "syntax",
-                            "a swap has either a name or a path: give one of them",
-                        ));
-                    }
-                };
+                let source = one_source(name, path)?;
                 let plan = shadow.map_or(Plan::Serve, |cycles| Plan::Shadow { cycles });
                 self.0.swap(source, options, plan).map(Answer::Swap).map_err(refused)
             }
@@ -358,7 +437,10 @@ impl Controlled for Desk {
                 let handle: Handle = handle
                     .parse()
                     .map_err(|error: gc_heap::HandleSyntax| Failure::new("syntax", error.to_string()))?;
-                Ok(Answer::Why(WhyRecord::new(handle, &self.0.heap.why(handle))))
+                match self.0.cluster.get() {
+                    Some(cluster) => cluster.why(handle).map(Answer::Why).map_err(of_cluster),
+                    None => Ok(Answer::Why(WhyRecord::new(handle, &self.0.heap.why(handle)))),
+                }
             }
         }
     }

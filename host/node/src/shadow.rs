@@ -34,7 +34,7 @@ pub(crate) struct Proposal {
 }
 
 /// Stands around a strategy for one cycle and takes down what it proposes.
-pub(crate) struct Heard<'s> {
+pub(crate) struct Overheard<'s> {
     inner: &'s mut dyn Strategy,
     graph: &'s Graph,
     roots: Vec<u32>,
@@ -42,9 +42,9 @@ pub(crate) struct Heard<'s> {
     proposal: Option<Proposal>,
 }
 
-impl<'s> Heard<'s> {
-    pub(crate) fn new(inner: &'s mut dyn Strategy, graph: &'s Graph) -> Heard<'s> {
-        Heard { inner, graph, roots: Vec::new(), begun: None, proposal: None }
+impl<'s> Overheard<'s> {
+    pub(crate) fn new(inner: &'s mut dyn Strategy, graph: &'s Graph) -> Overheard<'s> {
+        Overheard { inner, graph, roots: Vec::new(), begun: None, proposal: None }
     }
 
     /// When the cycle began, and what was proposed in it; none if it did not come to that.
@@ -82,7 +82,7 @@ impl<'s> Heard<'s> {
     }
 }
 
-impl Strategy for Heard<'_> {
+impl Strategy for Overheard<'_> {
     fn identity(&self) -> &StrategyIdentity {
         self.inner.identity()
     }
@@ -116,6 +116,10 @@ impl Strategy for Heard<'_> {
 
     fn step(&mut self, budget: u32) -> Result<Progress, Fault> {
         self.inner.step(budget)
+    }
+
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        self.inner.take_reached()
     }
 
     fn finish(&mut self) -> Result<Verdict, Fault> {

@@ -12,6 +12,8 @@
 //! 2. Decisions about swaps are made in [`crate::swap`]; this file performs them.
 //! 3. Between two cycles any strategy can be exchanged for any other: the heap's truth is not in them. The next one is told to rebuild.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,11 +23,13 @@ use std::time::{Duration, Instant};
 
 use gc_heap::pacer::{Amount, CycleEnded, Pacer, PacerConfig};
 use gc_heap::{
-    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Freed, Heap, Pace, Slice, Strategy, Wake,
+    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, Pace, Slice, Strategy, Wake,
 };
 
+use crate::ask::Ask;
 use crate::board::{Board, Standing};
 use crate::canary::{Budget, Ruling, Seen, Watch};
+use crate::cluster::Seat;
 use crate::config::NodeConfig;
 use crate::crew::{Crew, Ready, Workshop};
 use crate::error::NodeError;
@@ -34,34 +38,10 @@ use crate::record::{
     CanaryRecord, Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings,
     SwapReport, reason,
 };
-use crate::shadow::{Comparison, Heard, Look, Proposal};
+use crate::shadow::{Comparison, Look, Overheard, Proposal};
 use crate::source::{Attached, StrategySource};
 use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
-
-/// What is asked of the collector thread.
-pub(crate) enum Ask {
-    Collect {
-        cause: Cause,
-        dry_run: bool,
-        reply: Sender<CycleRecord>,
-    },
-    Swap {
-        source: StrategySource,
-        settings: BTreeMap<String, String>,
-        plan: Plan,
-        /// What a canary must keep.
-        budget: Budget,
-        reply: Sender<Result<SwapReport, NodeError>>,
-    },
-    ReleaseQuarantine {
-        reply: Sender<Freed>,
-    },
-    Loaded {
-        id: Id,
-        made: Result<Box<Ready>, NodeError>,
-    },
-    Stop,
-}
+use nodes::Together;
 
 /// Longest wait without a look at the clock: payload memory that is idle shrinks at this pace.
 const TICK: Duration = Duration::from_secs(1);
@@ -131,6 +111,10 @@ pub(crate) struct Worker {
     pause_ns_max: u64,
     glance: Glance,
     stopping: bool,
+    /// Where the node is in a cluster.
+    seat: Option<Seat>,
+    /// What all nodes do together.
+    together: Together,
 }
 
 /// The ends that the worker is made with.
@@ -178,6 +162,8 @@ impl Worker {
             pause_ns_max: 0,
             glance: Glance::now(),
             stopping: false,
+            seat: None,
+            together: Together::default(),
         };
         worker.aim();
         worker.tell_standing();
@@ -194,10 +180,16 @@ impl Worker {
             }
             if let Some(id) = self.rehearsal.take() {
                 self.rehearse(id);
+            } else if self.has_work_for_nodes() {
+                self.work_for_nodes();
             } else if !self.wanted.is_empty() {
                 self.grant();
             } else {
                 self.wait();
+            }
+            // What a cycle has freed of other nodes' objects they should know soon.
+            if let Some(seat) = &self.seat {
+                seat.desk.ring();
             }
         }
         self.shut_down();
@@ -220,6 +212,11 @@ impl Worker {
                     let _ = reply.send(freed);
                 }
                 Ask::Loaded { id, made } => self.take_in(id, made),
+                Ask::OverNodes { .. }
+                | Ask::Prepare { .. }
+                | Ask::Prepared { .. }
+                | Ask::Install { .. }
+                | Ask::Discard { .. } => self.take_for_nodes(ask),
                 Ask::Stop => self.stopping = true,
             }
         }
@@ -291,8 +288,8 @@ impl Worker {
             match shadow.as_mut() {
                 None => run_cycle(collector, heap, pacer, &stops, &request, strategy, None),
                 Some(beside) => {
-                    let mut serving = Heard::new(strategy, heap.graph());
-                    let mut beside = Heard::new(beside.strategy(), heap.graph());
+                    let mut serving = Overheard::new(strategy, heap.graph());
+                    let mut beside = Overheard::new(beside.strategy(), heap.graph());
                     let beside_it: &mut dyn Strategy = &mut beside;
                     let report =
                         run_cycle(collector, heap, pacer, &stops, &request, &mut serving, Some(beside_it));

@@ -52,6 +52,11 @@ impl Stop {
         Ok(Stop { signalled, until })
     }
 
+    /// As if somebody had signalled.
+    pub(crate) fn request(&self) {
+        self.signalled.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn requested(&self) -> bool {
         self.signalled.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until)
     }

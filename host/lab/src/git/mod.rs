@@ -147,6 +147,9 @@ impl Input<'_> {
             let names = Arc::new(Names::Git(self.table.into_ids()));
             report.reclaimed = Ids::new(&names, whole(gone));
             report.live = Ids::new(&names, whole(live));
+            if !driver.stop_requested() {
+                together.part()?;
+            }
         }
         Ok(report)
     }

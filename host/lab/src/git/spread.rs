@@ -152,10 +152,12 @@ enum Word {
     Round { round: u32 },
     /// How things stand after that.
     Stand { round: u32, condemned: u64, ledger: Ledger },
-    /// It is over.
+    /// It is over: see what is left.
     End,
-    /// Heard that.
+    /// Seen.
     Bye,
+    /// All have seen: whoever goes takes nothing from anybody.
+    Leave,
 }
 
 impl Word {
@@ -188,6 +190,7 @@ impl Word {
             }
             Word::End => out.push(5),
             Word::Bye => out.push(6),
+            Word::Leave => out.push(7),
         }
         out
     }
@@ -212,6 +215,7 @@ impl Word {
             }
             5 if rest.is_empty() => Word::End,
             6 if rest.is_empty() => Word::Bye,
+            7 if rest.is_empty() => Word::Leave,
             _ => return None,
         })
     }
@@ -234,6 +238,7 @@ pub(super) struct Together<'d> {
     asked: Option<(u32, u32)>,
     /// Who has said that it is over.
     ended: Option<u32>,
+    may_leave: bool,
     byes: BTreeSet<u32>,
     condemned: u64,
 }
@@ -274,6 +279,7 @@ impl<'d> Together<'d> {
             standing: BTreeMap::new(),
             asked: None,
             ended: None,
+            may_leave: false,
             byes: BTreeSet::new(),
             condemned: 0,
         };
@@ -416,6 +422,7 @@ impl<'d> Together<'d> {
             Word::Bye => {
                 self.byes.insert(from);
             }
+            Word::Leave => self.may_leave = true,
             Word::Greet { .. } | Word::Give { .. } => return Err(out_of_place(from, &word)),
         }
         Ok(())
@@ -433,22 +440,44 @@ impl<'d> Together<'d> {
             match self.follow()? {
                 Followed::Stopped => return Ok(!self.stay),
                 Followed::Alone => {}
-                Followed::Ended(who) => {
-                    self.say(who, &[], &Word::Bye)?;
-                    return Ok(false);
-                }
+                Followed::Ended => return Ok(false),
             }
         }
         for other in self.others() {
             self.say(other, &[], &Word::End)?;
         }
+        Ok(false)
+    }
+
+    /// Goes when all have seen what is left: a node that goes earlier lets go what it holds, and with it what others have still to look at.
+    pub(super) fn part(&mut self) -> Result<(), WorkloadError> {
         let until = Instant::now() + FAREWELL;
-        while self.others().iter().any(|other| !self.byes.contains(other)) && Instant::now() < until {
+        if let Some(leader) = self.ended {
+            self.say(leader, &[], &Word::Bye)?;
+            return self.hear_until(until, |together| together.may_leave);
+        }
+        if self.leads() {
+            self.hear_until(until, |together| {
+                together.others().iter().all(|other| together.byes.contains(other))
+            })?;
+            for other in self.others() {
+                self.say(other, &[], &Word::Leave)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_until(
+        &mut self,
+        until: Instant,
+        done: impl Fn(&Together<'_>) -> bool,
+    ) -> Result<(), WorkloadError> {
+        while !done(self) && Instant::now() < until {
             if let Some((from, word, _)) = self.hear()? {
                 self.note(from, word)?;
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     fn lead(&mut self) -> Result<bool, WorkloadError> {
@@ -494,8 +523,8 @@ impl<'d> Together<'d> {
             {
                 return Ok(Followed::Stopped);
             }
-            if let Some(who) = self.ended {
-                return Ok(Followed::Ended(who));
+            if self.ended.is_some() {
+                return Ok(Followed::Ended);
             }
             let Some((who, round)) = self.asked.take() else { return Ok(Followed::Alone) };
             let (condemned, ledger) = self.cycle()?;
@@ -527,7 +556,7 @@ impl<'d> Together<'d> {
 
 /// How it ended for a node that does what another says.
 enum Followed {
-    Ended(u32),
+    Ended,
     Stopped,
     /// Whoever led is gone, and this node is the first of those that are left.
     Alone,
@@ -583,6 +612,7 @@ mod tests {
             Word::Stand { round: 9, condemned: 1 << 33, ledger },
             Word::End,
             Word::Bye,
+            Word::Leave,
         ] {
             let message = word.encode();
             assert_eq!(Word::decode(&message), Some(word));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use gc_heap::{DecisionRecord, Handle, Why};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{ClusterStatus, ClusterSwapReport, ExileReport, OverRecord, WithoutRecord};
 use crate::record::{CycleRecord, Status, SwapReport};
 
 /// Rises when a request or an answer changes its meaning. Fields that are added do not count.
@@ -42,6 +43,28 @@ pub enum Request {
         /// Only say what would go.
         #[serde(default)]
         dry_run: bool,
+        /// In a cluster: of this node alone.
+        #[serde(default)]
+        local: bool,
+        /// In a cluster, with `dry_run`: what would go if this node were gone.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        without: Option<String>,
+    },
+    /// Another strategy for all nodes of the cluster. Exactly one of `name` and `path`.
+    SwapCluster {
+        /// A built-in one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        name: Option<String>,
+        /// A component in a file, as an absolute path.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        path: Option<PathBuf>,
+    },
+    /// Who is a member of the cluster, and what is held for whom.
+    Cluster,
+    /// Take a member out of the cluster.
+    Exile {
+        /// Its name.
+        node: String,
     },
     /// Why an object is alive, or gone.
     Why {
@@ -62,10 +85,20 @@ pub enum Answer {
     Collect(Box<CycleRecord>),
     /// To [`Request::Why`].
     Why(WhyRecord),
+    /// To [`Request::Collect`] in a cluster.
+    Over(Box<OverRecord>),
+    /// To [`Request::Collect`] with `without`.
+    Without(WithoutRecord),
+    /// To [`Request::SwapCluster`].
+    SwapCluster(ClusterSwapReport),
+    /// To [`Request::Cluster`].
+    Cluster(Box<ClusterStatus>),
+    /// To [`Request::Exile`].
+    Exile(ExileReport),
 }
 
 /// Why an object is alive, or gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WhyRecord {
     /// What was asked about.
     pub handle: String,
@@ -76,6 +109,9 @@ pub struct WhyRecord {
     /// From a root to the object, for one that is alive.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub path: Vec<String>,
+    /// For how long nothing is known of a node on which the answer depends.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unknown_since_s: Option<f64>,
 }
 
 impl WhyRecord {
@@ -100,7 +136,7 @@ impl WhyRecord {
                 (false, format!("{handle} is gone: {}", decided(decision.as_ref())), vec![])
             }
         };
-        WhyRecord { handle: handle.to_string(), alive, text, path }
+        WhyRecord { handle: handle.to_string(), alive, text, path, unknown_since_s: None }
     }
 }
 
@@ -229,7 +265,10 @@ mod tests {
                 options: [("a".into(), "1".into())].into(),
                 shadow: Some(2),
             },
-            Request::Collect { dry_run: true },
+            Request::Collect { dry_run: true, local: false, without: Some("n3".into()) },
+            Request::SwapCluster { name: Some("tracing".into()), path: None },
+            Request::Cluster,
+            Request::Exile { node: "n3".into() },
             Request::Why { handle: "n0.1:2.3".into() },
         ] {
             assert_eq!(read_request(&ask(&request)), Ok(request));

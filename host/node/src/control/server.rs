@@ -181,7 +181,7 @@ mod tests {
         fn control(&self, request: Request) -> Result<Answer, Failure> {
             match request {
                 Request::Why { handle } => {
-                    Ok(Answer::Why(WhyRecord { handle, alive: true, text: "because".into(), path: vec![] }))
+                    Ok(Answer::Why(WhyRecord { handle, alive: true, text: "because".into(), path: vec![], unknown_since_s: None }))
                 }
                 _ => Err(Failure::new("refused", "only why")),
             }
@@ -203,7 +203,7 @@ mod tests {
             let answer = client.ask(&Request::Why { handle: n.to_string() }).unwrap();
             assert!(matches!(answer, Answer::Why(why) if why.handle == n.to_string()));
         }
-        let refused = client.ask(&Request::Collect { dry_run: false }).unwrap_err();
+        let refused = client.ask(&Request::Cluster).unwrap_err();
         assert_eq!(refused.to_string(), "only why");
         drop(server);
         assert!(matches!(Client::connect(&path), Err(ControlError::NobodyRunning { .. })));

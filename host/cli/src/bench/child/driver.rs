@@ -115,7 +115,7 @@ impl Driver for Watch<'_> {
     fn progress(&self, progress: Progress) {
         let mut marks = self.lock();
         let place = match progress.phase {
-            Phase::Read => return,
+            Phase::Meet | Phase::Read | Phase::Link => return,
             Phase::Build => &mut marks.build,
             Phase::Mutate => &mut marks.mutate,
             Phase::Collect => &mut marks.collect,
