@@ -121,6 +121,7 @@ impl Inner {
         let mut remote = lock(&self.remote);
         for cell in cells_of(index, stubs) {
             remote.stubs.free(self.columns.stamp[cell as usize].load(Ordering::Relaxed));
+            // A cell whose generations are used up stays where it is, and stands for nothing there.
             self.columns.flags[cell as usize].store(0, Ordering::Relaxed);
         }
         self.graph.stub()[index].fetch_and(!stubs, Ordering::Release);

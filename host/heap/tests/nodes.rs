@@ -232,14 +232,7 @@ impl World {
                 scope.set_root(name, value.map(|(_, local)| local));
                 self.model.roots.insert((node, name), value.map_or(0, |(number, _)| number));
             }
-            10 if self.weak => {
-                let number = self.rng.random_range(1..self.next);
-                let handle = self.model.objects[&number].handle;
-                if let Ok(Some(local)) = scope.try_resolve(handle) {
-                    assert_eq!(self.number(node, scope, local), number);
-                    held.push((number, local));
-                }
-            }
+            10 if self.weak => self.revive(node, scope, held, name),
             10..13 => {
                 let refs: Vec<_> = (0..self.rng.random_range(0..3)).filter_map(|_| self.pick(held)).collect();
                 held.push(self.create(node, scope, &refs));
@@ -251,6 +244,26 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Looks something up that may be garbage.
+    fn revive<'s>(&mut self, node: usize, scope: &Scope<'s>, held: &mut Held<'s>, name: &'static str) {
+        let recent = self.rng.random_range(1..=self.next.min(60));
+        let number = (self.next - recent).max(1);
+        let handle = self.model.objects[&number].handle;
+        if let Ok(Some(local)) = scope.try_resolve(handle) {
+            assert_eq!(self.number(node, scope, local), number);
+            held.push((number, local));
+            // Between the first verdict and the last, what is revived speaks against those that are out.
+            if self.rng.random_bool(if self.is_deciding() { 0.9 } else { 0.3 }) {
+                scope.set_root(name, Some(local));
+                self.model.roots.insert((node, name), number);
+            }
+        }
+    }
+
+    fn is_deciding(&self) -> bool {
+        self.protocol.joint.as_ref().is_some_and(|joint| joint.deciding)
     }
 
     fn store(
@@ -367,8 +380,11 @@ impl Baton {
     /// Lets mutators work, and passes the baton to somebody who takes part. Returns when it is this one's turn.
     fn pass(&self, me: usize) -> MutexGuard<'_, World> {
         let mut world = self.world();
-        if world.rng.random_bool(0.5) {
-            world.mutate();
+        let eager = if world.is_deciding() { 4 } else { 1 };
+        for _ in 0..eager {
+            if world.rng.random_bool(0.5) {
+                world.mutate();
+            }
         }
         world.pass();
         self.turns.notify_all();

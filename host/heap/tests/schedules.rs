@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{Counting, MarkSweep};
 use gc_heap::{
-    Cause, Collector, CycleEnd, CycleRequest, Handle, Heap, HeapConfig, Heard, Local, Others, Pace, Quarantine,
-    Scope, Strategy,
+    Cause, Collector, CycleEnd, CycleRequest, Handle, Heap, HeapConfig, Heard, Local, Others, Pace,
+    Quarantine, Scope, Strategy,
 };
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
@@ -216,7 +216,11 @@ fn drive(heap: &Heap, weak: &[Handle], revived: &AtomicU64) {
             let stub = scope.import(elsewhere, at as u32).unwrap();
             thread::yield_now();
             let again = scope.import(elsewhere, at as u32).unwrap();
-            assert_eq!((stub, scope.handle(again)), (again, elsewhere), "a stub that a scope holds was replaced");
+            assert_eq!(
+                (stub, scope.handle(again)),
+                (again, elsewhere),
+                "a stub that a scope holds was replaced"
+            );
             let Ok(own) = scope.import(handle, 0) else { return };
             let child = scope.load(own, 0).unwrap().unwrap();
             thread::yield_now();
