@@ -49,7 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gc-heap", &["gc-memory"]),
     ("gc-protocol", &[]),
     ("gc-remote", &["gc-heap", "gc-protocol"]),
-    ("gc-sim", &["gc-heap", "gc-protocol", "gc-remote"]),
+    ("gc-surroundings", &["gc-protocol"]),
     ("gc-plugin", &["gc-memory", "gc-heap"]),
     ("gc-lab", &["gc-heap"]),
     ("gc-wasm-build", &[]),
@@ -63,6 +63,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gc-strategy-refcount", &["gc-sdk"]),
     ("gc-strategy-epoch", &["gc-sdk"]),
     ("gc-strategy-tracing", &["gc-sdk"]),
+    (
+        "gc-sim",
+        &[
+            "gc-heap",
+            "gc-protocol",
+            "gc-remote",
+            "gc-surroundings",
+            "gc-plugin",
+            "gc-builtin",
+            "gc-sdk",
+            "gc-strategy-mark-sweep",
+            "gc-strategy-refcount",
+            "gc-strategy-tracing",
+        ],
+    ),
 ];
 
 /// What the inner crates must never know of.
@@ -71,6 +86,7 @@ const BANNED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gc-heap", &["wasmtime", "tokio", "quinn", "rustls", "rustix", "libc"]),
     ("gc-protocol", &["wasmtime", "tokio", "quinn", "rustls", "rustix", "libc", "rand"]),
     ("gc-remote", &["wasmtime", "tokio", "quinn", "rustls", "rustix", "libc", "rand"]),
+    ("gc-surroundings", &["tokio", "rustix", "libc", "rand"]),
     ("gc-sim", &["wasmtime", "tokio", "quinn", "rand"]),
     ("gc-lab", &["wasmtime", "tokio", "quinn"]),
     ("gc-cluster", &["wasmtime"]),
