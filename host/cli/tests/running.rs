@@ -98,7 +98,19 @@ fn a_running_node_is_asked_and_swapped() {
     assert_eq!(place.host(&["collect", "--json"]).json()["outcome"], "settled");
     assert_eq!(place.host(&["collect", "--dry-run", "--json"]).json()["outcome"], "dry-run");
     let shadow = place.host(&["swap", "refcount", "--shadow", "2"]);
-    assert!(shadow.out.contains("2 cycles") && shadow.out.contains("both would free"), "{shadow:?}");
+    for words in ["2 cycles", "found dead", "lag from death, p99", "floating garbage", "crossings per cycle"]
+    {
+        assert!(shadow.out.contains(words), "{words}: {shadow:?}");
+    }
+    let shadow = place.host(&["swap", "tracing", "--shadow", "3", "--json"]).json()["shadow"].clone();
+    for side in ["serving", "shadow"] {
+        // Both mark the whole heap of a load that makes garbage all the time.
+        assert!(shadow[side]["cells"].as_u64().unwrap() > 0, "{shadow}");
+        assert!(shadow[side]["lag_ns_p50"].as_u64().unwrap() > 0, "{shadow}");
+        assert!(shadow[side]["memory_bytes"].as_u64().unwrap() > 0, "{shadow}");
+        assert!(shadow[side]["crossings"].as_u64().unwrap() > 0, "{shadow}");
+    }
+    assert_eq!(shadow["missed_cells"], 0, "what one marks the other one marks: {shadow}");
     for name in ["tracing", "refcount", "epoch"] {
         let swapped = place.host(&["swap", name, "--json"]);
         assert_eq!(swapped.code, Some(0), "{swapped:?}");

@@ -6,6 +6,9 @@
 //!                  load thread ────┘ workload ──▶ report ──▶ summary
 //! ```
 
+mod budget;
+mod canary;
+mod cluster;
 mod load;
 mod machine;
 mod record;
@@ -24,6 +27,7 @@ use gc_lab::WorkloadSpec;
 use gc_node::Node;
 
 use crate::units::{Size, Span};
+use canary::Canary;
 pub(crate) use load::Load;
 pub(crate) use machine::check_heap;
 use record::Record;
@@ -75,6 +79,10 @@ pub(crate) struct Args {
     /// Prove every verdict before it is carried out. `off` is for measuring: a wrong strategy then loses objects
     #[arg(long, value_name = "on|off", value_parser = on_or_off)]
     proof: Option<bool>,
+    #[command(flatten)]
+    canary: canary::CanaryFlags,
+    #[command(flatten)]
+    cluster: cluster::Flags,
     /// Stop after this time, such as 30s
     #[arg(long = "for", value_name = "DURATION")]
     duration: Option<Span>,
@@ -93,6 +101,7 @@ Examples:
   host run --load churn --for 30s --metrics 127.0.0.1:9464
   host run --load graph:heap.txt --reclaimed gone.txt --json
   host run --load churn --for 10s --record churn.trace
+  host run --load service --canary refcount --budget 'p999 < 50us' --budget 'cpu < +3%'
   host run                                       serve until Ctrl-C; talk to it with `host status`";
 
 fn workload(text: &str) -> Result<WorkloadSpec, String> {
@@ -124,6 +133,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut record = record.take().transpose()?;
     let began = Instant::now();
     let node = Node::start(settings.node)?;
+    let mut canary = settings.canary.map(|order| Canary::begin(&node, order)).transpose()?;
     let mut show = Show::new(settings.json, settings.quiet, &node, settings.load.as_ref(), began);
     let load = Load::new(&node, &stop);
     let done = std::thread::scope(|threads| {
@@ -138,11 +148,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         loop {
             show.turn(&node, load.progress());
             record.iter_mut().for_each(Record::watch);
+            canary.iter_mut().for_each(Canary::watch);
             match &loading {
                 Some(thread) if thread.is_finished() => break,
                 Some(_) => {}
                 None if stop.requested() => break,
                 None => {}
+            }
+            if let Some(why) = node.cluster().and_then(gc_node::Cluster::ended) {
+                stop.request();
+                if loading.is_none() {
+                    bail!(why);
+                }
             }
         }
         let Some(loading) = loading else { return Ok(None) };
@@ -153,9 +170,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     });
     node.heap().end_recording();
     let recorded = record.map(Record::finish);
+    let decided = canary.map(Canary::finish);
     let report = finish(&node, &mut show, done)?;
     let status = node.status(0);
-    let summary = Summary::new(&status, report.as_ref(), recorded, began.elapsed());
+    let summary = Summary::new(&status, report.as_ref(), recorded, decided, began.elapsed());
     show.end(&node);
     node.shutdown();
     if let (Some(pending), Some(report)) = (reclaimed, &report) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use gc_lab::WorkloadSpec;
-use gc_node::{NodeConfig, StrategySource};
+use gc_node::{CanaryOrder, NodeConfig, StrategySource};
 
 use crate::Usage;
 use crate::config::{self, File};
@@ -15,6 +15,7 @@ pub(crate) struct Settings {
     pub(crate) load: Option<WorkloadSpec>,
     pub(crate) reclaimed: Option<PathBuf>,
     pub(crate) record: Option<PathBuf>,
+    pub(crate) canary: Option<CanaryOrder>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
 }
@@ -49,8 +50,10 @@ impl Settings {
             None => gc_node::default_socket()?,
         });
         tune(&mut node, &file);
-        let Args { reclaimed, record, json, quiet, .. } = args;
-        Ok(Settings { node, load, reclaimed, record, json, quiet })
+        node.cluster = args.cluster.config()?;
+        let Args { reclaimed, record, canary, json, quiet, .. } = args;
+        let canary = canary.order()?;
+        Ok(Settings { node, load, reclaimed, record, canary, json, quiet })
     }
 }
 

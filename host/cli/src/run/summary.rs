@@ -11,6 +11,7 @@ use gc_node::{Status, short};
 use serde::Serialize;
 
 use crate::output;
+use crate::run::canary::Decision;
 use crate::run::record::Recorded;
 use crate::units::{bytes, count, nanoseconds};
 
@@ -47,6 +48,8 @@ pub(crate) struct Summary {
     load: Option<LoadSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Recorded>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary: Option<Decision>,
 }
 
 /// What the workload says of itself.
@@ -76,6 +79,7 @@ impl Summary {
         status: &Status,
         report: Option<&WorkloadReport>,
         record: Option<Recorded>,
+        canary: Option<Decision>,
         took: Duration,
     ) -> Summary {
         let heap = &status.heap;
@@ -120,6 +124,7 @@ impl Summary {
                 mutate_ns: ns(report.mutate_time),
             }),
             record,
+            canary,
         }
     }
 
@@ -166,6 +171,7 @@ impl Summary {
             bytes(self.allocated_bytes),
             nanoseconds(self.duration_ns)
         ))?;
+        self.canary.as_ref().map_or(Ok(()), Decision::print)?;
         self.record.as_ref().map_or(Ok(()), output::line)
     }
 }

@@ -39,15 +39,53 @@ pub struct Limit {
     amount: Amount,
 }
 
-/// What is held against the limit.
+/// What is held against a limit. A is what is compared with: of a budget, what served before.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Amount {
+pub enum Amount {
     /// B over A.
     Ratio(f64),
     /// B less A, in base units.
     Difference(f64),
     /// B itself, in base units.
     Itself(f64),
+}
+
+/// A limit as it is written, before anybody knows what its subject is: for limits and for budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clause<'t> {
+    /// What stands before the operator.
+    pub subject: &'t str,
+    /// Whether the operator is `>` or `>=`.
+    pub above: bool,
+    /// Whether the operator is `>=` or `<=`.
+    pub or_equal: bool,
+    amount: &'t str,
+}
+
+impl<'t> Clause<'t> {
+    /// Splits a text at its operator; none if it has none.
+    #[must_use]
+    pub fn split(text: &'t str) -> Option<Clause<'t>> {
+        let (subject, rest) = text.split_at(text.find(['<', '>'])?);
+        let above = rest.starts_with('>');
+        let rest = &rest[1..];
+        let (or_equal, amount) = rest.strip_prefix('=').map_or((false, rest), |rest| (true, rest));
+        Some(Clause { subject: subject.trim(), above, or_equal, amount: amount.trim() })
+    }
+
+    /// The amount of a measure with that key and unit.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError::NoAmount`] says how amounts of it are written.
+    pub fn amount(&self, measure: &'static str, unit: Unit) -> Result<Amount, LimitError> {
+        let found = || self.amount.to_owned();
+        amount_of(self.amount, unit).ok_or_else(|| LimitError::NoAmount {
+            found: found(),
+            measure,
+            wanted: wanted(unit),
+        })
+    }
 }
 
 /// A text that is no limit.
@@ -99,16 +137,10 @@ impl FromStr for Limit {
     type Err = LimitError;
 
     fn from_str(text: &str) -> Result<Limit, LimitError> {
-        let none = || LimitError::NoOperator(text.to_owned());
-        let at = text.find(['<', '>']).ok_or_else(none)?;
-        let (subject, rest) = text.split_at(at);
-        let above = rest.starts_with('>');
-        let rest = &rest[1..];
-        let (or_equal, amount) = rest.strip_prefix('=').map_or((false, rest), |rest| (true, rest));
-        let (place, heap) = subject
-            .trim()
-            .split_once('@')
-            .map_or((subject.trim(), None), |(place, heap)| (place, Some(heap)));
+        let clause = Clause::split(text).ok_or_else(|| LimitError::NoOperator(text.to_owned()))?;
+        let Clause { subject, above, or_equal, .. } = clause;
+        let (place, heap) =
+            subject.split_once('@').map_or((subject, None), |(place, heap)| (place, Some(heap)));
         let (workload, word) =
             place.rsplit_once('/').map_or((None, place), |(workload, word)| (Some(workload), word));
         let metric =
@@ -120,7 +152,7 @@ impl FromStr for Limit {
             heap_multiple: heap.map(multiple).transpose()?,
             above,
             or_equal,
-            amount: amount_of(amount.trim(), metric)?,
+            amount: clause.amount(metric.key, metric.unit)?,
         })
     }
 }
@@ -132,19 +164,17 @@ fn multiple(text: &str) -> Result<f64, LimitError> {
         .ok_or_else(|| LimitError::NoHeap(text.trim().to_owned()))
 }
 
-fn amount_of(text: &str, metric: &'static Metric) -> Result<Amount, LimitError> {
-    let error =
-        || LimitError::NoAmount { found: text.to_owned(), measure: metric.key, wanted: wanted(metric.unit) };
+fn amount_of(text: &str, of: Unit) -> Option<Amount> {
     let end = text.find(|letter: char| letter.is_alphabetic() || letter == '%').unwrap_or(text.len());
     let (number, unit) = (text[..end].trim(), text[end..].trim());
-    let value: f64 = number.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(error)?;
+    let value: f64 = number.parse().ok().filter(|value: &f64| value.is_finite())?;
     let signed = number.starts_with(['+', '-']);
     match (unit, signed) {
-        ("%", true) if metric.unit != Unit::Share => Ok(Amount::Ratio(1.0 + value / 100.0)),
-        ("x", false) => Ok(Amount::Ratio(value)),
+        ("%", true) if of != Unit::Share => Some(Amount::Ratio(1.0 + value / 100.0)),
+        ("x", false) => Some(Amount::Ratio(value)),
         _ => {
-            let value = value * factor(unit, metric.unit).ok_or_else(error)?;
-            Ok(if signed { Amount::Difference(value) } else { Amount::Itself(value) })
+            let value = value * factor(unit, of)?;
+            Some(if signed { Amount::Difference(value) } else { Amount::Itself(value) })
         }
     }
 }

@@ -211,6 +211,10 @@ impl<S: Strategy> Strategy for Metered<S> {
         self.call(MARK, Last::Call, |inner| inner.step(budget))
     }
 
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        self.call(MARK, Last::Call, Strategy::take_reached)
+    }
+
     fn finish(&mut self) -> Result<Verdict, Fault> {
         let begun = Instant::now();
         let verdict = self.call(VERDICT, Last::Finish, Strategy::finish);

@@ -353,6 +353,10 @@ impl<S: Strategy> Strategy for Watched<S> {
         Ok(progress)
     }
 
+    fn take_reached(&mut self) -> Result<Vec<u32>, Fault> {
+        self.inner.take_reached()
+    }
+
     fn finish(&mut self) -> Result<Verdict, Fault> {
         self.mark();
         self.see();
