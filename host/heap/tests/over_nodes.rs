@@ -478,6 +478,31 @@ fn a_strategy_that_says_that_it_has_reached_what_is_no_stub_has_failed() {
     }
 }
 
+#[test]
+fn what_was_reached_is_said_once_however_often_the_strategy_says_it() {
+    let heap = one_block(Quarantine::UntilNextProof);
+    let mut collector = Collector::new(&heap);
+    // One is in quarantine, and counts as reached; the other is there.
+    heap.mutator().scope(|scope| {
+        scope.import(elsewhere(1), 1).unwrap();
+    });
+    assert_eq!(alone(&mut collector, &heap).condemned_objects, 1);
+    let cell = heap.mutator().scope(|scope| {
+        let stub = scope.import(elsewhere(2), 1).unwrap();
+        let holder = scope.alloc(&[Some(stub)], &[]).unwrap();
+        scope.set_root("holder", Some(holder));
+        // The cell of a stub is nobody's business but the strategy's.
+        heap.graph().cells()[scope.handle(holder).cell as usize * 4]
+            .load(std::sync::atomic::Ordering::Relaxed)
+    });
+    let mut strategy = Scripted::over_nodes(Verdict::KeepAll);
+    strategy.reached = vec![cell, cell];
+    let mut others = Told::default();
+    let request = CycleRequest::new(Cause::Cluster);
+    let report = collector.run_over_nodes(&request, &mut strategy, &mut others, &mut |_| Pace::Go);
+    assert_eq!((others.reached, report.reached_stubs), (vec![elsewhere(1), elsewhere(2)], 2));
+}
+
 /// A strategy that condemns what survives refers to is refused here, before the others hear of it.
 #[test]
 fn a_verdict_that_this_heap_contradicts_is_never_said_to_the_others() {
