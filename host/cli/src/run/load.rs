@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use gc_lab::{CollectFailed, Driver, Progress};
+use gc_lab::{CollectFailed, Driver, Peers, Progress};
 use gc_node::Node;
 
+use crate::run::cluster::Others;
 use crate::run::stop::Stop;
 
 /// Runs cycles for the workload and passes on how far it is.
@@ -12,11 +13,12 @@ pub(crate) struct Load<'n> {
     node: &'n Node,
     stop: &'n Stop,
     progress: Mutex<Option<Progress>>,
+    others: Option<Others<'n>>,
 }
 
 impl<'n> Load<'n> {
     pub(crate) fn new(node: &'n Node, stop: &'n Stop) -> Load<'n> {
-        Load { node, stop, progress: Mutex::new(None) }
+        Load { node, stop, progress: Mutex::new(None), others: node.cluster().map(Others) }
     }
 
     pub(crate) fn progress(&self) -> Option<Progress> {
@@ -36,5 +38,9 @@ impl Driver for Load<'_> {
 
     fn progress(&self, progress: Progress) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        self.others.as_ref().map(|others| others as &dyn Peers)
     }
 }
