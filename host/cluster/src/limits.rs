@@ -59,7 +59,7 @@ pub const RECOVER_PHI: f64 = 1.0;
 pub const PAGE_BYTES_MAX: usize = 700;
 
 /// Most bytes that one member takes in a page: numbers, an address, a name.
-pub const PAGE_ENTRY_BYTES_MAX: usize = 5 + 3 * 10 + 24 + 2 + crate::identity::NAME_MAX;
+pub const PAGE_ENTRY_BYTES_MAX: usize = 5 + 3 * 10 + 24 + 2 + 64;
 
 /// Most pages of a membership.
 pub const PAGES_MAX: usize = 512;

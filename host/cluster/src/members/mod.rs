@@ -97,7 +97,7 @@ pub struct Members {
 /// How this node comes by decisions.
 enum Role {
     /// It makes them.
-    Seat(Seat),
+    Seat(Box<Seat>),
     /// It asks the seat.
     Member,
     #[cfg(feature = "etcd")]

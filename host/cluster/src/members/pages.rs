@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::NAME_MAX;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_ENTRY_BYTES_MAX, PAGES_MAX};
 use crate::membership::{Member, Membership};
 
@@ -64,6 +65,8 @@ pub(super) struct Assembly {
     /// Beats since a page was added.
     idle_beats: u32,
 }
+
+const _: () = assert!(PAGE_ENTRY_BYTES_MAX >= 5 + 3 * 10 + 20 + 1 + NAME_MAX);
 
 /// Beats after which pages that came are forgotten, if no others come.
 const IDLE_BEATS_MAX: u32 = 10;

@@ -108,11 +108,11 @@ fn role(
 ) -> Result<Role, MembersError> {
     match (&config.decides, found) {
         (Decides::Seat, Some(found)) if found.seat == Some(number) => {
-            Ok(Role::Seat(Seat::resume(kept.clone(), found.clone(), (number, me))?))
+            Ok(Role::Seat(Seat::resume(kept.clone(), found.clone(), (number, me))?.into()))
         }
         (Decides::Seat, None) if config.join.is_empty() => {
             let founding = (cluster, rand::random());
-            Ok(Role::Seat(Seat::found(kept.clone(), founding, (number, me))?))
+            Ok(Role::Seat(Seat::found(kept.clone(), founding, (number, me))?.into()))
         }
         (Decides::Seat, _) => Ok(Role::Member),
         #[cfg(feature = "etcd")]

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::identity::NAME_MAX;
 use crate::limits::GOSSIP_BYTES_MAX;
 use crate::members::message::Message;
 
