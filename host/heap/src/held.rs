@@ -25,11 +25,10 @@ impl Heap {
     pub fn hold(&self, handle: Handle) -> Result<(), Gone> {
         let inner = &*self.inner;
         let mut remote = inner.holdups.lock(&inner.remote);
-        let found = if inner.is_home_of(handle) { inner.look_up_at_once(handle, &mut remote) } else { None };
-        let Some(cell) = found else {
-            drop(remote);
+        if !inner.is_home_of(handle) {
             return Err(inner.gone(handle));
-        };
+        }
+        let cell = inner.look_up_at_once(handle, &mut remote)?;
         // Release: pairs with the copy of this table between the second and the third handshake.
         let before = inner.columns.held[cell as usize / 64].fetch_or(bit(cell), Ordering::Release);
         remote.held += u64::from(before & bit(cell) == 0);
@@ -67,14 +66,14 @@ impl Heap {
 
 impl Inner {
     /// Looks an object of this heap up without waiting for a verdict, and puts that down for the collector. Not if the verdict has fallen on it.
-    pub(crate) fn look_up_at_once(&self, handle: Handle, remote: &mut Remote) -> Option<u32> {
-        if handle.cell >= self.capacity() || self.is_going(handle.cell, remote) {
-            return None;
+    pub(crate) fn look_up_at_once(&self, handle: Handle, remote: &mut Remote) -> Result<u32, Gone> {
+        if handle.cell < self.capacity() && self.is_going(handle.cell, remote) {
+            return Err(self.going(handle));
         }
         point();
-        let cell = self.locate(handle)?;
+        let cell = self.locate(handle).ok_or_else(|| self.gone(handle))?;
         remote.looked_up(cell, has(&self.columns.condemned, cell));
-        Some(cell)
+        Ok(cell)
     }
 
     /// Whether a cell goes by a verdict that has fallen. To be asked before whether it is allocated: condemning clears that first.

@@ -397,8 +397,8 @@ fn a_full_heap_gives_a_cycle_over_nodes_up() {
         })
     };
     for asked in [true, false] {
-        // The others have nothing to say, for ever.
-        struct Silent;
+        // The others have nothing to say, for longer than anybody waits.
+        struct Silent(u32);
         impl Others for Silent {
             fn roots(&mut self) -> Vec<Handle> {
                 Vec::new()
@@ -406,6 +406,8 @@ fn a_full_heap_gives_a_cycle_over_nodes_up() {
             fn reached(&mut self, _: Vec<Handle>) {}
             fn rest(&mut self) -> Heard {
                 thread::sleep(Duration::from_millis(1));
+                self.0 += 1;
+                assert!(self.0 < 5000, "a mutator waits for room, and this cycle goes on");
                 Heard::Wait
             }
             fn prove(&mut self, _: Vec<Handle>, _: Vec<Handle>) -> bool {
@@ -418,7 +420,7 @@ fn a_full_heap_gives_a_cycle_over_nodes_up() {
         let mut strategy = MarkSweep::over_nodes(&heap);
         strategy.over_nodes = asked;
         let request = CycleRequest::new(Cause::Cluster);
-        let report = collector.run_over_nodes(&request, &mut strategy, &mut Silent, &mut |_| Pace::Go);
+        let report = collector.run_over_nodes(&request, &mut strategy, &mut Silent(0), &mut |_| Pace::Go);
         assert_eq!(report.end, CycleEnd::Abandoned);
     }
     let request = CycleRequest::new(Cause::Full);

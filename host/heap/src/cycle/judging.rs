@@ -67,8 +67,8 @@ impl Cycle<'_> {
             self.agree(condemned)?;
         }
         if self.request.execute {
-            self.decide(condemned, flush)?;
-            self.execute()
+            let decision = self.decide(condemned, flush)?;
+            self.execute(decision)
         } else {
             self.count_only(condemned)
         }
@@ -178,16 +178,22 @@ impl Cycle<'_> {
         }
     }
 
-    /// The verdict falls. Whoever does not wait for that has looked nothing up that it condemns, or what was looked up is withheld before.
-    fn decide(&mut self, condemned: &[AtomicU64], flush: u32) -> Result<(), Stop> {
+    /// The verdict falls. Whoever does not wait for that has looked nothing up that it condemns, or what was looked up is withheld before. Answers the number of
+    /// the decision, if anything is left to condemn.
+    fn decide(&mut self, condemned: &[AtomicU64], flush: u32) -> Result<Option<u16>, Stop> {
         let heap = Arc::clone(&self.heap);
         loop {
+            let words = &condemned[..heap.space.words_in_use()];
+            let anything = words.iter().any(|word| word.load(Ordering::Relaxed) != 0);
+            let record = self.record();
             {
                 let mut remote = lock(&heap.remote);
                 if remote.fall(|cell| has(condemned, cell)) {
+                    // Before anybody is told that something goes: the answer names the decision.
+                    let decision = anything.then(|| lock(&heap.decisions).keep(record));
                     // Release: pairs with the Acquire load of look-ups. From here on they need not wait.
                     heap.decided.store(true, Ordering::Release);
-                    return Ok(());
+                    return Ok(decision);
                 }
             }
             self.take_late();
@@ -205,12 +211,24 @@ impl Cycle<'_> {
         self.report.end = CycleEnd::DryRun;
     }
 
-    fn execute(&mut self) {
+    fn record(&self) -> DecisionRecord {
+        DecisionRecord {
+            cycle: self.report.number,
+            at: self.heap.started.elapsed(),
+            strategy: self.report.strategy.clone(),
+            rule: match (self.heap.config.proof, self.report.agreed_cells) {
+                (false, _) => Rule::Unproved,
+                (true, 0) => Rule::Proved,
+                (true, _) => Rule::Agreed,
+            },
+            objects: 0,
+            cells: 0,
+        }
+    }
+
+    fn execute(&mut self, decision: Option<u16>) {
         let begun = Instant::now();
-        let heap = Arc::clone(&self.heap);
-        let words = heap.space.words_in_use();
-        let anything = heap.columns.condemned[..words].iter().any(|word| word.load(Ordering::Relaxed) != 0);
-        let condemned = if anything { self.condemn(words) } else { Freed::default() };
+        let condemned = decision.map_or_else(Freed::default, |decision| self.condemn(decision));
         self.collector.pending.clear();
         self.collector.deferred_cycles = 0;
         self.report.condemned_objects = condemned.objects;
@@ -227,24 +245,10 @@ impl Cycle<'_> {
         self.report.reclaim_ns += begun.elapsed().as_nanos() as u64;
     }
 
-    fn condemn(&mut self, words: usize) -> Freed {
+    fn condemn(&mut self, decision: u16) -> Freed {
         let heap = Arc::clone(&self.heap);
-        let record = DecisionRecord {
-            cycle: self.report.number,
-            at: heap.started.elapsed(),
-            strategy: self.report.strategy.clone(),
-            rule: match (heap.config.proof, self.report.agreed_cells) {
-                (false, _) => Rule::Unproved,
-                (true, 0) => Rule::Proved,
-                (true, _) => Rule::Agreed,
-            },
-            objects: 0,
-            cells: 0,
-        };
-        let (decision, numbers) = {
-            let mut decisions = lock(&heap.decisions);
-            (decisions.keep(record), decisions.numbers())
-        };
+        let words = heap.space.words_in_use();
+        let numbers = lock(&heap.decisions).numbers();
         self.collector.sweep.step(numbers, &heap.columns.decision[..words * 64]);
         if self.over.is_some() {
             heap.release_condemned(words);

@@ -182,9 +182,9 @@ impl<'s> Scope<'s> {
             let _operation = self.core.operation();
             heap.look_up_at_once(handle, &mut remote).map(|cell| self.hold(cell))
         };
-        let cell = found.map_or(0, |local| local.cell.get());
+        let cell = found.as_ref().map_or(0, |local| local.cell.get());
         self.core.record(|tape, epoch| tape.looked_up(epoch, cell));
-        found.ok_or_else(|| heap.gone(handle))
+        found
     }
 
     /// Answers the stub, and whether it is a fresh one.

@@ -10,8 +10,14 @@ use super::{
 /// Places of the table that says where in the ring a cell is.
 const SEEN: usize = 2 * code::RING as usize;
 
-/// Room behind a block: a varint is written as a whole word.
-const SLACK_BYTES: usize = 16;
+/// Room behind a block, for what [`Pen`] takes in hand.
+const SLACK_BYTES: usize = WINDOW;
+
+/// Bytes that [`Pen`] takes in hand at a time.
+const WINDOW: usize = 64;
+
+/// Where in them it begins to write a number at the latest: the operation, its argument and two numbers are behind it by then.
+const WRITTEN_MAX: usize = 32;
 
 /// See the module.
 pub(crate) struct Recorder {
@@ -82,12 +88,12 @@ impl Recorder {
             let now_ns = self.tape.now_ns();
             self.stamp(now_ns);
         }
-        self.event(code::SCOPE_OPEN, 0);
+        self.event(code::SCOPE_OPEN, 0, []);
     }
 
     pub(crate) fn scope_closed(&mut self, epoch: u32) {
         if self.begin(epoch) {
-            self.event(code::SCOPE_CLOSE, 0);
+            self.event(code::SCOPE_CLOSE, 0, []);
         }
     }
 
@@ -102,52 +108,46 @@ impl Recorder {
             return;
         }
         let count = slots.len();
-        self.event(code::ALLOC, count as u64);
-        self.put(payload_len as u64);
-        self.put(zigzag(i64::from(cell) - i64::from(self.youngest) - 1));
+        let distance = zigzag(i64::from(cell) - i64::from(self.youngest) - 1);
+        self.event(code::ALLOC, count as u64, [payload_len as u64, distance]);
         self.youngest = cell;
-        let mut nulls = 0;
+        let mut written = 0;
         let mut expected = None;
-        let mut late = Vec::new();
-        for (slot, value) in slots.enumerate() {
-            match value {
-                0 => nulls += 1,
-                value if slot >= ALLOC_SLOTS_MAX => late.push((slot, value)),
-                value => {
-                    (0..std::mem::take(&mut nulls)).for_each(|_| self.put(code::NULL));
-                    expected = self.put_slot(value, expected);
-                }
-            }
+        let mut slots = slots.enumerate();
+        for (slot, value) in slots.by_ref().take(ALLOC_SLOTS_MAX).filter(|&(_, value)| value != 0) {
+            (written..slot).for_each(|_| self.put(code::NULL));
+            written = slot + 1;
+            let (code, next) = self.slot(value, expected);
+            self.put(code);
+            expected = next;
         }
-        if nulls > 0 || !late.is_empty() || count > ALLOC_SLOTS_MAX {
+        if written < count {
             self.put(code::REST_IS_NULL);
         }
         self.push(cell);
-        for (slot, value) in late {
+        for (slot, value) in slots.filter(|&(_, value)| value != 0) {
             self.stored(epoch, cell, slot as u32, value);
         }
     }
 
     pub(crate) fn loaded(&mut self, epoch: u32, object: u32, slot: u32, found: u32) {
         if self.operation(epoch) {
-            self.event(code::LOAD, u64::from(slot));
-            self.put_operand(object);
-            self.put_found(found, object);
+            let codes = [self.operand(object), self.come_upon(found, object)];
+            self.event(code::LOAD, u64::from(slot), codes);
         }
     }
 
     pub(crate) fn stored(&mut self, epoch: u32, object: u32, slot: u32, value: u32) {
         if self.operation(epoch) {
-            self.event(code::STORE, u64::from(slot));
-            self.put_operand(object);
-            self.put_operand(value);
+            let codes = [self.operand(object), self.operand(value)];
+            self.event(code::STORE, u64::from(slot), codes);
         }
     }
 
     pub(crate) fn retired(&mut self, epoch: u32, object: u32) {
         if self.operation(epoch) {
-            self.event(code::RETIRE, 0);
-            self.put_operand(object);
+            let code = self.operand(object);
+            self.event(code::RETIRE, 0, [code]);
         }
     }
 
@@ -157,11 +157,10 @@ impl Recorder {
             return;
         }
         if found == 0 {
-            self.event(code::GONE, 0);
+            self.event(code::GONE, 0, []);
             return;
         }
-        self.event(code::FOUND, 0);
-        self.put(zigzag(i64::from(found) - i64::from(self.found)));
+        self.event(code::FOUND, 0, [zigzag(i64::from(found) - i64::from(self.found))]);
         self.found = found;
         self.push(found);
     }
@@ -169,33 +168,30 @@ impl Recorder {
     pub(crate) fn root_set(&mut self, epoch: u32, turn: u64, name: &str, value: u32) {
         if self.operation(epoch) {
             let name = self.name(name);
-            self.event(code::ROOT_SET, name);
-            self.put_turn(turn);
-            self.put_operand(value);
+            let codes = [self.turns(turn), self.operand(value)];
+            self.event(code::ROOT_SET, name, codes);
         }
     }
 
     pub(crate) fn root_read(&mut self, epoch: u32, turn: u64, name: &str, found: u32) {
         if self.operation(epoch) {
             let name = self.name(name);
-            self.event(code::ROOT_GET, name);
-            self.put_turn(turn);
-            self.put_found(found, self.youngest);
+            let codes = [self.turns(turn), self.come_upon(found, self.youngest)];
+            self.event(code::ROOT_GET, name, codes);
         }
     }
 
     pub(crate) fn pinned(&mut self, epoch: u32, turn: u64, place: u32, object: u32) {
         if self.operation(epoch) {
-            self.event(code::PIN, u64::from(place));
-            self.put_turn(turn);
-            self.put_operand(object);
+            let codes = [self.turns(turn), self.operand(object)];
+            self.event(code::PIN, u64::from(place), codes);
         }
     }
 
     pub(crate) fn pin_read(&mut self, epoch: u32, place: u32, found: u32) {
         if self.operation(epoch) {
-            self.event(code::PINNED, u64::from(place));
-            self.put_found(found, self.youngest);
+            let code = self.come_upon(found, self.youngest);
+            self.event(code::PINNED, u64::from(place), [code]);
         }
     }
 
@@ -204,8 +200,8 @@ impl Recorder {
         if self.operation(epoch) {
             let now_ns = self.tape.now_ns();
             self.stamp(now_ns);
-            self.event(code::UNPIN, u64::from(place));
-            self.put_turn(turn);
+            let code = self.turns(turn);
+            self.event(code::UNPIN, u64::from(place), [code]);
         }
     }
 
@@ -246,8 +242,7 @@ impl Recorder {
     fn stamp(&mut self, now_ns: u64) {
         let now_us = now_ns / 1000;
         if now_us > self.stamped_us {
-            self.event(code::STAMP, 0);
-            self.put(now_us - self.stamped_us);
+            self.event(code::STAMP, 0, [now_us - self.stamped_us]);
             self.stamped_us = now_us;
         }
     }
@@ -282,29 +277,32 @@ impl Recorder {
 
     // Bytes.
 
+    /// An event with at most two numbers behind its argument.
     #[inline]
-    fn event(&mut self, operation: u8, argument: u64) {
+    fn event<const N: usize>(&mut self, operation: u8, argument: u64, numbers: [u64; N]) {
+        const { assert!(1 + 8 + 8 * N <= WRITTEN_MAX) };
         self.events += 1;
+        let mut pen = Pen::new(&mut self.bytes, self.len);
         if argument < u64::from(code::ARGUMENT_FOLLOWS) {
-            self.bytes[self.len] = operation | (argument as u8) << 4;
-            self.len += 1;
+            pen.byte(operation | (argument as u8) << 4);
         } else {
-            self.bytes[self.len] = operation | code::ARGUMENT_FOLLOWS << 4;
-            self.len += 1;
-            self.put(argument);
+            pen.byte(operation | code::ARGUMENT_FOLLOWS << 4);
+            pen.number(argument);
         }
+        numbers.into_iter().for_each(|number| pen.number(number));
+        self.len += pen.written;
     }
 
     #[inline]
     fn put(&mut self, value: u64) {
-        let len = code::varint_len(value);
-        self.bytes[self.len..self.len + 8].copy_from_slice(&code::varint_of(value, len).to_le_bytes());
-        self.len += len;
+        let mut pen = Pen::new(&mut self.bytes, self.len);
+        pen.number(value);
+        self.len += pen.written;
     }
 
-    fn put_turn(&mut self, turn: u64) {
-        self.put(turn - self.turn);
-        self.turn = turn;
+    /// Turns at the table of roots since the last one that was recorded.
+    fn turns(&mut self, turn: u64) -> u64 {
+        turn - std::mem::replace(&mut self.turn, turn)
     }
 
     fn name(&mut self, name: &str) -> u64 {
@@ -313,8 +311,7 @@ impl Recorder {
         }
         let end = name.floor_char_boundary(NAME_BYTES_MAX);
         let cut = &name.as_bytes()[..end];
-        self.event(code::RARE, code::RARE_NAME);
-        self.put(cut.len() as u64);
+        self.event(code::RARE, code::RARE_NAME, [cut.len() as u64]);
         self.bytes[self.len..self.len + cut.len()].copy_from_slice(cut);
         self.len += cut.len();
         let number = self.next_name;
@@ -342,51 +339,77 @@ impl Recorder {
         self.seen[slot_of(cell)] = place as u8;
     }
 
-    /// An object that is used, or null.
+    /// The code of an object that is used, or of null.
     #[inline]
-    fn put_operand(&mut self, cell: u32) {
+    fn operand(&mut self, cell: u32) -> u64 {
         if cell == 0 {
-            self.put(code::NULL);
-        } else if let Some(place) = self.find(cell) {
-            let behind = self.ring.head().wrapping_sub(place);
-            self.put(code::FIRST_OBJECT + 2 * u64::from(behind - 1));
-            if behind > code::REFRESH {
-                self.push(cell);
-            }
-        } else {
-            self.put_far(cell);
+            return code::NULL;
+        }
+        let Some(place) = self.find(cell) else {
+            let code = self.far(cell);
+            self.push(cell);
+            return code;
+        };
+        let behind = self.ring.head().wrapping_sub(place);
+        if behind > code::REFRESH {
             self.push(cell);
         }
+        code::FIRST_OBJECT + 2 * u64::from(behind - 1)
     }
 
-    /// An object in a list of slots; the one behind the last in the ring is expected. Answers what to expect next.
+    /// The code of an object in a list of slots; the one behind the last in the ring is expected. Answers too what to expect next.
     #[inline]
-    fn put_slot(&mut self, cell: u32, expected: Option<u32>) -> Option<u32> {
-        let Some(place) = self.find(cell) else {
-            self.put_far(cell);
-            return expected;
-        };
+    fn slot(&self, cell: u32, expected: Option<u32>) -> (u64, Option<u32>) {
+        let Some(place) = self.find(cell) else { return (self.far(cell), expected) };
         let distance = match expected {
             Some(expected) => zigzag(i64::from(place.wrapping_sub(expected) as i32)),
             None => u64::from(self.ring.head().wrapping_sub(place) - 1),
         };
-        self.put(code::FIRST_OBJECT + 2 * distance);
-        Some(place.wrapping_add(1))
+        (code::FIRST_OBJECT + 2 * distance, Some(place.wrapping_add(1)))
     }
 
-    fn put_far(&mut self, cell: u32) {
-        self.put(code::FIRST_OBJECT + 1 + 2 * zigzag(i64::from(cell) - i64::from(self.youngest)));
-    }
-
-    /// What an operation came upon: a mutator holds it from here on.
     #[inline]
-    fn put_found(&mut self, cell: u32, from: u32) {
+    fn far(&self, cell: u32) -> u64 {
+        code::FIRST_OBJECT + 1 + 2 * zigzag(i64::from(cell) - i64::from(self.youngest))
+    }
+
+    /// The code of what an operation came upon: a mutator holds it from here on.
+    #[inline]
+    fn come_upon(&mut self, cell: u32, from: u32) -> u64 {
         if cell == 0 {
-            self.put(code::NULL);
-        } else {
-            self.put(1 + zigzag(i64::from(cell) - i64::from(from)));
-            self.push(cell);
+            return code::NULL;
         }
+        self.push(cell);
+        1 + zigzag(i64::from(cell) - i64::from(from))
+    }
+}
+
+/// Writes an event behind the others. The bounds of the buffer are looked at once per event and not once per number: what it takes in hand is an array,
+/// whose bounds the compiler knows.
+struct Pen<'b> {
+    window: &'b mut [u8; WINDOW],
+    written: usize,
+}
+
+impl<'b> Pen<'b> {
+    #[inline]
+    fn new(bytes: &'b mut [u8], from: usize) -> Pen<'b> {
+        let window = bytes[from..].first_chunk_mut().expect("there is as much room behind every block");
+        Pen { window, written: 0 }
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.window[self.written % WRITTEN_MAX] = byte;
+        self.written += 1;
+    }
+
+    #[inline]
+    fn number(&mut self, value: u64) {
+        let len = code::varint_len(value);
+        let at = self.written % WRITTEN_MAX;
+        self.window[at..at + 8].copy_from_slice(&code::varint_of(value, len).to_le_bytes());
+        self.written += len;
     }
 }
 
@@ -396,7 +419,7 @@ impl Drop for Recorder {
             return;
         }
         if self.stream != super::HEAP_STREAM {
-            self.event(code::RARE, code::RARE_LEAVE);
+            self.event(code::RARE, code::RARE_LEAVE, []);
         }
         if self.len > 0 {
             let now_ns = self.tape.now_ns();
