@@ -467,6 +467,8 @@ impl Driver {
         let scions = self.parts.member.node().references().scion_count() as u64;
         self.pace.ended(clock::now(), swept, scions);
         self.overs.ended(cycle, why);
+        // A collector with nothing to say to the others is through before them.
+        self.overs.answer();
     }
 
     fn over_here(&mut self, cycle: CycleId, record: Option<Box<CycleRecord>>) {
