@@ -1,7 +1,6 @@
 //! Thousands of short runs of the composed node, each from one seed; and each rule broken once, to show that some run notices.
 
 mod heap;
-mod random;
 mod world;
 
 use gc_protocol::{Faults, Rule};

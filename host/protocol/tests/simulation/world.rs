@@ -1,19 +1,23 @@
 //! Nodes, a network and a coordinator in one thread, driven by one seed, and an oracle that knows everything.
 //!
 //! Each host is a real [`Node`] around an abstract heap. Safety is asserted whenever an object is freed (nobody who counts can reach it), whenever a reference is
-//! delivered (what it names is there), whenever a stub dies, and whenever a life is exiled (it has fenced itself). Liveness is asserted at the end.
+//! delivered (what it names is there), whenever a stub dies, and whenever a life is exiled (it has fenced itself). Liveness is asserted at the end. Time, network and coordinator are
+//! those of `gc_surroundings`.
+
+mod application;
+mod collecting;
+mod coordinating;
+mod judging;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gc_protocol::{
     Config, CycleEnding, Effect, Event, Faults, HomeMode, LeaseConfig, Life, LinkConfig, MembershipEpoch,
-    Nanos, Node, NodeId, Object, Reference, Refusal, StubLoss,
+    Node, Object, Reference, Refusal, StubLoss,
 };
+use gc_surroundings::{Clock, Coordinator, MS, Network, Random, Schedule, Weather, node_at, place_of};
 
 use crate::heap::Heap;
-use crate::random::Random;
-
-pub(crate) const MS: u64 = 1_000_000;
 
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -122,50 +126,21 @@ struct Host {
     alive: bool,
     paused: bool,
     waiting: Vec<Thing>,
-    offset: u64,
-    rate_ppm: i64,
+    clock: Clock,
     tick_token: u64,
     tick_at: u64,
-}
-
-impl Host {
-    fn clock(&self, now: u64) -> Nanos {
-        self.offset + (now as i64 + now as i64 / 1_000_000 * self.rate_ppm) as u64
-    }
-
-    fn real(&self, local: Nanos) -> u64 {
-        let local = local.saturating_sub(self.offset).min(1 << 50);
-        (u128::from(local) * 1_000_000 / (1_000_000 + self.rate_ppm) as u128) as u64 + 1_000_000
-    }
 }
 
 pub(crate) struct World {
     settings: Settings,
     random: Random,
-    pub(crate) now: u64,
-    sequence: u64,
-    queue: BTreeMap<(u64, u64), Thing>,
+    schedule: Schedule<Thing>,
     hosts: Vec<Host>,
-    epoch: u64,
-    members: BTreeSet<Life>,
-    /// Every membership that there was.
-    memberships: BTreeMap<u64, BTreeSet<Life>>,
-    /// The last membership that each life has taken.
-    taken: BTreeMap<Life, u64>,
-    proposals: BTreeMap<Life, BTreeSet<Life>>,
-    connected: BTreeSet<(usize, usize)>,
-    cut: BTreeSet<(usize, usize)>,
+    coordinator: Coordinator,
+    network: Network,
     stamps: BTreeMap<Reference, u64>,
     pub(crate) wrong: Option<String>,
     pub(crate) stats: Stats,
-}
-
-fn id(host: usize) -> NodeId {
-    NodeId(host as u32 + 1)
-}
-
-fn pair(a: usize, b: usize) -> (usize, usize) {
-    (a.min(b), a.max(b))
 }
 
 fn config(settings: &Settings, life: Life, nonce: u64) -> Config {
@@ -194,28 +169,22 @@ impl World {
     pub(crate) fn new(settings: Settings) -> World {
         let mut world = World {
             random: Random::new(settings.seed),
-            now: 0,
-            sequence: 0,
-            queue: BTreeMap::new(),
+            schedule: Schedule::default(),
             hosts: Vec::new(),
-            epoch: 0,
-            members: BTreeSet::new(),
-            memberships: BTreeMap::new(),
-            taken: BTreeMap::new(),
-            proposals: BTreeMap::new(),
-            connected: BTreeSet::new(),
-            cut: BTreeSet::new(),
+            coordinator: Coordinator::default(),
+            network: Network::default(),
             stamps: BTreeMap::new(),
             wrong: None,
             stats: Stats::default(),
             settings,
         };
-        for host in 0..world.settings.nodes {
-            let new = world.host(Life { node: id(host), incarnation: gc_protocol::Incarnation(1) });
-            world.members.insert(new.life);
+        let lives: Vec<Life> =
+            (0..world.settings.nodes).map(|place| Life::new(node_at(place).0, 1)).collect();
+        for &life in &lives {
+            let new = world.host(life);
             world.hosts.push(new);
         }
-        world.change_membership(world.members.clone());
+        world.change_membership(|coordinator| coordinator.change(lives.into_iter().collect()));
         for a in 0..world.hosts.len() {
             (0..a).for_each(|b| world.after(1, Thing::Connect { a, b }));
             let at = world.random.between(5, 30);
@@ -230,8 +199,7 @@ impl World {
     }
 
     fn host(&mut self, life: Life) -> Host {
-        let nonce = self.random.next();
-        let drift = self.settings.drift_ppm as i64;
+        let nonce = self.random.draw();
         Host {
             life,
             node: Node::new(config(&self.settings, life, nonce)),
@@ -239,41 +207,38 @@ impl World {
             alive: true,
             paused: false,
             waiting: Vec::new(),
-            offset: self.random.between(0, 1000) * MS,
-            rate_ppm: self.random.between(0, 2 * drift as u64) as i64 - drift,
+            clock: Clock::new(&mut self.random, self.settings.drift_ppm),
             tick_token: 0,
             tick_at: u64::MAX,
         }
     }
 
     fn after(&mut self, delay: u64, thing: Thing) {
-        self.sequence += 1;
-        self.queue.insert((self.now + delay, self.sequence), thing);
+        self.schedule.after(delay, thing);
     }
 
     fn active(&self) -> bool {
-        self.now < self.settings.active_ms * MS
+        self.schedule.now() < self.settings.active_ms * MS
     }
 
     fn trace(&self, line: impl Fn() -> String) {
         if self.settings.trace {
-            println!("{:10.3} ms {}", self.now as f64 / MS as f64, line());
+            println!("{:10.3} ms {}", self.schedule.now() as f64 / MS as f64, line());
         }
     }
 
     fn fail(&mut self, wrong: String) {
-        let now = self.now / MS;
+        let now = self.schedule.now() / MS;
         self.wrong.get_or_insert(format!("seed {}, {now} ms: {wrong}", self.settings.seed));
     }
 
     /// Runs to the end. An error says what went wrong, and with which seed.
     pub(crate) fn run(mut self) -> Result<Stats, String> {
         let end = (self.settings.active_ms + self.settings.heal_ms) * MS;
-        while let Some(((at, _), thing)) = self.queue.pop_first() {
-            if at > end || self.wrong.is_some() {
+        while let Some(thing) = self.schedule.next() {
+            if self.schedule.now() > end || self.wrong.is_some() {
                 break;
             }
-            self.now = at;
             self.stats.events += 1;
             self.take(thing);
         }
@@ -307,7 +272,7 @@ impl World {
                 if self.hosts[to].paused {
                     self.hosts[to].waiting.push(Thing::Frame { from, to, frame });
                 } else if self.hosts[to].alive {
-                    self.feed(to, Event::Received { peer: id(from), frame });
+                    self.feed(to, Event::Received { peer: node_at(from), frame });
                 }
             }
             Thing::Drop { host, life, reference, import } => {
@@ -322,23 +287,22 @@ impl World {
                 if self.hosts[host].paused {
                     self.hosts[host].waiting.push(Thing::Membership { host, epoch, members });
                 } else if self.hosts[host].alive {
-                    let taken = self.taken.entry(self.hosts[host].life).or_default();
-                    *taken = epoch.max(*taken);
+                    self.coordinator.has_taken(self.hosts[host].life, epoch);
                     let epoch = MembershipEpoch(epoch);
                     self.feed(host, Event::MembershipChanged { epoch, members });
                 }
             }
             Thing::Connect { a, b } => self.connect(a, b),
             Thing::Disconnected { host, peer } => {
-                if self.hosts[host].alive && !self.connected.contains(&pair(host, peer)) {
-                    self.feed(host, Event::Disconnected { peer: id(peer) });
+                if self.hosts[host].alive && !self.network.is_connected(host, peer) {
+                    self.feed(host, Event::Disconnected { peer: node_at(peer) });
                 }
             }
             Thing::Operate { host } => self.operate_again(host),
             Thing::Collect { host } => self.collect_again(host),
             Thing::Mark { host } => self.mark(host),
             Thing::StartCycle => {
-                let first = self.members.first().map(|life| life.node.0 as usize - 1);
+                let first = self.coordinator.members().first().map(|life| place_of(life.node));
                 if let Some(host) = first.filter(|&host| self.hosts[host].alive && !self.hosts[host].paused) {
                     self.feed(host, Event::CycleRequested);
                 }
@@ -353,15 +317,13 @@ impl World {
             }
             Thing::Resume { host } => self.resume(host),
             Thing::Heal { cut } => {
-                self.cut.remove(&cut);
+                self.network.heal(cut);
             }
             Thing::Decline { host, by, client } => {
                 if self.hosts[host].paused {
                     self.hosts[host].waiting.push(Thing::Decline { host, by, client });
                 } else if self.hosts[host].life == by && self.hosts[host].alive {
-                    if let Some(proposers) = self.proposals.get_mut(&client) {
-                        proposers.remove(&by);
-                    }
+                    self.coordinator.decline(by, client);
                     self.feed(host, Event::ExileDeclined { client });
                 }
             }
@@ -373,7 +335,7 @@ impl World {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let mut effects = Vec::new();
-            let now = self.hosts[host].clock(self.now);
+            let now = self.hosts[host].clock.shows(self.schedule.now());
             self.hosts[host].node.step(now, event, &mut effects);
             for effect in effects {
                 self.perform(host, effect, &mut events);
@@ -381,13 +343,13 @@ impl World {
         }
         let owner = &self.hosts[host];
         if let Some(wake) = owner.node.next_wake() {
-            let at = owner.real(wake).max(self.now + MS / 10);
+            let at = owner.clock.true_time(wake).max(self.schedule.now() + MS / 10);
             if at < owner.tick_at {
                 let owner = &mut self.hosts[host];
                 owner.tick_token += 1;
                 owner.tick_at = at;
                 let tick = Thing::Tick { host, life: owner.life, token: owner.tick_token };
-                self.after(at - self.now, tick);
+                self.after(at - self.schedule.now(), tick);
             }
         }
     }
@@ -397,8 +359,8 @@ impl World {
             self.trace(|| format!("{host}: {effect:?}"));
         }
         match effect {
-            Effect::Transmit { peer, frame } => self.transmit(host, peer.0 as usize - 1, frame),
-            Effect::Close { peer, reason } => self.close(host, peer.0 as usize - 1, reason),
+            Effect::Transmit { peer, frame } => self.transmit(host, place_of(peer), frame),
+            Effect::Close { peer, reason } => self.close(host, place_of(peer), reason),
             Effect::Deliver { from: _, references, payload } => {
                 for delivered in &references {
                     self.deliver(host, delivered.reference, delivered.import);
@@ -426,12 +388,7 @@ impl World {
             }
             Effect::StubDead { reference, why } => self.stub_dead(host, reference, why),
             Effect::ProposeExile { client, epoch } => {
-                let by = self.hosts[host].life;
-                if epoch.0 == self.epoch {
-                    self.proposals.entry(client).or_default().insert(by);
-                }
-                self.after(250 * MS, Thing::Decline { host, by, client });
-                self.decide_exile(client);
+                self.propose_exile(host, client, epoch.0);
             }
             Effect::Exiled => {
                 let life = self.hosts[host].life;
@@ -467,490 +424,14 @@ impl World {
     }
 
     fn transmit(&mut self, from: usize, to: usize, frame: Vec<u8>) {
-        let times = 1 + usize::from(self.active() && self.random.percent(self.settings.repeat_percent));
-        for _ in 0..times {
-            let lost = self.active() && self.random.percent(self.settings.loss_percent);
-            if self.connected.contains(&pair(from, to)) && !self.cut.contains(&(from, to)) && !lost {
-                // A healed network keeps the order.
-                let delay =
-                    if self.active() { self.random.between(100, self.settings.delay_us_max) } else { 1000 };
-                let delay = delay * 1000;
-                // A frame from an earlier connection, or an earlier life, may still be under way for long.
-                let late = self.active() && self.settings.repeat_percent > 0 && self.random.percent(2);
-                let late = if late { self.random.between(50, 300) * MS } else { 0 };
-                self.after(delay + late, Thing::Frame { from, to, frame: frame.clone() });
-            }
+        let weather = if self.active() { self.weather() } else { Weather::default() };
+        for delay in self.network.carry(from, to, weather, &mut self.random) {
+            self.after(delay, Thing::Frame { from, to, frame: frame.clone() });
         }
     }
 
-    fn connect(&mut self, a: usize, b: usize) {
-        let ready = |host: usize| self.hosts[host].alive && !self.hosts[host].paused;
-        let cut = self.cut.contains(&(a, b)) || self.cut.contains(&(b, a));
-        if !ready(a) || !ready(b) || cut {
-            let delay = self.random.between(20, 60);
-            return self.after(delay * MS, Thing::Connect { a, b });
-        }
-        if self.connected.insert(pair(a, b)) {
-            self.trace(|| format!("{a} and {b} are connected"));
-            let wall_ms = self.now / MS;
-            self.feed(a, Event::Connected { peer: id(b), wall_ms });
-            self.feed(b, Event::Connected { peer: id(a), wall_ms });
-        }
-    }
-
-    fn disconnect(&mut self, a: usize, b: usize) {
-        if self.connected.remove(&pair(a, b)) {
-            // What was sent last may arrive before the end of the connection is noticed.
-            self.after(0, Thing::Disconnected { host: a, peer: b });
-            let notice = self.random.between(0, 25);
-            self.after(notice * MS, Thing::Disconnected { host: b, peer: a });
-            let delay = self.random.between(30, 60);
-            self.after(delay * MS, Thing::Connect { a, b });
-        }
-    }
-
-    fn close(&mut self, host: usize, peer: usize, reason: Refusal) {
-        let told = matches!(reason, Refusal::ByPeer(6..=8) | Refusal::NotAMember);
-        let life = self.hosts[host].life;
-        if told && !self.members.contains(&life) && self.epoch > 0 {
-            // What a shell does whose node is at odds with another about who is a member: it asks the coordinator.
-            self.after(5 * MS, Thing::Restart { host, life });
-        }
-        if matches!(reason, Refusal::Malformed(_) | Refusal::WrongAddress | Refusal::Misplaced) {
-            self.fail(format!("host {host} closes for {reason}"));
-        }
-        self.disconnect(host, peer);
-    }
-
-    // The application.
-
-    fn deliver(&mut self, host: usize, reference: Reference, import: u32) {
-        self.stats.delivered += 1;
-        if self.counts(host) && self.is_home_there(reference) && !self.exists(reference) {
-            self.fail(format!("{reference} was delivered to host {host} and is gone"));
-        }
-        let known = reference.home == self.hosts[host].life || import > 0;
-        if !known && self.counts(host) && self.is_home_there(reference) {
-            return self
-                .fail(format!("{reference} was delivered to host {host} as dead, and its home lives"));
-        }
-        let heap = &mut self.hosts[host].heap;
-        if reference.home != heap.life && import > 0 {
-            heap.stubs.insert(reference, import);
-        }
-        if known {
-            // Into a slot of an object, or kept as a root.
-            let life = heap.life;
-            let own: Vec<Reference> = heap.roots.iter().copied().filter(|root| root.home == life).collect();
-            let holder = self.random.pick(&own).filter(|_| self.random.percent(60));
-            let holder = holder.filter(|holder| {
-                self.settings.cycles || self.stamps.get(holder) > self.stamps.get(&reference)
-            });
-            let heap = &mut self.hosts[host].heap;
-            match holder.and_then(|holder| heap.objects.get_mut(&holder.object)) {
-                Some(slots) => slots.push(reference),
-                None => heap.roots.push(reference),
-            }
-            heap.shade(reference);
-            self.resume_marking(host);
-        }
-    }
-
-    fn resume_marking(&mut self, host: usize) {
-        if let Some(marking) = self.hosts[host].heap.marking.as_mut().filter(|marking| marking.rested) {
-            marking.rested = false;
-            let cycle = marking.cycle;
-            self.feed(host, Event::MarkingResumed { cycle });
-        }
-    }
-
-    fn stub_dead(&mut self, host: usize, reference: Reference, why: StubLoss) {
-        let heap = &mut self.hosts[host].heap;
-        let had = heap.stubs.remove(&reference).is_some();
-        let roots = heap.roots.clone();
-        let used = had && heap.closure(roots).contains(&reference);
-        if used && why == StubLoss::Gone && self.counts(host) && self.is_home_there(reference) {
-            self.fail(format!("host {host} uses {reference} and is told that it is gone"));
-        }
-    }
-
-    fn operate_again(&mut self, host: usize) {
-        if !self.active() {
-            return;
-        }
-        let delay = self.random.between(200, self.settings.pace_us);
-        self.after(delay * 1000, Thing::Operate { host });
-        if self.hosts[host].alive && !self.hosts[host].paused && self.counts(host) {
-            self.operate(host);
-        }
-    }
-
-    fn operate(&mut self, host: usize) {
-        let choice = self.random.below(100);
-        let roots = self.hosts[host].heap.roots.clone();
-        let root = self.random.pick(&roots);
-        match (choice, root) {
-            (0..20, _) | (_, None) => {
-                let references: Vec<Reference> = root.into_iter().collect();
-                let new = self.hosts[host].heap.alloc(references);
-                let stamp = self.stamps.len() as u64;
-                self.stamps.insert(new, stamp);
-                self.hosts[host].heap.roots.push(new);
-            }
-            (20..32, Some(root)) => self.link(host, root),
-            (32..37, Some(root)) => {
-                if let Some((holder, at)) = self.slot(host, root) {
-                    self.hosts[host].heap.unlink(holder, at);
-                    self.resume_marking(host);
-                }
-            }
-            (37..45, Some(root)) => {
-                // A load: what is in a slot becomes a root.
-                if let Some((holder, at)) = self.slot(host, root) {
-                    let loaded = self.hosts[host].heap.objects[&holder][at];
-                    let mine = loaded.home == self.hosts[host].life;
-                    if mine || self.hosts[host].heap.stubs.contains_key(&loaded) {
-                        self.hosts[host].heap.roots.push(loaded);
-                    }
-                }
-            }
-            (45..60, Some(root)) if self.settings.cycles => self.entangle(host, root),
-            (45..82, Some(root)) => {
-                let to = self.random.below(self.hosts.len());
-                if to != host {
-                    let references: Vec<Reference> =
-                        std::iter::once(root).chain(self.random.pick(&roots)).collect();
-                    let sent = Event::SendRequested { to: id(to), references, payload: Vec::new(), token: 0 };
-                    self.feed(host, sent);
-                }
-            }
-            (_, Some(_)) => {
-                let at = self.random.below(roots.len());
-                self.hosts[host].heap.roots.swap_remove(at);
-            }
-        }
-        while self.hosts[host].heap.roots.len() > 10 {
-            let at = self.random.below(self.hosts[host].heap.roots.len());
-            self.hosts[host].heap.roots.swap_remove(at);
-        }
-    }
-
-    /// Makes an object here and one elsewhere refer to each other.
-    fn entangle(&mut self, host: usize, stub: Reference) {
-        let life = self.hosts[host].life;
-        let own = self.hosts[host].heap.roots.iter().copied().filter(|root| root.home == life);
-        let own: Vec<Reference> = own.collect();
-        let Some(own) = self.random.pick(&own).filter(|_| stub.home != life) else { return };
-        if let Some(references) = self.hosts[host].heap.objects.get_mut(&own.object) {
-            references.push(stub);
-            let references = vec![stub, own];
-            let sent = Event::SendRequested { to: stub.home.node, references, payload: vec![1], token: 0 };
-            self.feed(host, sent);
-        }
-    }
-
-    /// A slot that the mutator can reach from a root.
-    fn slot(&mut self, host: usize, root: Reference) -> Option<(Object, usize)> {
-        let mut at = root;
-        loop {
-            let heap = &self.hosts[host].heap;
-            let references = heap.objects.get(&at.object).filter(|_| at.home == heap.life)?;
-            if references.is_empty() {
-                return None;
-            }
-            let slot = self.random.below(references.len());
-            let next = references[slot];
-            if next.home != heap.life || self.random.percent(50) {
-                return Some((at.object, slot));
-            }
-            at = next;
-        }
-    }
-
-    fn link(&mut self, host: usize, holder: Reference) {
-        let roots = self.hosts[host].heap.roots.clone();
-        let Some(target) = self.random.pick(&roots) else { return };
-        let allowed = self.settings.cycles || self.stamps.get(&holder) > self.stamps.get(&target);
-        let heap = &mut self.hosts[host].heap;
-        let mine = holder.home == heap.life;
-        if let Some(references) = heap.objects.get_mut(&holder.object).filter(|_| allowed && mine) {
-            references.push(target);
-        }
-    }
-
-    // Collectors.
-
-    fn collect_again(&mut self, host: usize) {
-        let delay = self.random.between(15, 50);
-        self.after(delay * MS, Thing::Collect { host });
-        if self.hosts[host].alive && !self.hosts[host].paused {
-            let (objects, stubs) = self.hosts[host].heap.garbage();
-            self.free(host, &objects, &stubs);
-        }
-    }
-
-    fn free(&mut self, host: usize, objects: &[Object], stubs: &[(Reference, u32)]) {
-        let live = if objects.is_empty() { BTreeSet::new() } else { self.live() };
-        for &object in objects {
-            let reference = self.hosts[host].heap.own(object);
-            if live.contains(&reference) && self.counts(host) {
-                self.fail(format!("host {host} frees {reference}, which can be reached"));
-            }
-            self.stats.freed += u64::from(self.hosts[host].heap.free(object));
-        }
-        for &(reference, import) in stubs {
-            if self.hosts[host].heap.stubs.remove(&reference).is_some() {
-                let life = self.hosts[host].life;
-                let delay = self.random.between(0, 6000) * 1000;
-                self.after(delay, Thing::Drop { host, life, reference, import });
-            }
-        }
-    }
-
-    fn mark(&mut self, host: usize) {
-        if self.hosts[host].paused {
-            return self.after(10 * MS, Thing::Mark { host });
-        }
-        let reached = self.hosts[host].heap.mark(16);
-        let Some(marking) = &mut self.hosts[host].heap.marking else { return };
-        let (cycle, worked_off) = (marking.cycle, marking.handed);
-        let rests = marking.queue.is_empty() && !marking.proved;
-        marking.rested = rests;
-        self.tell_reached(host, cycle, reached);
-        if rests {
-            self.feed(host, Event::MarkingRested { cycle, worked_off });
-        }
-        self.after(MS * 3 / 10, Thing::Mark { host });
-    }
-
-    fn tell_reached(&mut self, host: usize, cycle: gc_protocol::CycleId, reached: Vec<Reference>) {
-        let lazy = self.settings.lazy_marker;
-        let references: Vec<Reference> =
-            reached.into_iter().filter(|_| !lazy || !self.random.percent(15)).collect();
-        if !references.is_empty() {
-            self.feed(host, Event::StubsReached { cycle, references });
-        }
-    }
-
-    fn decide_cycle(&mut self, host: usize, events: &mut VecDeque<Event>) {
-        let owner = &mut self.hosts[host];
-        let reached = owner.heap.mark(usize::MAX);
-        let roots = owner.node.cycle_roots();
-        let Some(cycle) = owner.heap.marking.as_ref().map(|marking| marking.cycle) else { return };
-        if !reached.is_empty() {
-            events.push_back(Event::StubsReached { cycle, references: reached });
-        }
-        match owner.heap.verdict(&roots) {
-            Some(condemned) => {
-                let me = owner.life;
-                let (own, stubs): (BTreeSet<_>, BTreeSet<_>) =
-                    condemned.into_iter().partition(|reference| reference.home == me);
-                let objects = own.into_iter().map(|reference| reference.object);
-                let objects = objects.filter(|object| owner.heap.external.contains(object)).collect();
-                events.push_back(Event::Proved { cycle, objects, stubs });
-            }
-            None => events.push_back(Event::ProofFailed { cycle }),
-        }
-    }
-
-    fn sweep(&mut self, host: usize) {
-        let heap = &self.hosts[host].heap;
-        let Some(marking) = &heap.marking else { return };
-        let (own, stubs): (Vec<Reference>, Vec<Reference>) =
-            marking.condemned.iter().partition(|reference| reference.home == heap.life);
-        let objects: Vec<Object> = own.into_iter().map(|reference| reference.object).collect();
-        let objects: Vec<Object> =
-            objects.into_iter().filter(|object| heap.objects.contains_key(object)).collect();
-        let stubs: Vec<(Reference, u32)> =
-            stubs.into_iter().filter_map(|stub| Some((stub, *heap.stubs.get(&stub)?))).collect();
-        self.stats.swept_objects += objects.len() as u64;
-        self.free(host, &objects, &stubs);
-    }
-
-    // The coordinator.
-
-    fn change_membership(&mut self, members: BTreeSet<Life>) {
-        self.epoch += 1;
-        self.trace(|| format!("membership {} {members:?}", self.epoch));
-        self.members = members;
-        self.memberships.insert(self.epoch, self.members.clone());
-        self.proposals.clear();
-        for host in 0..self.hosts.len() {
-            if self.members.contains(&self.hosts[host].life) {
-                let delay = self.random.between(0, self.settings.membership_ms_max * 1000) * 1000;
-                let (epoch, members) = (self.epoch, self.members.clone());
-                self.after(delay, Thing::Membership { host, epoch, members });
-            }
-        }
-    }
-
-    fn decide_exile(&mut self, life: Life) {
-        // Half of every membership that the client may believe in.
-        let Some(by) = self.proposals.get(&life).filter(|_| self.members.contains(&life)) else { return };
-        let taken = self.taken.get(&life).copied().unwrap_or(0);
-        let half = |members: &BTreeSet<Life>| by.intersection(members).count() >= members.len().div_ceil(2);
-        if !half(&self.members) || !self.memberships.range(taken..).all(|(_, members)| half(members)) {
-            return;
-        }
-        self.stats.exiles += 1;
-        let host = life.node.0 as usize - 1;
-        let owner = &mut self.hosts[host];
-        if owner.alive && !owner.paused && owner.life == life {
-            // Whatever it did next, its leases would be looked at first.
-            let mut effects = Vec::new();
-            owner.node.step(owner.clock(self.now), Event::Disconnected { peer: id(host) }, &mut effects);
-            if !owner.node.is_fenced() {
-                self.fail(format!("{life} is exiled and has not fenced itself"));
-            }
-        }
-        let members = self.members.iter().copied().filter(|&member| member != life).collect();
-        self.change_membership(members);
-    }
-
-    fn restart(&mut self, host: usize) {
-        self.stats.restarts += 1;
-        let mut life = self.hosts[host].life;
-        life.incarnation.0 += 1;
-        (0..self.hosts.len()).filter(|&peer| peer != host).for_each(|peer| self.disconnect(host, peer));
-        self.hosts[host] = self.host(life);
-        let mut members = self.members.clone();
-        members.retain(|member| member.node != life.node);
-        members.insert(life);
-        self.change_membership(members);
-    }
-
-    // Trouble.
-
-    fn trouble(&mut self) {
-        if !self.active() {
-            // Healing: everything that is stopped goes on.
-            self.cut.clear();
-            let kept = (self.settings.seed % 2) as usize;
-            for host in 0..self.hosts.len() {
-                self.resume(host);
-                // And most of what was held is let go.
-                self.hosts[host].heap.roots.truncate(kept * usize::from(host == 0));
-                if !self.hosts[host].alive {
-                    self.restart(host);
-                }
-            }
-            return;
-        }
-        let delay = self.random.between(20, 120);
-        self.after(delay * MS, Thing::Trouble);
-        let (host, peer) = (self.random.below(self.hosts.len()), self.random.below(self.hosts.len()));
-        match self.random.below(10) {
-            0..3 if self.settings.cuts && host != peer => {
-                let both = self.random.percent(60);
-                let length = self.random.between(20, 600) * MS;
-                for cut in [(host, peer), (peer, host)].into_iter().take(1 + usize::from(both)) {
-                    self.cut.insert(cut);
-                    self.after(length, Thing::Heal { cut });
-                }
-            }
-            3 if self.settings.cuts => {
-                let length = self.random.between(100, 700) * MS;
-                for other in (0..self.hosts.len()).filter(|&other| other != host) {
-                    for cut in [(host, other), (other, host)] {
-                        self.cut.insert(cut);
-                        self.after(length, Thing::Heal { cut });
-                    }
-                }
-            }
-            4..6 if self.settings.cuts && host != peer => self.disconnect(host, peer),
-            6..8 if self.settings.pauses && self.hosts[host].alive => {
-                self.hosts[host].paused = true;
-                let length = self.random.between(20, 600) * MS;
-                self.after(length, Thing::Resume { host });
-            }
-            8..10 if self.settings.crashes && self.hosts[host].alive && self.counts(host) => {
-                self.hosts[host].alive = false;
-                let life = self.hosts[host].life;
-                (0..self.hosts.len())
-                    .filter(|&peer| peer != host)
-                    .for_each(|peer| self.disconnect(host, peer));
-                let stays_away = self.random.between(50, 900) * MS;
-                self.after(stays_away, Thing::Restart { host, life });
-            }
-            // Whole structures become garbage while messages about them are under way.
-            _ if self.settings.cycles && self.random.percent(40) => {
-                self.hosts.iter_mut().for_each(|host| host.heap.roots.clear());
-            }
-            _ => {}
-        }
-    }
-
-    fn resume(&mut self, host: usize) {
-        if !self.hosts[host].paused {
-            return;
-        }
-        self.hosts[host].paused = false;
-        if self.hosts[host].alive {
-            self.feed(host, Event::Ticked);
-            for thing in std::mem::take(&mut self.hosts[host].waiting) {
-                self.after(0, thing);
-            }
-        }
-    }
-
-    // The oracle.
-
-    /// Whether what this host has matters: its life is a member.
-    fn counts(&self, host: usize) -> bool {
-        self.hosts[host].alive && self.members.contains(&self.hosts[host].life)
-    }
-
-    fn is_home_there(&self, reference: Reference) -> bool {
-        let host = reference.home.node.0 as usize - 1;
-        self.hosts[host].life == reference.home && self.counts(host)
-    }
-
-    fn exists(&self, reference: Reference) -> bool {
-        let host = reference.home.node.0 as usize - 1;
-        self.hosts[host].heap.objects.contains_key(&reference.object)
-    }
-
-    /// Everything that somebody who counts can reach.
-    fn live(&self) -> BTreeSet<Reference> {
-        let mut live = BTreeSet::new();
-        let hosts = (0..self.hosts.len()).filter(|&host| self.counts(host));
-        let mut work: Vec<Reference> = hosts.flat_map(|host| self.hosts[host].heap.roots.clone()).collect();
-        while let Some(reference) = work.pop() {
-            if self.is_home_there(reference) && live.insert(reference) {
-                let home = &self.hosts[reference.home.node.0 as usize - 1];
-                work.extend(home.heap.objects.get(&reference.object).into_iter().flatten());
-            }
-        }
-        live
-    }
-
-    /// All is healed and has been for a while: whatever is left is reachable, and the tables say what the heaps have.
-    fn check_end(&mut self) {
-        let live = self.live();
-        for host in 0..self.hosts.len() {
-            let owner = &self.hosts[host];
-            if !self.counts(host) {
-                return self.fail(format!("host {host} has not come back"));
-            }
-            let own = owner.heap.objects.keys().map(|&object| owner.heap.own(object));
-            let left: Vec<Reference> = own.filter(|reference| !live.contains(reference)).collect();
-            let tables = owner.node.references();
-            if !left.is_empty() {
-                let held: Vec<_> = left.iter().map(|left| owner.node.held_by(left.object)).collect();
-                return self.fail(format!("garbage is left on host {host}: {left:?}, held by {held:?}"));
-            }
-            if tables.stub_count() != owner.heap.stubs.len() || tables.pin_count() != 0 {
-                let (stubs, pins) = (tables.stub_count(), tables.pin_count());
-                let text = format!(
-                    "host {host} has {} stubs, its tables {stubs} and {pins} pins",
-                    owner.heap.stubs.len()
-                );
-                return self.fail(text);
-            }
-            let missing = owner.node.membership().leaving().len();
-            if missing != 0 || owner.node.is_fenced() {
-                return self.fail(format!("host {host} still waits for {missing} exiles, or is fenced"));
-            }
-        }
+    fn weather(&self) -> Weather {
+        let Settings { loss_percent, repeat_percent, delay_us_max, .. } = self.settings;
+        Weather { loss_percent, repeat_percent, delay_us_max }
     }
 }
