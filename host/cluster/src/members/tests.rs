@@ -96,6 +96,25 @@ async fn an_operator_exiles_from_any_node() {
 }
 
 #[tokio::test]
+async fn what_is_asked_while_the_seat_is_away_is_done_when_it_is_back() {
+    let (mut world, [one, two, three]) = three().await;
+    one.stop().await;
+    until("the seat is missed", async || {
+        let status = two.ask(|members| members.status()).await;
+        status.trouble.is_some_and(|trouble| trouble.contains("the seat n1 is not reached"))
+    })
+    .await;
+    let asked = [two.ask(|members| members.exile("n3")).await, two.ask(|members| members.exile("n3")).await];
+    let one = world.start("n1", &[]).await;
+    for answer in asked {
+        // Asked twice it is done once.
+        assert_eq!(answer.await.unwrap(), Ok(MembershipEpoch(5)));
+    }
+    agreed(&[one, two], &[(1, 2), (2, 1)]).await;
+    drop(three);
+}
+
+#[tokio::test]
 async fn what_an_operator_cannot_have_is_refused() {
     let (_world, [one, two, three]) = three().await;
     let refused = async |node: &Node, name: &'static str| {
