@@ -29,7 +29,7 @@
 //!    the seat admits it. It is in when a membership names its life and its nonce.
 //! 2. **Learning.** A membership goes out in pages, which foca passes on. Every beat each node says which one it has, and who has an older one asks: what was lost
 //!    costs a beat. A member is believed about the membership, like all members; nobody else is.
-//! 3. **Links.** Every member keeps a link to every other ([`Transport::join`]). Who is a member no more is not dialled any more.
+//! 3. **Links.** Every member keeps a link to every other ([`Transport::keep`]). Who is a member no more is not dialled any more.
 //! 4. **Asking.** What an operator wants is said to the seat until it answers. It names a life, so that nobody is exiled who has come back meanwhile.
 //! 5. Calling [`Members::next`] again says that the protocol has taken what the last notice said. etcd is told so, and may judge proposals by it.
 
@@ -377,10 +377,10 @@ impl Members {
     }
 
     fn dial(&mut self, membership: &Membership) {
-        let members = membership.members.iter().filter(|&(&number, _)| number != self.life.node.0);
-        let wanted: BTreeSet<SocketAddr> = members.map(|(_, member)| member.address).collect();
+        let others = membership.members.iter().filter(|&(&number, _)| number != self.life.node.0);
+        let wanted: BTreeSet<SocketAddr> = others.clone().map(|(_, member)| member.address).collect();
         self.dialled.difference(&wanted).for_each(|&address| self.transport.forget(address));
-        wanted.iter().for_each(|&address| self.transport.join(address));
+        others.for_each(|(&number, member)| self.transport.keep(number, member.address));
         self.dialled = wanted;
     }
 

@@ -41,20 +41,23 @@ async fn take_in(shared: &Arc<Shared>, incoming: Incoming) -> Outcome {
     }
 }
 
-/// Keeps a link to whoever is at `address`.
-pub(super) async fn keep(shared: Arc<Shared>, address: SocketAddr) {
+/// Keeps a link to whoever is at `address`. If it is known who should be there, a link that there is already will do.
+pub(super) async fn keep(shared: Arc<Shared>, address: SocketAddr, peer: Option<u32>) {
     let mut closing = shared.closing.subscribe();
     let stop = closing.wait_for(|closing| *closing);
     tokio::select! {
         _ = stop => {}
-        () = dial_again(&shared, address) => {}
+        () = dial_again(&shared, address, peer) => {}
     }
 }
 
-async fn dial_again(shared: &Arc<Shared>, address: SocketAddr) {
+async fn dial_again(shared: &Arc<Shared>, address: SocketAddr, peer: Option<u32>) {
     let mut wait = BACK_OFF_FIRST;
     let mut last: Option<&'static str> = None;
     while !shared.is_closing() {
+        if let Some(peer) = peer {
+            linked(shared, peer).await;
+        }
         match dial(shared, address).await {
             Outcome::Up(up) => {
                 (wait, last) = (BACK_OFF_FIRST, None);

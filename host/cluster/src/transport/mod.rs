@@ -203,9 +203,18 @@ impl Transport {
 
     /// Keeps a link to whoever is at `address`: dials until it is up, and again when it breaks. Saying it twice is saying it once.
     pub fn join(&self, address: SocketAddr) {
+        self.dial(address, None);
+    }
+
+    /// The same for a peer that is known by its number: nobody is dialled while there is a link to it, whoever began that.
+    pub fn keep(&self, peer: u32, address: SocketAddr) {
+        self.dial(address, Some(peer));
+    }
+
+    fn dial(&self, address: SocketAddr, peer: Option<u32>) {
         let mut dials = lock(&self.shared.dials);
         if dials.get(&address).is_none_or(AbortHandle::is_finished) {
-            let dial = tokio::spawn(dial::keep(Arc::clone(&self.shared), address));
+            let dial = tokio::spawn(dial::keep(Arc::clone(&self.shared), address, peer));
             dials.insert(address, dial.abort_handle());
         }
     }
