@@ -14,17 +14,17 @@ use std::time::Instant;
 
 use gc_heap::{Heap, Mutator};
 
-use crate::cost::object_bytes;
+use crate::cost::{Effort, object_bytes};
 use crate::crew::{self, Post, Task};
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::{LatencyLog, Recorder};
+use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
 use crate::limits::THREADS_MAX;
 use crate::options::{Options, SpecError};
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
-use crate::trees::{Counts, DEPTH_MAX, Halt, Trees, nodes, unless_over};
+use crate::trees::{DEPTH_MAX, Halt, Trees, nodes, unless_over};
 
 const KNOWN: &str = "depth, threads, retire and quick";
 const LONG_LIVED: &str = "binary-trees long lived tree";
@@ -92,15 +92,11 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        heap.mutator().scope(|scope| scope.set_root(LONG_LIVED, None));
-    }
-    result
+    crew::or_let_go(work(spec, heap, driver), heap, [LONG_LIVED])
 }
 
 /// What a thread did, and the sum of the counts of its trees for each depth; none when it ended early.
-type Share = (Option<Vec<u64>>, Counts);
+type Share = (Option<Vec<u64>>, Effort);
 
 fn work(spec: &BinaryTreesSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
     let begun = Instant::now();
@@ -111,34 +107,25 @@ fn work(spec: &BinaryTreesSpec, heap: &Heap, driver: &dyn Driver) -> Result<Work
     })?;
     let set_up_time = begun.elapsed();
     let total = spec.short_lived().map(|(depth, trees)| trees * nodes(depth)).sum();
-    let members = vec![(); spec.threads as usize];
-    let done = crew::run(heap, driver, task(Phase::Mutate, total), members, |(), post, mutator| {
-        let mut recorder = Recorder::new(post.begun, post.thread, post.threads);
-        let share = share(post, |trees| short_lived(spec, trees, mutator, &mut recorder))?;
-        Ok((share, recorder))
-    })?;
-    let (shares, recorders): (Vec<Share>, Vec<Recorder>) = done.results.into_iter().unzip();
+    let done = crew::run(
+        heap,
+        driver,
+        task(Phase::Mutate, total),
+        crew::each(spec.threads),
+        |(), post, mutator| {
+            let mut recorder = post.recorder();
+            let share = share(post, |trees| short_lived(spec, trees, mutator, &mut recorder))?;
+            Ok((share, recorder))
+        },
+    )?;
+    let (shares, report) = done.measured("tree");
     let long_lived = crew::run(heap, driver, task(Phase::Collect, 0), vec![()], |(), post, mutator| {
         share(post, |trees| count_long_lived(spec, trees, mutator))
     })?;
     let all = || set_up.results.iter().chain(&shares).chain(&long_lived.results);
-    let sum = |count: fn(&Counts) -> u64| all().map(|(_, counts)| count(counts)).sum();
     let finished = all().all(|(counted, _)| counted.is_some());
-    let latency = LatencyLog::merge("tree", recorders);
-    let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
-        set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "tree",
-        latency,
-        stopped: !finished,
-        ..WorkloadReport::default()
-    };
+    let efforts = all().map(|&(_, effort)| effort);
+    let mut report = WorkloadReport { set_up_time, stopped: !finished, ..report.with_efforts(efforts) };
     if finished {
         let counted = |shares: &[Share]| -> Vec<u64> {
             shares.iter().flat_map(|(counted, _)| counted.clone()).fold(Vec::new(), add)
@@ -161,7 +148,7 @@ fn share(
 ) -> Result<Share, WorkloadError> {
     let mut trees = Trees::new(0, post);
     let counted = unless_over(work(&mut trees))?;
-    Ok((counted, trees.counts()))
+    Ok((counted, trees.effort()))
 }
 
 /// The stretch tree, whose count it gives, and the long-lived one.

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use gc_heap::{Heap, Mutator};
 
+use crate::cost::Effort;
 use crate::driver::{Driver, Phase, Progress};
 use crate::error::WorkloadError;
+use crate::latency::{LatencyLog, Recorder};
 use crate::limits::PROGRESS_EVERY;
+use crate::report::WorkloadReport;
 
 /// What a crew is for.
 #[derive(Debug, Copy, Clone)]
@@ -50,10 +53,44 @@ impl Post<'_> {
         self.driver.stop_requested()
     }
 
+    /// The thread's part of a number of steps; of no number there is no end.
+    pub(crate) fn share(&self, all: Option<u64>) -> u64 {
+        all.map_or(u64::MAX, |all| share(all, self.thread, self.threads))
+    }
+
+    /// What times the requests of the thread.
+    pub(crate) fn recorder(&self) -> Recorder {
+        Recorder::new(self.begun, self.thread, self.threads)
+    }
+
     /// Says how many steps the thread has done.
     pub(crate) fn tell(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
     }
+}
+
+/// The part of one of `threads` in a number of steps: all parts together are all of them.
+pub(crate) fn share(all: u64, thread: u32, threads: u32) -> u64 {
+    all / u64::from(threads) + u64::from(u64::from(thread) < all % u64::from(threads))
+}
+
+/// Members of a crew whose threads bring nothing along.
+pub(crate) fn each(threads: u32) -> Vec<()> {
+    vec![(); threads as usize]
+}
+
+/// Lets go of what a workload that failed has built.
+pub(crate) fn or_let_go<T>(
+    result: Result<T, WorkloadError>,
+    heap: &Heap,
+    roots: impl IntoIterator<Item: AsRef<str>>,
+) -> Result<T, WorkloadError> {
+    if result.is_err() {
+        heap.mutator().scope(|scope| {
+            roots.into_iter().for_each(|root| scope.set_root(root.as_ref(), None));
+        });
+    }
+    result
 }
 
 /// What a crew brings home.
@@ -62,6 +99,33 @@ pub(crate) struct Done<T> {
     pub(crate) results: Vec<T>,
     pub(crate) begun: Instant,
     pub(crate) took: Duration,
+}
+
+impl<T> Done<(T, Recorder)> {
+    /// What the threads returned, and the report of what they did as the measured part: `unit` is what one of their requests is.
+    pub(crate) fn measured(self, unit: &'static str) -> (Vec<T>, WorkloadReport) {
+        let threads = self.results.len() as u32;
+        let (results, recorders) = self.results.into_iter().unzip();
+        let latency = LatencyLog::merge(unit, recorders);
+        let report = WorkloadReport {
+            threads,
+            mutate_begun: Some(self.begun),
+            mutate_time: self.took,
+            requests: latency.as_ref().map_or(0, LatencyLog::count),
+            request_unit: unit,
+            latency,
+            ..WorkloadReport::default()
+        };
+        (results, report)
+    }
+}
+
+impl WorkloadReport {
+    /// The same with what all threads of all parts have done.
+    pub(crate) fn with_efforts(self, efforts: impl IntoIterator<Item = Effort>) -> WorkloadReport {
+        let Effort { objects, references, payload_bytes, operations } = efforts.into_iter().sum();
+        WorkloadReport { objects, references, payload_bytes, operations, ..self }
+    }
 }
 
 /// Runs a thread for each of `members`, which is what the thread works with.

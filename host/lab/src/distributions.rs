@@ -1,9 +1,17 @@
 //! The distributions that workloads draw from.
 
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use crate::limits::PAYLOAD_DRAWN_MAX;
 use crate::options::count;
+
+/// The random numbers of one stream of a seed: those of different streams have nothing to do with each other.
+pub(crate) fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    random
+}
 
 /// How large payloads are. Object sizes of programs are skewed, with a median of some tens of bytes and a
 /// long tail, which a log-normal distribution follows (object demographics in Blackburn et al., *The DaCapo

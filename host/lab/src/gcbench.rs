@@ -25,13 +25,13 @@ use crate::cost::object_bytes;
 use crate::crew::{self, Task};
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::{LatencyLog, Recorder};
+use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
 use crate::limits::THREADS_MAX;
 use crate::options::{Options, SpecError};
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
-use crate::trees::{Counts, DEPTH_MAX, Halt, Trees, nodes, unless_over};
+use crate::trees::{DEPTH_MAX, Halt, Trees, nodes, unless_over};
 
 const KNOWN: &str = "depth, array, payload, rounds, threads, retire and quick";
 const TREE: &str = "gcbench tree";
@@ -122,11 +122,7 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        heap.mutator().scope(|scope| [TREE, ARRAY].into_iter().for_each(|name| scope.set_root(name, None)));
-    }
-    result
+    crew::or_let_go(work(spec, heap, driver), heap, [TREE, ARRAY])
 }
 
 fn work(spec: &GcBenchSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
@@ -136,38 +132,29 @@ fn work(spec: &GcBenchSpec, heap: &Heap, driver: &dyn Driver) -> Result<Workload
     let set_up = crew::run(heap, driver, task(Phase::Build, first), vec![()], |(), post, mutator| {
         let mut trees = Trees::new(spec.payload as usize, post);
         let kept = unless_over(set_up(spec, &mut trees, mutator))?;
-        Ok((kept.is_some(), trees.counts()))
+        Ok((kept.is_some(), trees.effort()))
     })?;
     let set_up_time = begun.elapsed();
     let total = spec.rounds * spec.short_lived().map(|(depth, trees)| 2 * trees * nodes(depth)).sum::<u64>();
-    let members = vec![(); spec.threads as usize];
-    let done = crew::run(heap, driver, task(Phase::Mutate, total), members, |(), post, mutator| {
-        let mut trees = Trees::new(spec.payload as usize, post);
-        let mut recorder = Recorder::new(post.begun, post.thread, post.threads);
-        let made = unless_over(short_lived(spec, &mut trees, mutator, &mut recorder))?;
-        Ok(((made.is_some(), trees.counts()), recorder))
-    })?;
-    let (shares, recorders): (Vec<_>, Vec<_>) = done.results.into_iter().unzip();
-    let finished = set_up.results.iter().chain(&shares).all(|&(finished, _)| finished);
-    let sum = |count: fn(&Counts) -> u64| {
-        set_up.results.iter().chain(&shares).map(|(_, counts)| count(counts)).sum()
-    };
-    let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
-        set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        request_unit: "tree",
-        stopped: !finished,
-        ..WorkloadReport::default()
-    };
-    report.payload_bytes = report.objects * spec.payload + spec.array * 8;
+    let done = crew::run(
+        heap,
+        driver,
+        task(Phase::Mutate, total),
+        crew::each(spec.threads),
+        |(), post, mutator| {
+            let mut trees = Trees::new(spec.payload as usize, post);
+            let mut recorder = post.recorder();
+            let made = unless_over(short_lived(spec, &mut trees, mutator, &mut recorder))?;
+            Ok(((made.is_some(), trees.effort()), recorder))
+        },
+    )?;
+    let (shares, report) = done.measured("tree");
+    let all = || set_up.results.iter().chain(&shares);
+    let finished = all().all(|&(finished, _)| finished);
+    let efforts = all().map(|&(_, effort)| effort);
+    let mut report = WorkloadReport { set_up_time, stopped: !finished, ..report.with_efforts(efforts) };
+    report.payload_bytes += spec.array * 8;
     report.objects += 1;
-    report.latency = LatencyLog::merge("tree", recorders);
-    report.requests = report.latency.as_ref().map_or(0, LatencyLog::count);
     if finished {
         report.checks = check(spec, heap, driver, report.requests)?;
         report.expected_live = Some(nodes(spec.depth) + 1);

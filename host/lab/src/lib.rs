@@ -41,6 +41,7 @@ mod latency;
 mod options;
 mod report;
 
+mod cost;
 mod crew;
 mod distributions;
 mod import;
@@ -51,8 +52,6 @@ mod graph;
 
 mod git;
 mod history;
-
-mod cost;
 
 mod churn;
 

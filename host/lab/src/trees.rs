@@ -10,6 +10,7 @@
 
 use gc_heap::{HeapError, Local, Mutator, Scope};
 
+use crate::cost::Effort;
 use crate::crew::Post;
 use crate::error::WorkloadError;
 
@@ -47,22 +48,11 @@ pub(crate) fn unless_over<T>(result: Result<T, Halt>) -> Result<Option<T>, Workl
     }
 }
 
-/// What a thread did.
-#[derive(Debug, Copy, Clone, Default)]
-pub(crate) struct Counts {
-    /// Nodes allocated.
-    pub(crate) objects: u64,
-    /// References between them.
-    pub(crate) references: u64,
-    /// Operations on the heap.
-    pub(crate) operations: u64,
-}
-
 /// Builds, counts and retires trees for one thread.
 pub(crate) struct Trees<'c> {
     post: Post<'c>,
     payload: Vec<u8>,
-    counts: Counts,
+    effort: Effort,
     /// Nodes that the post was told of.
     told: u64,
 }
@@ -70,12 +60,12 @@ pub(crate) struct Trees<'c> {
 impl<'c> Trees<'c> {
     /// For nodes with a payload of `payload` bytes.
     pub(crate) fn new(payload: usize, post: Post<'c>) -> Trees<'c> {
-        Trees { post, payload: vec![0; payload], counts: Counts::default(), told: 0 }
+        Trees { post, payload: vec![0; payload], effort: Effort::default(), told: 0 }
     }
 
     /// What was done so far.
-    pub(crate) fn counts(&self) -> Counts {
-        self.counts
+    pub(crate) fn effort(&self) -> Effort {
+        self.effort
     }
 
     /// Number of the thread, and how many there are.
@@ -93,7 +83,7 @@ impl<'c> Trees<'c> {
             let hand = scope.alloc(&[None; 2 * (DEPTH_MAX + 2) as usize], &[])?;
             let result = work(self, scope, hand);
             scope.retire(hand);
-            self.counts.operations += 2;
+            self.effort.operations += 2;
             result
         })
     }
@@ -121,7 +111,7 @@ impl<'c> Trees<'c> {
         for place in places {
             scope.store(hand, place, None)?;
         }
-        self.counts.operations += 6;
+        self.effort.operations += 6;
         Ok(node)
     }
 
@@ -155,8 +145,8 @@ impl<'c> Trees<'c> {
             for (slot, child) in (0..).zip(children) {
                 inner.store(node, slot, Some(child))?;
             }
-            self.counts.references += 2;
-            self.counts.operations += 2;
+            self.effort.references += 2;
+            self.effort.operations += 2;
             children.into_iter().try_for_each(|child| self.populate(inner, child, depth - 1))
         })
     }
@@ -166,9 +156,10 @@ impl<'c> Trees<'c> {
         scope: &Scope<'s>,
         children: [Option<Local<'_>>; 2],
     ) -> Result<Local<'s>, HeapError> {
-        self.counts.objects += 1;
-        self.counts.references += children.iter().flatten().count() as u64;
-        self.counts.operations += 1;
+        self.effort.objects += 1;
+        self.effort.references += children.iter().flatten().count() as u64;
+        self.effort.operations += 1;
+        self.effort.payload_bytes += self.payload.len() as u64;
         scope.alloc(&children, &self.payload)
     }
 
@@ -184,7 +175,7 @@ impl<'c> Trees<'c> {
                     count += self.count(inner, child, depth.saturating_sub(1))?;
                 }
             }
-            self.counts.operations += 2;
+            self.effort.operations += 2;
             Ok(count)
         })
     }
@@ -198,7 +189,7 @@ impl<'c> Trees<'c> {
                 }
             }
             inner.retire(node);
-            self.counts.operations += 3;
+            self.effort.operations += 3;
             Ok(())
         })
     }

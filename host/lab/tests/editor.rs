@@ -47,38 +47,3 @@ fn a_strategy_that_frees_only_what_was_retired_keeps_up() {
         assert_eq!(report.expected_live, Some(heap.stats().live_objects));
     }
 }
-
-#[test]
-fn the_same_seed_does_the_same_work() {
-    let counts = |options: &str| {
-        let (report, _) = run(options);
-        (report.objects, report.payload_bytes, report.operations, report.checks, report.expected_live)
-    };
-    let first = counts("quick&seed=7");
-    assert_eq!(counts("quick&seed=7"), first);
-    assert_ne!(counts("quick&seed=8"), first);
-}
-
-#[test]
-fn a_wish_to_stop_is_granted_at_once() {
-    for (workload, wait_ms) in [("editor?nodes=5M", 100), ("editor?quick&seconds=100", 300)] {
-        let asked = common::stopped_after(&common::heap(4096), workload, wait_ms);
-        assert!(asked.as_secs_f64() < 1.0, "{workload}: {asked:?}");
-    }
-}
-
-#[test]
-fn a_heap_that_is_too_small_leaves_nothing_behind() {
-    let heap = common::tight_heap(8);
-    assert!(common::run_in(&heap, "editor?nodes=300k&threads=2").is_err());
-    assert_eq!(heap.named_roots(), []);
-}
-
-#[test]
-fn what_is_alive_fits_into_what_was_stated() {
-    for options in ["quick&nodes=20k&size=fixed:40", "quick&versions=5000&size=fixed:40"] {
-        let workload = format!("editor?{options}");
-        let spec: gc_lab::WorkloadSpec = workload.parse().unwrap();
-        common::fits(&workload, spec.live_bytes().unwrap());
-    }
-}

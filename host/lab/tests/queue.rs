@@ -39,31 +39,3 @@ fn a_strategy_that_frees_only_what_was_retired_keeps_up() {
         assert_eq!(report.expected_live, Some(heap.stats().live_objects));
     }
 }
-
-#[test]
-fn a_wish_to_stop_is_granted_at_once() {
-    for (workload, wait_ms) in
-        [("queue?length=20M", 100), ("queue?items=1G", 300), ("queue?items=1G&consumers=3&length=2", 300)]
-    {
-        let asked = common::stopped_after(&common::heap(4096), workload, wait_ms);
-        assert!(asked.as_secs_f64() < 1.0, "{workload}: {asked:?}");
-    }
-}
-
-#[test]
-fn a_heap_that_is_too_small_leaves_nothing_behind() {
-    for workload in ["queue?length=1M", "queue?length=1M&producers=3&consumers=3&items=10M"] {
-        let heap = common::tight_heap(8);
-        assert!(common::run_in(&heap, workload).is_err());
-        assert_eq!(heap.named_roots(), [], "{workload}");
-    }
-}
-
-#[test]
-fn what_is_alive_fits_into_what_was_stated() {
-    for options in ["items=100k&length=20k", "items=100k&length=40k&size=200&producers=2"] {
-        let workload = format!("queue?{options}");
-        let spec: gc_lab::WorkloadSpec = workload.parse().unwrap();
-        common::fits(&workload, spec.live_bytes().unwrap());
-    }
-}

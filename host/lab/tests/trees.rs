@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::atomic::Ordering;
 
-use gc_lab::{WorkloadReport, WorkloadSpec};
+use gc_lab::WorkloadReport;
 
 fn run(workload: &str) -> (WorkloadReport, u64) {
     let heap = common::heap(64);
@@ -65,33 +65,5 @@ fn a_strategy_that_frees_only_what_was_retired_gets_through() {
             let (report, _) = common::run_with(&heap, workload, common::RetiredOnly::new()).unwrap();
             assert_eq!((report.expected_live, heap.stats().live_objects), (Some(kept), kept), "{workload}");
         }
-    }
-}
-
-#[test]
-fn a_wish_to_stop_is_granted_at_once_in_every_part() {
-    for workload in ["binary-trees?depth=20", "gcbench?depth=18", "gcbench?depth=8&rounds=100000"] {
-        for wait_ms in [0, 50, 400] {
-            let asked = common::stopped_after(&common::heap(1024), workload, wait_ms);
-            assert!(asked.as_secs_f64() < 1.0, "{workload} after {wait_ms} ms: {asked:?}");
-        }
-    }
-}
-
-#[test]
-fn a_heap_that_is_too_small_leaves_nothing_behind() {
-    for workload in ["binary-trees?depth=18&threads=2", "gcbench?depth=18"] {
-        let heap = common::tight_heap(8);
-        assert!(common::run_in(&heap, workload).is_err());
-        assert_eq!(heap.named_roots(), [], "{workload}");
-    }
-}
-
-#[test]
-fn what_is_alive_fits_into_what_was_stated() {
-    for workload in ["binary-trees?depth=14", "gcbench?quick", "gcbench?quick&threads=4"] {
-        let spec: WorkloadSpec = workload.parse().unwrap();
-        let stated = spec.live_bytes().unwrap();
-        common::fits(workload, stated);
     }
 }

@@ -34,7 +34,6 @@ use crate::crew::{self, Task};
 use crate::distributions::Zipf;
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::LatencyLog;
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
 use shard::{Counts, Shard};
@@ -48,20 +47,14 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        let roots = (0..spec.threads).map(shard::root);
-        heap.mutator().scope(|scope| roots.for_each(|root| scope.set_root(&root, None)));
-    }
-    result
+    crew::or_let_go(work(spec, heap, driver), heap, (0..spec.threads).map(shard::root))
 }
 
 fn work(spec: &CacheSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
     let zipf = Zipf::new(spec.keys_per_thread(), spec.theta);
     let begun = Instant::now();
     let task = Task { phase: Phase::Build, total: None, duration: None };
-    let members = vec![(); spec.threads as usize];
-    let filled = crew::run(heap, driver, task, members, |(), post, mutator| {
+    let filled = crew::run(heap, driver, task, crew::each(spec.threads), |(), post, mutator| {
         let mut shard = Shard::new(spec, &zipf, post);
         shard.fill(post, mutator)?;
         Ok(shard)
@@ -72,31 +65,20 @@ fn work(spec: &CacheSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadRe
         let recorder = shard.work(post, mutator)?;
         Ok((shard, recorder))
     })?;
-    let (shards, recorders): (Vec<Shard<'_>>, Vec<_>) = done.results.into_iter().unzip();
+    let (shards, report) = done.measured("operation");
     let counts: Vec<Counts> = shards.iter().map(Shard::counts).collect();
     let sum = |count: fn(&Counts) -> u64| counts.iter().map(count).sum();
-    let latency = LatencyLog::merge("operation", recorders);
     let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        payload_bytes: sum(|counts| counts.payload_bytes),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
         set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "operation",
-        latency,
         stopped: driver.stop_requested(),
-        ..WorkloadReport::default()
+        ..report.with_efforts(counts.iter().map(|counts| counts.effort))
     };
     if !report.stopped {
         let task = Task { phase: Phase::Collect, total: None, duration: None };
         let walked =
             crew::run(heap, driver, task, shards, |mut shard, post, mutator| shard.walk(post, mutator))?;
         if walked.results.iter().all(|&whole| whole) {
-            let entries = sum(|counts| counts.entries);
+            let entries: u64 = sum(|counts| counts.entries);
             report.expected_live = Some(u64::from(spec.threads) * EMPTY_SHARD + 2 * entries);
             report.checks.push(format!(
                 "{entries} entries; of {} reads {} hit; {} entries expired, {} were evicted",

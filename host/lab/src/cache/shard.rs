@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use gc_heap::{Local, Mutator, Scope};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::spec::{CacheSpec, Policy};
+use crate::cost::Effort;
 use crate::crew::Post;
-use crate::distributions::Zipf;
+use crate::distributions::{Zipf, stream};
 use crate::error::WorkloadError;
 use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
@@ -26,10 +27,7 @@ const VALUE: u32 = 3;
 /// What a shard did, and what is in it.
 #[derive(Debug, Default, Copy, Clone)]
 pub(super) struct Counts {
-    pub(super) objects: u64,
-    pub(super) references: u64,
-    pub(super) payload_bytes: u64,
-    pub(super) operations: u64,
+    pub(super) effort: Effort,
     pub(super) entries: u64,
     pub(super) reads: u64,
     pub(super) hits: u64,
@@ -70,13 +68,11 @@ pub(super) fn root(thread: u32) -> String {
 
 impl<'w> Shard<'w> {
     pub(super) fn new(spec: &'w CacheSpec, zipf: &'w Zipf, post: Post<'_>) -> Shard<'w> {
-        let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-        random.set_stream(post.thread.into());
         Shard {
             spec,
             zipf,
             thread: post.thread,
-            random,
+            random: stream(spec.seed, post.thread.into()),
             now: 0,
             expiring: VecDeque::new(),
             buffer: Vec::new(),
@@ -102,9 +98,9 @@ impl<'w> Shard<'w> {
             scope.set_root(&root(self.thread), Some(shard));
             Ok::<_, WorkloadError>(())
         })?;
-        self.counts.objects += 3;
-        self.counts.references += 4;
-        self.counts.operations += 6;
+        self.counts.effort.objects += 3;
+        self.counts.effort.references += 4;
+        self.counts.effort.operations += 6;
         let full = self.spec.capacity_per_thread();
         while self.counts.entries < full && self.now < 2 * self.spec.ttl && !post.is_over() {
             self.some(mutator, STEPS_PER_LOOK, |_| ())?;
@@ -114,10 +110,8 @@ impl<'w> Shard<'w> {
     }
 
     pub(super) fn work(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<Recorder, WorkloadError> {
-        let mut recorder = Recorder::new(post.begun, post.thread, post.threads);
-        let threads = u64::from(post.threads);
-        let share = |all: u64| all / threads + u64::from(u64::from(post.thread) < all % threads);
-        let share = self.spec.operations.map_or(u64::MAX, share);
+        let mut recorder = post.recorder();
+        let share = post.share(self.spec.operations);
         let mut done = 0;
         while done < share && !post.is_over() {
             let count = STEPS_PER_LOOK.min(share - done);
@@ -147,7 +141,7 @@ impl<'w> Shard<'w> {
 
     fn anchors<'s>(&mut self, scope: &Scope<'s>) -> Result<Anchors<'s>, WorkloadError> {
         let shard = scope.root(&root(self.thread)).ok_or_else(|| WorkloadError::lost("a shard"))?;
-        self.counts.operations += 3;
+        self.counts.effort.operations += 3;
         let part = |slot| scope.load(shard, slot)?.ok_or_else(|| WorkloadError::lost("a part of a shard"));
         Ok(Anchors { buckets: part(BUCKETS)?, sentinel: part(SENTINEL)? })
     }
@@ -164,7 +158,7 @@ impl<'w> Shard<'w> {
             Some(found) if writes => self.replace(scope, found.entry, key),
             Some(found) => {
                 self.counts.hits += 1;
-                let value = self.load(scope, found.entry, VALUE)?;
+                let value = self.counts.effort.load(scope, found.entry, VALUE, "a part of an entry")?;
                 self.read(scope, value, Some(key))?;
                 self.use_now(scope, anchors, found.entry)
             }
@@ -183,24 +177,21 @@ impl<'w> Shard<'w> {
         let value = self.value(scope, key)?;
         let bucket = self.bucket(key);
         let next = scope.load(anchors.buckets, bucket)?;
-        let newest = self.load(scope, anchors.sentinel, OLDER)?;
+        let newest = self.counts.effort.load(scope, anchors.sentinel, OLDER, "a part of an entry")?;
         let slots = [next, Some(anchors.sentinel), Some(newest), Some(value)];
-        let entry = scope.alloc(&slots, &key.to_le_bytes())?;
-        self.counts.objects += 1;
-        self.counts.payload_bytes += 8;
-        self.counts.references += slots.iter().flatten().count() as u64;
-        self.counts.operations += 2;
-        self.store(scope, anchors.buckets, bucket, Some(entry))?;
-        self.store(scope, newest, NEWER, Some(entry))?;
-        self.store(scope, anchors.sentinel, OLDER, Some(entry))?;
+        let entry = self.counts.effort.alloc(scope, &slots, &key.to_le_bytes())?;
+        self.counts.effort.operations += 1;
+        self.counts.effort.store(scope, anchors.buckets, bucket, Some(entry))?;
+        self.counts.effort.store(scope, newest, NEWER, Some(entry))?;
+        self.counts.effort.store(scope, anchors.sentinel, OLDER, Some(entry))?;
         self.counts.entries += 1;
         Ok(())
     }
 
     fn replace(&mut self, scope: &Scope<'_>, entry: Local<'_>, key: u64) -> Result<(), WorkloadError> {
-        let old = self.load(scope, entry, VALUE)?;
+        let old = self.counts.effort.load(scope, entry, VALUE, "a part of an entry")?;
         let value = self.value(scope, key)?;
-        self.store(scope, entry, VALUE, Some(value))?;
+        self.counts.effort.store(scope, entry, VALUE, Some(value))?;
         self.retire(scope, old);
         Ok(())
     }
@@ -212,7 +203,7 @@ impl<'w> Shard<'w> {
         {
             self.expiring.pop_front();
             let Some(found) = self.find(scope, anchors, key)? else { continue };
-            let value = self.load(scope, found.entry, VALUE)?;
+            let value = self.counts.effort.load(scope, found.entry, VALUE, "a part of an entry")?;
             // A later value lives on.
             if self.read(scope, value, Some(key))? <= self.now {
                 self.remove(scope, anchors, &found, key)?;
@@ -223,7 +214,7 @@ impl<'w> Shard<'w> {
     }
 
     fn evict(&mut self, scope: &Scope<'_>, anchors: Anchors<'_>) -> Result<(), WorkloadError> {
-        let oldest = self.load(scope, anchors.sentinel, NEWER)?;
+        let oldest = self.counts.effort.load(scope, anchors.sentinel, NEWER, "a part of an entry")?;
         let key = self.key(scope, oldest);
         let found = self.find(scope, anchors, key)?.ok_or_else(|| WorkloadError::lost("the oldest entry"))?;
         self.counts.evicted += 1;
@@ -239,13 +230,13 @@ impl<'w> Shard<'w> {
     ) -> Result<(), WorkloadError> {
         let entry = found.entry;
         let next = scope.load(entry, NEXT)?;
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         match found.before {
-            Some(before) => self.store(scope, before, NEXT, next)?,
-            None => self.store(scope, anchors.buckets, self.bucket(key), next)?,
+            Some(before) => self.counts.effort.store(scope, before, NEXT, next)?,
+            None => self.counts.effort.store(scope, anchors.buckets, self.bucket(key), next)?,
         }
         self.unlink(scope, entry)?;
-        let value = self.load(scope, entry, VALUE)?;
+        let value = self.counts.effort.load(scope, entry, VALUE, "a part of an entry")?;
         self.retire(scope, entry);
         self.retire(scope, value);
         self.counts.entries -= 1;
@@ -258,21 +249,24 @@ impl<'w> Shard<'w> {
         anchors: Anchors<'_>,
         entry: Local<'_>,
     ) -> Result<(), WorkloadError> {
-        let newest = self.load(scope, anchors.sentinel, OLDER)?;
+        let newest = self.counts.effort.load(scope, anchors.sentinel, OLDER, "a part of an entry")?;
         if self.spec.policy == Policy::Fifo || newest == entry {
             return Ok(());
         }
         self.unlink(scope, entry)?;
-        self.store(scope, entry, NEWER, Some(anchors.sentinel))?;
-        self.store(scope, entry, OLDER, Some(newest))?;
-        self.store(scope, newest, NEWER, Some(entry))?;
-        self.store(scope, anchors.sentinel, OLDER, Some(entry))
+        self.counts.effort.store(scope, entry, NEWER, Some(anchors.sentinel))?;
+        self.counts.effort.store(scope, entry, OLDER, Some(newest))?;
+        self.counts.effort.store(scope, newest, NEWER, Some(entry))?;
+        self.counts.effort.store(scope, anchors.sentinel, OLDER, Some(entry))
     }
 
     fn unlink(&mut self, scope: &Scope<'_>, entry: Local<'_>) -> Result<(), WorkloadError> {
-        let (newer, older) = (self.load(scope, entry, NEWER)?, self.load(scope, entry, OLDER)?);
-        self.store(scope, newer, OLDER, Some(older))?;
-        self.store(scope, older, NEWER, Some(newer))
+        let (newer, older) = (
+            self.counts.effort.load(scope, entry, NEWER, "a part of an entry")?,
+            self.counts.effort.load(scope, entry, OLDER, "a part of an entry")?,
+        );
+        self.counts.effort.store(scope, newer, OLDER, Some(older))?;
+        self.counts.effort.store(scope, older, NEWER, Some(newer))
     }
 
     fn find<'s>(
@@ -283,12 +277,12 @@ impl<'w> Shard<'w> {
     ) -> Result<Option<Found<'s>>, WorkloadError> {
         let mut before = None;
         let mut next = scope.load(anchors.buckets, self.bucket(key))?;
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         while let Some(entry) = next {
             if self.key(scope, entry) == key {
                 return Ok(Some(Found { entry, before }));
             }
-            self.counts.operations += 1;
+            self.counts.effort.operations += 1;
             next = scope.load(entry, NEXT)?;
             before = Some(entry);
         }
@@ -305,15 +299,12 @@ impl<'w> Shard<'w> {
         let pair = [key.to_le_bytes(), expires.to_le_bytes()];
         self.buffer.clear();
         self.buffer.extend(pair.as_flattened().iter().cycle().take(len));
-        self.counts.objects += 1;
-        self.counts.operations += 1;
-        self.counts.payload_bytes += len as u64;
-        Ok(scope.alloc(&[], &self.buffer)?)
+        self.counts.effort.alloc(scope, &[], &self.buffer)
     }
 
     /// When a value expires. It must be whole, and that of the key where one is given.
     fn read(&mut self, scope: &Scope<'_>, value: Local<'_>, key: Option<u64>) -> Result<u64, WorkloadError> {
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         self.buffer.clear();
         scope.read(value, &mut self.buffer);
         let words = self.buffer.as_chunks::<8>().0;
@@ -330,38 +321,15 @@ impl<'w> Shard<'w> {
     }
 
     fn key(&mut self, scope: &Scope<'_>, entry: Local<'_>) -> u64 {
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         self.buffer.clear();
         scope.read(entry, &mut self.buffer);
         self.buffer.as_chunks::<8>().0.first().copied().map_or(u64::MAX, u64::from_le_bytes)
     }
 
-    fn load<'s>(
-        &mut self,
-        scope: &Scope<'s>,
-        object: Local<'_>,
-        slot: u32,
-    ) -> Result<Local<'s>, WorkloadError> {
-        self.counts.operations += 1;
-        scope.load(object, slot)?.ok_or_else(|| WorkloadError::lost("a part of an entry"))
-    }
-
-    fn store(
-        &mut self,
-        scope: &Scope<'_>,
-        object: Local<'_>,
-        slot: u32,
-        to: Option<Local<'_>>,
-    ) -> Result<(), WorkloadError> {
-        self.counts.references += u64::from(to.is_some());
-        self.counts.operations += 1;
-        Ok(scope.store(object, slot, to)?)
-    }
-
     fn retire(&mut self, scope: &Scope<'_>, object: Local<'_>) {
         if self.spec.retire {
-            self.counts.operations += 1;
-            scope.retire(object);
+            self.counts.effort.retire(scope, object);
         }
     }
 
@@ -389,13 +357,13 @@ impl<'w> Shard<'w> {
             let next = mutator.scope(|scope| {
                 let anchors = self.anchors(scope)?;
                 let object = scope.resolve(at)?;
-                let entry = self.load(scope, object, OLDER)?;
+                let entry = self.counts.effort.load(scope, object, OLDER, "a part of an entry")?;
                 if entry == anchors.sentinel {
                     return Ok::<_, WorkloadError>(None);
                 }
                 let key = self.key(scope, entry);
                 let found = self.find(scope, anchors, key)?;
-                let value = self.load(scope, entry, VALUE)?;
+                let value = self.counts.effort.load(scope, entry, VALUE, "a part of an entry")?;
                 let expires = self.read(scope, value, Some(key))?;
                 if found.is_none_or(|found| found.entry != entry) || expires <= self.now {
                     return Err(WorkloadError::Wrong {

@@ -27,11 +27,10 @@ use gc_heap::Heap;
 use crate::crew::{self, Task};
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::LatencyLog;
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
 pub use spec::{ChurnSpec, Lifetime};
-use worker::{Counts, Worker};
+use worker::Worker;
 
 pub(crate) fn run(
     spec: &ChurnSpec,
@@ -47,26 +46,13 @@ pub(crate) fn run(
 
 fn work(spec: &ChurnSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
     let task = Task { phase: Phase::Mutate, total: spec.operations, duration: spec.duration };
-    let members = vec![(); spec.threads as usize];
-    let done =
-        crew::run(heap, driver, task, members, |(), post, mutator| Worker::new(spec, post).run(mutator))?;
-    let (counts, recorders): (Vec<Counts>, Vec<_>) = done.results.into_iter().unzip();
-    let sum = |count: fn(&Counts) -> u64| counts.iter().map(count).sum();
-    let latency = LatencyLog::merge("step", recorders);
-    let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        payload_bytes: sum(|counts| counts.payload_bytes),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "step",
-        latency,
-        expected_live: Some(sum(|counts| counts.live)),
-        ..WorkloadReport::default()
-    };
+    let done = crew::run(heap, driver, task, crew::each(spec.threads), |(), post, mutator| {
+        Worker::new(spec, post).run(mutator)
+    })?;
+    let (counts, report) = done.measured("step");
+    let expected_live = Some(counts.iter().map(|counts| counts.live).sum());
+    let efforts = counts.iter().map(|counts| counts.effort);
+    let mut report = WorkloadReport { expected_live, ..report.with_efforts(efforts) };
     settle_timed(driver, &mut report)?;
     Ok(report)
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use gc_heap::{Local, Mutator, Scope};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::spec::{ChurnSpec, Lifetime};
+use crate::cost::Effort;
 use crate::crew::Post;
-use crate::distributions::geometric;
+use crate::distributions::{geometric, stream};
 use crate::error::WorkloadError;
 use crate::latency::Recorder;
 use crate::limits::{CHURN_BOARD, CHURN_GROUP_MAX, STEPS_PER_LOOK};
@@ -26,10 +27,7 @@ const CHAIN: u32 = 0;
 /// What a thread did.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) objects: u64,
-    pub(super) references: u64,
-    pub(super) payload_bytes: u64,
-    pub(super) operations: u64,
+    pub(super) effort: Effort,
     /// Objects that are live at the end: those of the groups in the table, the table itself, and what keeps
     /// the groups of others.
     pub(super) live: u64,
@@ -65,15 +63,13 @@ pub(super) struct Worker<'w> {
 
 impl<'w> Worker<'w> {
     pub(super) fn new(spec: &'w ChurnSpec, post: Post<'w>) -> Worker<'w> {
-        let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-        random.set_stream(post.thread.into());
         let places = (spec.live as f64 / f64::from(spec.threads) / spec.group).ceil().max(1.0) as usize;
         Worker {
             spec,
             post,
-            recorder: Recorder::new(post.begun, post.thread, post.threads),
+            recorder: post.recorder(),
             thread: post.thread,
-            random,
+            random: stream(spec.seed, post.thread.into()),
             groups: std::iter::repeat_with(Group::default).take(places).collect(),
             oldest: 0,
             made: 0,
@@ -85,7 +81,7 @@ impl<'w> Worker<'w> {
     pub(super) fn run(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
         self.work(mutator)?;
         self.counts.live = 2 + self.groups.iter().map(|group| u64::from(group.members)).sum::<u64>();
-        self.post.tell(self.counts.operations);
+        self.post.tell(self.counts.effort.operations);
         Ok((self.counts, self.recorder))
     }
 
@@ -125,8 +121,8 @@ impl<'w> Worker<'w> {
         scope.set_root(&self.root("table"), Some(table));
         let borrowed = scope.alloc(&[None; BORROWED as usize], &[])?;
         scope.set_root(&self.root("borrowed"), Some(borrowed));
-        self.counts.objects += 2;
-        self.counts.operations += 4;
+        self.counts.effort.objects += 2;
+        self.counts.effort.operations += 4;
         Ok(())
     }
 
@@ -145,13 +141,13 @@ impl<'w> Worker<'w> {
             }
             Ok::<(), WorkloadError>(())
         })?;
-        self.post.tell(self.counts.operations);
+        self.post.tell(self.counts.effort.operations);
         Ok(())
     }
 
     fn is_over(&self) -> bool {
         let share = self.spec.operations.map(|all| all.div_ceil(self.spec.threads.into()));
-        share.is_some_and(|share| self.counts.operations >= share) || self.post.is_over()
+        share.is_some_and(|share| self.counts.effort.operations >= share) || self.post.is_over()
     }
 
     /// Sleeps while this thread is ahead of its share of the rate.
@@ -160,7 +156,8 @@ impl<'w> Worker<'w> {
             return;
         }
         let share = self.spec.rate as f64 / f64::from(self.spec.threads);
-        let due = Duration::try_from_secs_f64(self.counts.operations as f64 / share).unwrap_or(Duration::MAX);
+        let due = Duration::try_from_secs_f64(self.counts.effort.operations as f64 / share)
+            .unwrap_or(Duration::MAX);
         while let Some(ahead) = due.checked_sub(self.post.begun.elapsed()).filter(|ahead| !ahead.is_zero()) {
             if self.is_over() {
                 return;
@@ -207,7 +204,7 @@ impl<'w> Worker<'w> {
         let (head, group) = self.make(scope)?;
         self.drop_at(scope, table, place)?;
         scope.store(table, place, Some(head))?;
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         self.groups[place as usize] = group;
         for link in 0..self.spec.links {
             let other = self.random.random_range(0..self.groups.len() as u32);
@@ -230,22 +227,22 @@ impl<'w> Worker<'w> {
             for _ in 1..if member == 0 { 1 } else { fanout } {
                 slots.push(Some(made[self.random.random_range(0..made.len())]));
             }
-            self.counts.references += slots.iter().flatten().count() as u64;
+            self.counts.effort.references += slots.iter().flatten().count() as u64;
             if member + 1 == members {
                 group.links_at = slots.len() as u32;
                 slots.resize(slots.len() + self.spec.links as usize, None);
             }
             self.fill_payload(stamp + u64::from(member));
             made.push(scope.alloc(&slots, &self.buffer)?);
-            self.counts.payload_bytes += self.buffer.len() as u64;
+            self.counts.effort.payload_bytes += self.buffer.len() as u64;
         }
         let head = made[members as usize - 1];
-        self.counts.objects += u64::from(members);
-        self.counts.operations += u64::from(members);
+        self.counts.effort.objects += u64::from(members);
+        self.counts.effort.operations += u64::from(members);
         if self.random.random_bool(0.5) {
             scope.store(made[0], CHAIN, Some(head))?;
-            self.counts.references += 1;
-            self.counts.operations += 1;
+            self.counts.effort.references += 1;
+            self.counts.effort.operations += 1;
         }
         Ok((head, group))
     }
@@ -273,8 +270,8 @@ impl<'w> Worker<'w> {
         let target = self.head(scope, table, other)?;
         scope.store(head, self.groups[place as usize].links_at + link, Some(target))?;
         self.groups[other as usize].from.push((place, link));
-        self.counts.references += 1;
-        self.counts.operations += 1;
+        self.counts.effort.references += 1;
+        self.counts.effort.operations += 1;
         Ok(())
     }
 
@@ -289,18 +286,18 @@ impl<'w> Worker<'w> {
         for &(other, link) in &dead.from {
             let slot = self.groups[other as usize].links_at + link;
             scope.store(self.head(scope, table, other)?, slot, None)?;
-            self.counts.operations += 1;
+            self.counts.effort.operations += 1;
         }
         for (link, &other) in (0..).zip(&dead.to) {
             let from = &mut self.groups[other as usize].from;
             if let Some(at) = from.iter().position(|&linked| linked == (place, link)) {
                 from.swap_remove(at);
                 scope.store(head, dead.links_at + link, None)?;
-                self.counts.operations += 1;
+                self.counts.effort.operations += 1;
             }
         }
         scope.store(table, place, None)?;
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         self.retire(scope, head, dead.members)
     }
 
@@ -317,7 +314,7 @@ impl<'w> Worker<'w> {
             member = self.next(scope, object, left)?;
             scope.retire(object);
         }
-        self.counts.operations += u64::from(members);
+        self.counts.effort.operations += u64::from(members);
         Ok(())
     }
 
@@ -331,7 +328,7 @@ impl<'w> Worker<'w> {
         if left == 1 {
             return Ok(None);
         }
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         let next = scope.load(member, CHAIN)?;
         next.map(Some).ok_or_else(|| corrupted("a reference is missing", scope.handle(member)))
     }
@@ -342,7 +339,7 @@ impl<'w> Worker<'w> {
         table: Local<'_>,
         place: u32,
     ) -> Result<Local<'s>, WorkloadError> {
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         scope.load(table, place)?.ok_or_else(|| corrupted("a reference is missing", scope.handle(table)))
     }
 
@@ -380,7 +377,7 @@ impl<'w> Worker<'w> {
         object: Local<'_>,
         stamp: Option<u64>,
     ) -> Result<(), WorkloadError> {
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         self.buffer.clear();
         scope.read(object, &mut self.buffer);
         let mut words = self.buffer.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
@@ -408,12 +405,12 @@ impl<'w> Worker<'w> {
         if let Some(head) = taken {
             self.check(scope, head, None)?;
             // Counted below, found or not.
-            self.counts.operations -= 1;
+            self.counts.effort.operations -= 1;
         }
         let name = self.root("borrowed");
         let borrowed = scope.root(&name).ok_or_else(|| corrupted("a root is empty", name))?;
         scope.store(borrowed, keep, taken)?;
-        self.counts.operations += 5;
+        self.counts.effort.operations += 5;
         Ok(())
     }
 
@@ -427,7 +424,7 @@ impl<'w> Worker<'w> {
     }
 
     fn check_all(&mut self, mutator: &mut Mutator) -> Result<(), WorkloadError> {
-        let operations = self.counts.operations;
+        let operations = self.counts.effort.operations;
         let mut place = 0;
         while place < self.groups.len() as u32 {
             let count = STEPS_PER_LOOK.min(self.groups.len() as u64 - u64::from(place));
@@ -436,7 +433,7 @@ impl<'w> Worker<'w> {
                 worker.read(scope, table, place - 1)
             })?;
         }
-        self.counts.operations = operations;
+        self.counts.effort.operations = operations;
         Ok(())
     }
 }

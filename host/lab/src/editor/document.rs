@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use gc_heap::{Handle, Local, Mutator, Scope};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::spec::{EditorSpec, SLOTS};
+use crate::cost::Effort;
 use crate::crew::Post;
+use crate::distributions::stream;
 use crate::error::WorkloadError;
 use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
@@ -22,16 +24,6 @@ const DELETED_MAX: u64 = 4;
 
 /// Versions that one undo goes back at most.
 const UNDONE_MAX: usize = 8;
-
-/// What a thread did.
-#[derive(Debug, Default, Copy, Clone)]
-pub(super) struct Counts {
-    pub(super) objects: u64,
-    pub(super) references: u64,
-    pub(super) payload_bytes: u64,
-    pub(super) operations: u64,
-    pub(super) undos: u64,
-}
 
 /// Name of the root that keeps the ring of a thread.
 pub(super) fn root(thread: u32) -> String {
@@ -61,7 +53,8 @@ pub(super) struct Editor<'w> {
     versions: VecDeque<Version>,
     /// Versions that were undone: the next edit gives them up.
     undone: Vec<Version>,
-    pub(super) counts: Counts,
+    pub(super) effort: Effort,
+    pub(super) undos: u64,
     buffer: Vec<u8>,
 }
 
@@ -81,15 +74,14 @@ enum Edit {
 
 impl<'w> Editor<'w> {
     pub(super) fn new(spec: &'w EditorSpec, thread: u32) -> Editor<'w> {
-        let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-        random.set_stream(thread.into());
         Editor {
             spec,
             thread,
-            random,
+            random: stream(spec.seed, thread.into()),
             versions: VecDeque::new(),
             undone: Vec::new(),
-            counts: Counts::default(),
+            effort: Effort::default(),
+            undos: 0,
             buffer: Vec::new(),
         }
     }
@@ -109,10 +101,10 @@ impl<'w> Editor<'w> {
     pub(super) fn open(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<(), WorkloadError> {
         retire_leftover(mutator, &root(self.thread), self.spec.retire)?;
         mutator.scope(|scope| {
-            let ring = self.alloc(scope, &vec![None; self.spec.versions as usize], &[])?;
+            let ring = self.effort.alloc(scope, &vec![None; self.spec.versions as usize], &[])?;
             scope.set_root(&root(self.thread), Some(ring));
             let top = self.node(scope, [None; SLOTS])?;
-            self.store(scope, ring, 0, Some(top))?;
+            self.effort.store(scope, ring, 0, Some(top))?;
             let mut told = 1;
             self.grow(scope, top, self.spec.nodes - 1, post, &mut told)?;
             self.versions.push_back(Version { nodes: self.spec.nodes, ..Version::default() });
@@ -140,7 +132,7 @@ impl<'w> Editor<'w> {
             post.tell(*told);
             scope.scope(|inner| {
                 let child = self.node(inner, [None; SLOTS])?;
-                self.store(inner, node, slot, Some(child))?;
+                self.effort.store(inner, node, slot, Some(child))?;
                 self.grow(inner, child, share - 1, post, told)
             })?;
         }
@@ -148,10 +140,8 @@ impl<'w> Editor<'w> {
     }
 
     pub(super) fn work(&mut self, post: Post<'_>, mutator: &mut Mutator) -> Result<Recorder, WorkloadError> {
-        let mut recorder = Recorder::new(post.begun, post.thread, post.threads);
-        let threads = u64::from(post.threads);
-        let share = |all: u64| all / threads + u64::from(u64::from(post.thread) < all % threads);
-        let share = self.spec.edits.map_or(u64::MAX, share);
+        let mut recorder = post.recorder();
+        let share = post.share(self.spec.edits);
         let mut done = 0;
         while done < share && !post.is_over() {
             let until = share.min(done + STEPS_PER_LOOK);
@@ -171,7 +161,7 @@ impl<'w> Editor<'w> {
     }
 
     fn ring<'s>(&mut self, scope: &Scope<'s>) -> Result<Local<'s>, WorkloadError> {
-        self.counts.operations += 1;
+        self.effort.operations += 1;
         scope.root(&root(self.thread)).ok_or_else(|| WorkloadError::lost("the ring of versions"))
     }
 
@@ -179,7 +169,7 @@ impl<'w> Editor<'w> {
         let undoes = self.random.random_bool(self.spec.undos);
         let back = self.random.random_range(1..=UNDONE_MAX);
         if undoes {
-            self.counts.undos += 1;
+            self.undos += 1;
             for _ in 0..back.min(self.versions.len() - 1) {
                 self.undone.extend(self.versions.pop_back());
             }
@@ -188,7 +178,7 @@ impl<'w> Editor<'w> {
         self.give_up(scope, ring)?;
         let last = self.versions.back().ok_or_else(|| WorkloadError::lost("the last version"))?;
         let (nodes, place) = (last.nodes, last.place);
-        let top = self.load(scope, ring, place)?;
+        let top = self.effort.load(scope, ring, place, "a version")?;
         let edit = self.choose(nodes);
         let way = self.go_down(scope, top, &edit)?;
         let mut version = Version { nodes, ..Version::default() };
@@ -289,7 +279,7 @@ impl<'w> Editor<'w> {
             let place = version.place;
             self.let_go(scope, ring, place, Some(top), &dead)?;
         } else {
-            self.store(scope, ring, version.place, Some(top))?;
+            self.effort.store(scope, ring, version.place, Some(top))?;
         }
         self.versions.push_back(version);
         Ok(())
@@ -315,8 +305,8 @@ impl<'w> Editor<'w> {
         // Resolved while the ring still holds them: later they may be gone.
         let dead: Vec<Local<'_>> =
             dead.iter().map(|&handle| scope.resolve(handle)).collect::<Result<_, _>>()?;
-        self.store(scope, ring, place, value)?;
-        self.counts.operations += 2 * dead.len() as u64;
+        self.effort.store(scope, ring, place, value)?;
+        self.effort.operations += 2 * dead.len() as u64;
         dead.into_iter().for_each(|object| scope.retire(object));
         Ok(())
     }
@@ -340,7 +330,7 @@ impl<'w> Editor<'w> {
         self.buffer.clear();
         self.buffer.resize(len, letter);
         let buffer = std::mem::take(&mut self.buffer);
-        let text = self.alloc(scope, &[], &buffer);
+        let text = self.effort.alloc(scope, &[], &buffer);
         self.buffer = buffer;
         self.made(scope, text?, version)
     }
@@ -351,7 +341,7 @@ impl<'w> Editor<'w> {
         slots: &[Option<Local<'s>>; SLOTS],
         version: &mut Version,
     ) -> Result<Local<'s>, WorkloadError> {
-        let node = self.alloc(scope, slots, &[])?;
+        let node = self.effort.alloc(scope, slots, &[])?;
         self.made(scope, node, version)
     }
 
@@ -398,7 +388,7 @@ impl<'w> Editor<'w> {
                 if nodes > limit {
                     break;
                 }
-                self.counts.operations += 1;
+                self.effort.operations += 1;
                 if let Some(child) = inner.load(node, slot)? {
                     nodes += self.count(inner, child, limit - nodes)?;
                 }
@@ -416,43 +406,8 @@ impl<'w> Editor<'w> {
         for (at, slot) in (0..).zip(&mut slots) {
             *slot = scope.load(node, at)?;
         }
-        self.counts.operations += SLOTS as u64;
+        self.effort.operations += SLOTS as u64;
         Ok(slots)
-    }
-
-    fn alloc<'s>(
-        &mut self,
-        scope: &Scope<'s>,
-        slots: &[Option<Local<'_>>],
-        payload: &[u8],
-    ) -> Result<Local<'s>, WorkloadError> {
-        self.counts.objects += 1;
-        self.counts.operations += 1;
-        self.counts.references += slots.iter().flatten().count() as u64;
-        self.counts.payload_bytes += payload.len() as u64;
-        Ok(scope.alloc(slots, payload)?)
-    }
-
-    fn load<'s>(
-        &mut self,
-        scope: &Scope<'s>,
-        object: Local<'_>,
-        slot: u32,
-    ) -> Result<Local<'s>, WorkloadError> {
-        self.counts.operations += 1;
-        scope.load(object, slot)?.ok_or_else(|| WorkloadError::lost("a version"))
-    }
-
-    fn store(
-        &mut self,
-        scope: &Scope<'_>,
-        object: Local<'_>,
-        slot: u32,
-        to: Option<Local<'_>>,
-    ) -> Result<(), WorkloadError> {
-        self.counts.references += u64::from(to.is_some());
-        self.counts.operations += 1;
-        Ok(scope.store(object, slot, to)?)
     }
 
     // The end.
@@ -466,7 +421,7 @@ impl<'w> Editor<'w> {
             let ends = [self.versions.front(), self.versions.back()];
             let ends = ends.map(|version| version.map_or((0, 0), |version| (version.place, version.nodes)));
             for (place, nodes) in ends {
-                let top = self.load(scope, ring, place)?;
+                let top = self.effort.load(scope, ring, place, "a version")?;
                 let Some(found) = self.read(scope, top, post)? else { return Ok(false) };
                 if found != nodes {
                     let what = format!("a version has {found} nodes, not {nodes}");

@@ -31,10 +31,9 @@ use gc_heap::Heap;
 use crate::crew::{self, Task};
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::LatencyLog;
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
-use document::{Counts, Editor};
+use document::Editor;
 pub use spec::EditorSpec;
 
 pub(crate) fn run(
@@ -42,20 +41,14 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        let roots = (0..spec.threads).map(document::root);
-        heap.mutator().scope(|scope| roots.for_each(|root| scope.set_root(&root, None)));
-    }
-    result
+    crew::or_let_go(work(spec, heap, driver), heap, (0..spec.threads).map(document::root))
 }
 
 fn work(spec: &EditorSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
     let begun = Instant::now();
     let nodes = u64::from(spec.threads) * spec.nodes;
     let task = Task { phase: Phase::Build, total: Some(nodes), duration: None };
-    let members = vec![(); spec.threads as usize];
-    let opened = crew::run(heap, driver, task, members, |(), post, mutator| {
+    let opened = crew::run(heap, driver, task, crew::each(spec.threads), |(), post, mutator| {
         let mut editor = Editor::new(spec, post.thread);
         editor.open(post, mutator)?;
         Ok(editor)
@@ -66,26 +59,12 @@ fn work(spec: &EditorSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadR
         let recorder = editor.work(post, mutator)?;
         Ok((editor, recorder))
     })?;
-    let (editors, recorders): (Vec<Editor<'_>>, Vec<_>) = done.results.into_iter().unzip();
-    let sum = |count: fn(&Counts) -> u64| editors.iter().map(|editor| count(&editor.counts)).sum();
-    let latency = LatencyLog::merge("edit", recorders);
-    let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        payload_bytes: sum(|counts| counts.payload_bytes),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
-        set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "edit",
-        latency,
-        stopped: driver.stop_requested(),
-        ..WorkloadReport::default()
-    };
+    let (editors, report) = done.measured("edit");
+    let efforts = editors.iter().map(|editor| editor.effort);
+    let mut report =
+        WorkloadReport { set_up_time, stopped: driver.stop_requested(), ..report.with_efforts(efforts) };
     if !report.stopped {
-        let undos = sum(|counts| counts.undos);
+        let undos: u64 = editors.iter().map(|editor| editor.undos).sum();
         let task = Task { phase: Phase::Collect, total: None, duration: None };
         let read = crew::run(heap, driver, task, editors, |mut editor, post, mutator| {
             Ok(editor.read_all(post, mutator)?.then_some(editor))

@@ -34,11 +34,10 @@ use gc_heap::Heap;
 use crate::crew::{self, Task};
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::LatencyLog;
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
 pub use spec::QueueSpec;
-use thread::{Counts, Ends, Thread, fill, share, walk};
+use thread::{Counts, Ends, Thread, fill, walk};
 
 /// Name of the root that keeps the queue.
 const QUEUE: &str = "queue";
@@ -48,11 +47,7 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        heap.mutator().scope(|scope| scope.set_root(QUEUE, None));
-    }
-    result
+    crew::or_let_go(work(spec, heap, driver), heap, [QUEUE])
 }
 
 fn work(spec: &QueueSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadReport, WorkloadError> {
@@ -64,30 +59,18 @@ fn work(spec: &QueueSpec, heap: &Heap, driver: &dyn Driver) -> Result<WorkloadRe
         crew::run(heap, driver, task, vec![()], |(), post, mutator| fill(spec, &ends, kept, post, mutator))?;
     let set_up_time = begun.elapsed();
     let task = Task { phase: Phase::Mutate, total: Some(2 * spec.items), duration: None };
-    let members = vec![(); (spec.producers + spec.consumers) as usize];
+    let members = crew::each(spec.producers + spec.consumers);
     let done = crew::run(heap, driver, task, members, |(), post, mutator| {
         let thread = Thread::new(spec, &ends, post);
         if post.thread < spec.producers { thread.produce(mutator) } else { thread.consume(mutator) }
     })?;
-    let (mut counts, recorders): (Vec<Counts>, Vec<_>) = done.results.into_iter().unzip();
+    let (mut counts, report) = done.measured("item brought or taken");
     counts.extend(filled.results);
-    let sum = |count: fn(&Counts) -> u64| counts.iter().map(count).sum();
-    let latency = LatencyLog::merge("item brought or taken", recorders);
     let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        operations: sum(|counts| counts.operations),
-        threads: spec.producers + spec.consumers,
         set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "item brought or taken",
-        latency,
         stopped: !counts.iter().all(|counts| counts.whole),
-        ..WorkloadReport::default()
+        ..report.with_efforts(counts.iter().map(|counts| counts.effort))
     };
-    report.payload_bytes = (report.objects.saturating_sub(2)) / 2 * spec.size;
     if !report.stopped {
         let left = crew::run(
             heap,
@@ -117,11 +100,12 @@ fn check(
     }
     // Items are numbered from 1: those of the filler up to `kept`, those of producers up to their shares.
     let triangle = |count: u64| u128::from(count) * (u128::from(count) + 1) / 2;
-    let brought = (0..spec.producers).map(|producer| triangle(share(spec.items, producer, spec.producers)));
+    let brought =
+        (0..spec.producers).map(|producer| triangle(crew::share(spec.items, producer, spec.producers)));
     let wanted = triangle(kept) + brought.sum::<u128>();
-    if left.objects != kept || taken + left.sum != wanted {
+    if left.items != kept || taken + left.sum != wanted {
         let what =
-            format!("the queue holds {} items and not {kept}, or others than were brought", left.objects);
+            format!("the queue holds {} items and not {kept}, or others than were brought", left.items);
         return Err(WorkloadError::Wrong { what });
     }
     report.expected_live = Some(2 + 2 * kept);

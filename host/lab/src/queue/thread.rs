@@ -8,7 +8,8 @@ use gc_heap::{Local, Mutator, Scope};
 
 use super::QUEUE;
 use super::spec::QueueSpec;
-use crate::crew::Post;
+use crate::cost::Effort;
+use crate::crew::{self, Post};
 use crate::error::WorkloadError;
 use crate::latency::Recorder;
 use crate::leftover::retire_leftover;
@@ -37,9 +38,9 @@ pub(super) struct Ends {
 /// What a thread did.
 #[derive(Default)]
 pub(super) struct Counts {
-    pub(super) objects: u64,
-    pub(super) references: u64,
-    pub(super) operations: u64,
+    pub(super) effort: Effort,
+    /// Of who counts what is left: how many there are.
+    pub(super) items: u64,
     /// Sum of the numbers of the items that it took; for the end check.
     pub(super) sum: u128,
     pub(super) whole: bool,
@@ -55,11 +56,6 @@ struct Item {
 /// Who brings the items that are there at the begin.
 const FILLER: u64 = u64::MAX;
 
-/// A thread's part of a number of items.
-pub(super) fn share(all: u64, thread: u32, threads: u32) -> u64 {
-    all / u64::from(threads) + u64::from(u64::from(thread) < all % u64::from(threads))
-}
-
 /// An empty queue, and the items that are in it at the begin.
 pub(super) fn fill(
     spec: &QueueSpec,
@@ -69,14 +65,14 @@ pub(super) fn fill(
     mutator: &mut Mutator,
 ) -> Result<Counts, WorkloadError> {
     retire_leftover(mutator, QUEUE, spec.retire)?;
+    let mut thread = Thread::new(spec, ends, post);
     mutator.scope(|scope| {
-        let dummy = scope.alloc(&[None; 2], &[])?;
-        let queue = scope.alloc(&[Some(dummy); 2], &[])?;
+        let dummy = thread.counts.effort.alloc(scope, &[None; 2], &[])?;
+        let queue = thread.counts.effort.alloc(scope, &[Some(dummy); 2], &[])?;
         scope.set_root(QUEUE, Some(queue));
         Ok::<_, WorkloadError>(())
     })?;
-    let mut thread = Thread::new(spec, ends, post);
-    thread.counts = Counts { objects: 2, references: 2, operations: 3, ..Counts::default() };
+    thread.counts.effort.operations += 1;
     let mut number = 0;
     while number < kept && !post.is_over() {
         let until = kept.min(number + STEPS_PER_LOOK);
@@ -103,8 +99,7 @@ pub(super) struct Thread<'w> {
 
 impl<'w> Thread<'w> {
     pub(super) fn new(spec: &'w QueueSpec, ends: &'w Ends, post: Post<'w>) -> Thread<'w> {
-        let recorder = Recorder::new(post.begun, post.thread, post.threads);
-        Thread { spec, ends, post, recorder, counts: Counts::default(), buffer: Vec::new() }
+        Thread { spec, ends, post, recorder: post.recorder(), counts: Counts::default(), buffer: Vec::new() }
     }
 
     /// Does steps, each in a scope of its own inside one that holds the queue, until one says that it is enough.
@@ -115,7 +110,7 @@ impl<'w> Thread<'w> {
     ) -> Result<(), WorkloadError> {
         mutator.scope(|scope| {
             let queue = scope.root(QUEUE).ok_or_else(|| WorkloadError::lost("the queue"))?;
-            self.counts.operations += 1;
+            self.counts.effort.operations += 1;
             while scope.scope(|inner| step(self, inner, queue))? {}
             Ok(())
         })
@@ -123,7 +118,7 @@ impl<'w> Thread<'w> {
 
     pub(super) fn produce(mut self, mutator: &mut Mutator) -> Result<(Counts, Recorder), WorkloadError> {
         let producer = u64::from(self.post.thread);
-        let all = share(self.spec.items, self.post.thread, self.spec.producers);
+        let all = crew::share(self.spec.items, self.post.thread, self.spec.producers);
         let mut number = 0;
         while number < all && !self.post.is_over() {
             if !self.has_room() {
@@ -156,17 +151,15 @@ impl<'w> Thread<'w> {
         let pair = [item.producer.to_le_bytes(), item.number.to_le_bytes()];
         self.buffer.clear();
         self.buffer.extend(pair.as_flattened().iter().cycle().take(self.spec.size as usize));
-        let value = scope.alloc(&[], &self.buffer)?;
-        let node = scope.alloc(&[None, Some(value)], &[])?;
+        let effort = &mut self.counts.effort;
+        let value = effort.alloc(scope, &[], &self.buffer)?;
+        let node = effort.alloc(scope, &[None, Some(value)], &[])?;
         {
             let _tail = self.ends.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let last = scope.load(queue, TAIL)?.ok_or_else(|| WorkloadError::lost("the tail"))?;
-            scope.store(last, NEXT, Some(node))?;
-            scope.store(queue, TAIL, Some(node))?;
+            let last = effort.load(scope, queue, TAIL, "the tail")?;
+            effort.store(scope, last, NEXT, Some(node))?;
+            effort.store(scope, queue, TAIL, Some(node))?;
         }
-        self.counts.objects += 2;
-        self.counts.references += 3;
-        self.counts.operations += 5;
         Ok(())
     }
 
@@ -174,7 +167,7 @@ impl<'w> Thread<'w> {
         // The latest item of each producer, and of the filler.
         let mut latest = vec![0; self.spec.producers as usize + 1];
         let consumer = self.post.thread - self.spec.producers;
-        let all = share(self.spec.items, consumer, self.spec.consumers);
+        let all = crew::share(self.spec.items, consumer, self.spec.consumers);
         let mut taken = 0;
         while taken < all && !self.post.is_over() {
             if self.ends.ready.load(Ordering::Relaxed) == 0 {
@@ -211,29 +204,28 @@ impl<'w> Thread<'w> {
     fn take(&mut self, scope: &Scope<'_>, queue: Local<'_>) -> Result<Item, WorkloadError> {
         let (dummy, value) = {
             let _head = self.ends.head.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let dummy = scope.load(queue, HEAD)?.ok_or_else(|| WorkloadError::lost("the head"))?;
-            let first = scope.load(dummy, NEXT)?.ok_or_else(|| WorkloadError::lost("the first item"))?;
-            let value = scope.load(first, VALUE)?.ok_or_else(|| WorkloadError::lost("a value"))?;
-            scope.store(first, VALUE, None)?;
-            scope.store(queue, HEAD, Some(first))?;
+            let effort = &mut self.counts.effort;
+            let dummy = effort.load(scope, queue, HEAD, "the head")?;
+            let first = effort.load(scope, dummy, NEXT, "the first item")?;
+            let value = effort.load(scope, first, VALUE, "a value")?;
+            effort.store(scope, first, VALUE, None)?;
+            effort.store(scope, queue, HEAD, Some(first))?;
             if self.spec.cut {
-                scope.store(dummy, NEXT, None)?;
+                effort.store(scope, dummy, NEXT, None)?;
             }
             (dummy, value)
         };
-        self.counts.operations += 5 + u64::from(self.spec.cut);
         let item = self.item(scope, value)?;
         if self.spec.retire {
-            scope.retire(dummy);
-            scope.retire(value);
-            self.counts.operations += 2;
+            self.counts.effort.retire(scope, dummy);
+            self.counts.effort.retire(scope, value);
         }
         Ok(item)
     }
 
     /// Reads an item and checks that its payload is whole.
     fn item(&mut self, scope: &Scope<'_>, value: Local<'_>) -> Result<Item, WorkloadError> {
-        self.counts.operations += 1;
+        self.counts.effort.operations += 1;
         self.buffer.clear();
         scope.read(value, &mut self.buffer);
         let words = self.buffer.as_chunks::<8>().0;
@@ -275,7 +267,7 @@ pub(super) fn walk(
     })?;
     let mut left = Counts::default();
     loop {
-        if left.objects.is_multiple_of(STEPS_PER_LOOK) && post.is_over() {
+        if left.items.is_multiple_of(STEPS_PER_LOOK) && post.is_over() {
             return Ok(left);
         }
         let next = mutator.scope(|scope| {
@@ -283,7 +275,7 @@ pub(super) fn walk(
             let Some(next) = scope.load(node, NEXT)? else { return Ok::<_, WorkloadError>(None) };
             let value = scope.load(next, VALUE)?.ok_or_else(|| WorkloadError::lost("a value"))?;
             left.sum += u128::from(thread.item(scope, value)?.number);
-            left.objects += 1;
+            left.items += 1;
             Ok(Some(scope.handle(next)))
         })?;
         match next {

@@ -32,17 +32,17 @@ use std::time::Instant;
 use gc_heap::{Heap, Mutator};
 use rustc_hash::FxHashSet;
 
+use crate::cost::Effort;
 use crate::crew::{self, Post, Task};
 use crate::distributions::Zipf;
 use crate::driver::{Driver, Phase};
 use crate::error::WorkloadError;
-use crate::latency::LatencyLog;
 use crate::leftover::retire_leftover;
 use crate::limits::STEPS_PER_LOOK;
 use crate::report::WorkloadReport;
 use crate::settle::settle_timed;
 pub use spec::{Arrivals, ServiceSpec};
-use worker::{Counts, Fields, Served, Version, Worker};
+use worker::{Fields, Served, Version, Worker};
 
 /// Thread number of the versions that are there at the beginning.
 const LOADER: u32 = 0xFFFF;
@@ -52,11 +52,7 @@ pub(crate) fn run(
     heap: &Heap,
     driver: &dyn Driver,
 ) -> Result<WorkloadReport, WorkloadError> {
-    let result = work(spec, heap, driver);
-    if result.is_err() {
-        heap.mutator().scope(|scope| roots(spec).for_each(|root| scope.set_root(&root, None)));
-    }
-    result
+    crew::or_let_go(work(spec, heap, driver), heap, roots(spec))
 }
 
 fn table() -> String {
@@ -78,29 +74,16 @@ fn work(spec: &ServiceSpec, heap: &Heap, driver: &dyn Driver) -> Result<Workload
     let zipf = Zipf::new(spec.keys, spec.theta);
     let set_up_time = begun.elapsed();
     let task = Task { phase: Phase::Mutate, total: spec.requests, duration: spec.duration };
-    let members = vec![(); spec.threads as usize];
-    let done = crew::run(heap, driver, task, members, |(), post, mutator| {
+    let done = crew::run(heap, driver, task, crew::each(spec.threads), |(), post, mutator| {
         Worker::new(spec, &zipf, post).run(mutator)
     })?;
-    let (served, recorders): (Vec<Served>, Vec<_>) = done.results.into_iter().unzip();
-    let all =
-        || loaded.results.iter().map(|(counts, _)| counts).chain(served.iter().map(|served| &served.counts));
-    let sum = |count: fn(&Counts) -> u64| all().map(count).sum();
-    let latency = LatencyLog::merge("request", recorders);
+    let (served, report) = done.measured("request");
+    let (loader, loaded) = loaded.results[0];
+    let efforts = served.iter().map(|served| served.effort).chain([loader]);
     let mut report = WorkloadReport {
-        objects: sum(|counts| counts.objects),
-        references: sum(|counts| counts.references),
-        payload_bytes: sum(|counts| counts.payload_bytes),
-        operations: sum(|counts| counts.operations),
-        threads: spec.threads,
         set_up_time,
-        mutate_begun: Some(done.begun),
-        mutate_time: done.took,
-        requests: latency.as_ref().map_or(0, LatencyLog::count),
-        request_unit: "request",
-        latency,
-        stopped: driver.stop_requested() || !loaded.results[0].1,
-        ..WorkloadReport::default()
+        stopped: driver.stop_requested() || !loaded,
+        ..report.with_efforts(efforts)
     };
     if !report.stopped {
         let task = Task { phase: Phase::Collect, total: None, duration: None };
@@ -128,7 +111,7 @@ fn settle_books(spec: &ServiceSpec, served: &[Served], current: &[u64], report: 
 }
 
 /// The records and the empty sessions; false when it ended early.
-fn load(spec: &ServiceSpec, post: Post<'_>, mutator: &mut Mutator) -> Result<(Counts, bool), WorkloadError> {
+fn load(spec: &ServiceSpec, post: Post<'_>, mutator: &mut Mutator) -> Result<(Effort, bool), WorkloadError> {
     roots(spec).try_for_each(|root| retire_leftover(mutator, &root, false))?;
     let mut fields = Fields::new(spec, LOADER);
     mutator.scope(|scope| {
@@ -140,12 +123,12 @@ fn load(spec: &ServiceSpec, post: Post<'_>, mutator: &mut Mutator) -> Result<(Co
         }
         Ok::<_, WorkloadError>(())
     })?;
-    fields.counts.objects += 1 + u64::from(spec.threads);
-    fields.counts.operations += 2 * (1 + u64::from(spec.threads));
+    fields.effort.objects += 1 + u64::from(spec.threads);
+    fields.effort.operations += 2 * (1 + u64::from(spec.threads));
     for first in (0..spec.keys).step_by(STEPS_PER_LOOK as usize) {
         post.tell(first);
         if post.is_over() {
-            return Ok((fields.counts, false));
+            return Ok((fields.effort, false));
         }
         mutator.scope(|scope| {
             let table = scope.root(&table()).ok_or_else(|| WorkloadError::lost("the table"))?;
@@ -155,7 +138,7 @@ fn load(spec: &ServiceSpec, post: Post<'_>, mutator: &mut Mutator) -> Result<(Co
             Ok::<_, WorkloadError>(())
         })?;
     }
-    Ok((fields.counts, true))
+    Ok((fields.effort, true))
 }
 
 /// The version of each field; none when it ended early.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use gc_heap::{Local, Mutator, Scope};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::spec::{Arrivals, ServiceSpec};
 use super::{sessions, table};
+use crate::cost::Effort;
 use crate::crew::Post;
-use crate::distributions::{Zipf, exponential};
+use crate::distributions::{Zipf, exponential, stream};
 use crate::error::WorkloadError;
 use crate::latency::Recorder;
 use crate::limits::{NAP_MAX, STEPS_PER_LOOK};
@@ -19,15 +20,6 @@ const TEMPORARY_BYTES: usize = 40;
 
 /// Streams from here on draw arrivals, so that what is asked for does not depend on how requests come.
 const ARRIVAL_STREAMS: u64 = 1 << 32;
-
-/// What a thread did.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Counts {
-    pub(super) objects: u64,
-    pub(super) references: u64,
-    pub(super) payload_bytes: u64,
-    pub(super) operations: u64,
-}
 
 /// One object that was once a field.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
@@ -44,15 +36,14 @@ pub(super) struct Fields<'s> {
     next: u64,
     random: ChaCha8Rng,
     buffer: Vec<u8>,
-    pub(super) counts: Counts,
+    pub(super) effort: Effort,
 }
 
 impl<'w> Fields<'w> {
     pub(super) fn new(spec: &'w ServiceSpec, thread: u32) -> Fields<'w> {
-        let mut random = ChaCha8Rng::seed_from_u64(spec.seed);
-        random.set_stream(thread.into());
+        let random = stream(spec.seed, thread.into());
         let next = u64::from(thread) << 48;
-        Fields { spec, next, random, buffer: Vec::new(), counts: Counts::default() }
+        Fields { spec, next, random, buffer: Vec::new(), effort: Effort::default() }
     }
 
     /// A record with all its fields, put into the table.
@@ -67,8 +58,8 @@ impl<'w> Fields<'w> {
             Ok(Some(made))
         });
         let fields: Vec<_> = fields.collect::<Result<_, WorkloadError>>()?;
-        let record = self.alloc(scope, &fields, &[])?;
-        self.store(scope, table, key, record)
+        let record = self.effort.alloc(scope, &fields, &[])?;
+        self.effort.store(scope, table, key as u32, Some(record))
     }
 
     /// A fresh version of a field.
@@ -80,7 +71,7 @@ impl<'w> Fields<'w> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         buffer.extend(pair.as_flattened().iter().cycle().take(bytes as usize));
-        let made = self.alloc(scope, &[], &buffer);
+        let made = self.effort.alloc(scope, &[], &buffer);
         self.buffer = buffer;
         Ok((made?, version))
     }
@@ -95,7 +86,7 @@ impl<'w> Fields<'w> {
     ) -> Result<(), WorkloadError> {
         for at in 0..self.spec.fields {
             let object = scope.load(record, at as u32)?.ok_or_else(|| WorkloadError::lost("a field"))?;
-            self.counts.operations += 2;
+            self.effort.operations += 2;
             self.buffer.clear();
             scope.read(object, &mut self.buffer);
             let field = key * self.spec.fields + at;
@@ -109,31 +100,6 @@ impl<'w> Fields<'w> {
             found(object, Version { field, number });
         }
         Ok(())
-    }
-
-    fn alloc<'s>(
-        &mut self,
-        scope: &Scope<'s>,
-        slots: &[Option<Local<'_>>],
-        payload: &[u8],
-    ) -> Result<Local<'s>, WorkloadError> {
-        self.counts.objects += 1;
-        self.counts.operations += 1;
-        self.counts.references += slots.iter().flatten().count() as u64;
-        self.counts.payload_bytes += payload.len() as u64;
-        Ok(scope.alloc(slots, payload)?)
-    }
-
-    fn store(
-        &mut self,
-        scope: &Scope<'_>,
-        object: Local<'_>,
-        slot: u64,
-        value: Local<'_>,
-    ) -> Result<(), WorkloadError> {
-        self.counts.references += 1;
-        self.counts.operations += 1;
-        Ok(scope.store(object, slot as u32, Some(value))?)
     }
 }
 
@@ -162,7 +128,7 @@ pub(super) struct Worker<'w> {
 
 /// What a thread brings home.
 pub(super) struct Served {
-    pub(super) counts: Counts,
+    pub(super) effort: Effort,
     /// Sessions that have an object at the end.
     pub(super) sessions: u64,
     /// What the responses of its sessions hold.
@@ -171,13 +137,12 @@ pub(super) struct Served {
 
 impl<'w> Worker<'w> {
     pub(super) fn new(spec: &'w ServiceSpec, zipf: &'w Zipf, post: Post<'w>) -> Worker<'w> {
-        let mut arrivals = ChaCha8Rng::seed_from_u64(spec.seed);
-        arrivals.set_stream(ARRIVAL_STREAMS + u64::from(post.thread));
+        let arrivals = stream(spec.seed, ARRIVAL_STREAMS + u64::from(post.thread));
         let mut worker = Worker {
             spec,
             zipf,
             post,
-            recorder: Recorder::new(post.begun, post.thread, post.threads),
+            recorder: post.recorder(),
             fields: Fields::new(spec, post.thread),
             sessions: Vec::new(),
             served: 0,
@@ -191,9 +156,7 @@ impl<'w> Worker<'w> {
     }
 
     pub(super) fn run(mut self, mutator: &mut Mutator) -> Result<(Served, Recorder), WorkloadError> {
-        let threads = u64::from(self.post.threads);
-        let share = |all: u64| all / threads + u64::from(u64::from(self.post.thread) < all % threads);
-        let share = self.spec.requests.map_or(u64::MAX, share);
+        let share = self.post.share(self.spec.requests);
         while self.served < share && !self.post.is_over() && self.wait() {
             let end = share.min(self.served + STEPS_PER_LOOK);
             mutator.scope(|scope| self.serve_some(scope, end))?;
@@ -201,7 +164,7 @@ impl<'w> Worker<'w> {
         }
         let sessions = self.sessions.iter().filter(|session| session.exists).count() as u64;
         let responses = self.sessions.into_iter().flat_map(|session| session.ring).collect();
-        Ok((Served { counts: self.fields.counts, sessions, responses }, self.recorder))
+        Ok((Served { effort: self.fields.effort, sessions, responses }, self.recorder))
     }
 
     /// Serves until `end`, or until no request is due. A scope stays open no longer than that, so that what is
@@ -266,12 +229,11 @@ impl<'w> Worker<'w> {
         let at = self.fields.random.random_range(0..self.spec.fields);
         let ends = self.fields.random.random_ratio(1, self.spec.length as u32);
         self.temporaries(scope)?;
-        let record = scope.load(table, key as u32)?.ok_or_else(|| WorkloadError::lost("a record"))?;
-        self.fields.counts.operations += 1;
+        let record = self.fields.effort.load(scope, table, key as u32, "a record")?;
         let (mut objects, mut versions) = (Vec::new(), Vec::new());
         if writes {
             let (field, version) = self.fields.make(scope, key * self.spec.fields + at)?;
-            self.fields.store(scope, record, at, field)?;
+            self.fields.effort.store(scope, record, at as u32, Some(field))?;
             objects.push(Some(field));
             versions.push(version);
         } else {
@@ -280,7 +242,7 @@ impl<'w> Worker<'w> {
                 versions.push(version);
             })?;
         }
-        let response = self.fields.alloc(scope, &objects, &[])?;
+        let response = self.fields.effort.alloc(scope, &objects, &[])?;
         self.remember(scope, sessions, session, (response, versions))?;
         if ends {
             self.end(scope, sessions, session)?;
@@ -291,7 +253,7 @@ impl<'w> Worker<'w> {
     fn temporaries(&mut self, scope: &Scope<'_>) -> Result<(), WorkloadError> {
         let mut last = None;
         for _ in 0..self.spec.temporaries {
-            last = Some(self.fields.alloc(scope, &[last], &[0; TEMPORARY_BYTES])?);
+            last = Some(self.fields.effort.alloc(scope, &[last], &[0; TEMPORARY_BYTES])?);
         }
         Ok(())
     }
@@ -306,12 +268,11 @@ impl<'w> Worker<'w> {
         let session = &mut self.sessions[at];
         if !session.exists {
             *session = Session { exists: true, ring: Vec::new(), next: 0 };
-            let empty = self.fields.alloc(scope, &vec![None; self.spec.ring as usize], &[])?;
-            self.fields.store(scope, sessions, at as u64, empty)?;
+            let empty = self.fields.effort.alloc(scope, &vec![None; self.spec.ring as usize], &[])?;
+            self.fields.effort.store(scope, sessions, at as u32, Some(empty))?;
         }
-        let object = scope.load(sessions, at as u32)?.ok_or_else(|| WorkloadError::lost("a session"))?;
-        self.fields.counts.operations += 1;
-        self.fields.store(scope, object, session.next as u64, response)?;
+        let object = self.fields.effort.load(scope, sessions, at as u32, "a session")?;
+        self.fields.effort.store(scope, object, session.next as u32, Some(response))?;
         match session.ring.get_mut(session.next) {
             Some(old) => *old = versions,
             None => session.ring.push(versions),
@@ -322,7 +283,6 @@ impl<'w> Worker<'w> {
 
     fn end(&mut self, scope: &Scope<'_>, sessions: Local<'_>, at: usize) -> Result<(), WorkloadError> {
         self.sessions[at] = Session::default();
-        self.fields.counts.operations += 1;
-        Ok(scope.store(sessions, at as u32, None)?)
+        self.fields.effort.store(scope, sessions, at as u32, None)
     }
 }
