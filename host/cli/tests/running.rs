@@ -83,6 +83,17 @@ fn a_strategy_is_extracted_and_run_from_its_file() {
 }
 
 #[test]
+fn what_a_workload_has_found_out_is_printed_as_its_source_does() {
+    let place = Place::new();
+    let run = ["run", "--load", "binary-trees?depth=6", "--heap", "64MiB", "-q"];
+    let published = ["stretch tree of depth 7\t check: 255", "long lived tree of depth 6\t check: 127"];
+    let text = place.host(&run);
+    assert!(published.iter().all(|line| text.out.lines().any(|found| found == *line)), "{text:?}");
+    let checks = place.host(&[&run[..], &["--json"]].concat()).json()["load"]["checks"].clone();
+    assert_eq!((&checks[0], checks.as_array().unwrap().len()), (&published[0].into(), 4));
+}
+
+#[test]
 fn a_running_node_is_asked_and_swapped() {
     let place = Place::new();
     // The machine that runs tests may be busy with others: a call may take long by the clock.

@@ -68,6 +68,9 @@ struct LoadSummary {
     expected_live: Option<u64>,
     read_ns: u64,
     mutate_ns: u64,
+    /// What the workload found out about its own result, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<String>,
 }
 
 fn ns(duration: Duration) -> u64 {
@@ -122,6 +125,7 @@ impl Summary {
                 expected_live: report.expected_live,
                 read_ns: ns(report.read_time),
                 mutate_ns: ns(report.mutate_time),
+                checks: report.checks.clone(),
             }),
             record,
             canary,
@@ -180,6 +184,7 @@ fn load_lines(report: &WorkloadReport, reclaimed: Option<&Path>) -> anyhow::Resu
     if report.stopped {
         output::line("the load was stopped")?;
     }
+    report.checks.iter().try_for_each(output::line)?;
     if report.missing_references > 0 {
         output::line(format!("{} references lead out of the input", count(report.missing_references)))?;
     }
