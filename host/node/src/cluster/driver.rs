@@ -15,7 +15,7 @@
 //!    [`super::pace`].
 //! 3. Everybody who asks is answered: by what came of it, or by the end of this thread, which drops all replies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
@@ -77,6 +77,8 @@ pub(crate) struct Driver {
     sessions: BTreeMap<u32, u64>,
     /// When each peer was last heard.
     pub(crate) heard: BTreeMap<u32, Instant>,
+    /// Whose lease lapsed, who was not exiled for that, and who has not been heard since. The protocol begins another lease each time.
+    pub(crate) silent: BTreeSet<u32>,
     tokens: u64,
     questions: BTreeMap<u64, Waiting>,
     pub(crate) overs: Overs,
@@ -98,6 +100,7 @@ impl Driver {
             parts,
             sessions: BTreeMap::new(),
             heard: BTreeMap::new(),
+            silent: BTreeSet::new(),
             tokens: 0,
             questions: BTreeMap::new(),
             overs: Overs::default(),
@@ -149,6 +152,7 @@ impl Driver {
                 // What is left of a link that has been replaced is lost, as anything may be with its link.
                 if self.sessions.get(&peer) == Some(&session) {
                     self.heard.insert(peer, Instant::now());
+                    self.silent.remove(&peer);
                     self.feed(Event::Received { peer: NodeId(peer), frame: frame.into() });
                 }
             }
@@ -179,7 +183,9 @@ impl Driver {
                 self.say("info", format!("{name} is there again"));
             }
             Notice::ExileDeclined { client, why } => {
-                self.say("warn", why.to_string());
+                if self.silent.insert(client.node.0) {
+                    self.say("warn", why.to_string());
+                }
                 self.feed(Event::ExileDeclined { client });
             }
             Notice::NotAdmitted(why) => self.say("warn", format!("this node is not let in: {why}")),
@@ -300,7 +306,9 @@ impl Driver {
                 self.show_peers();
             }
             Effect::Unfence => self.say("info", "this node reaches more than half of the members".into()),
-            Effect::LeaseLapsed(_) => self.counters.leases_lapsed += 1,
+            Effect::LeaseLapsed(client) => {
+                self.counters.leases_lapsed += u64::from(!self.silent.contains(&client.node.0));
+            }
             Effect::ProposeExile { client, epoch } => self.parts.members.propose_exile(client, epoch),
             Effect::MembershipRefused(why) => self.say("warn", why.to_string()),
             Effect::Exiled => self.exiled(),

@@ -117,7 +117,7 @@ impl Driver {
                 let word = |good: bool| if good { "good" } else { "lapsed" }.to_owned();
                 record.up &= peer.up;
                 record.lease = word(peer.trusted);
-                record.lease_given = word(!peer.lapsed);
+                record.lease_given = word(!peer.lapsed && !self.silent.contains(&life.node.0));
                 record.pending_bytes = peer.pending_bytes as u64;
             }
             record
