@@ -76,7 +76,13 @@ fn resolve(text: &str) -> anyhow::Result<Vec<SocketAddr>> {
         Usage(format!("'{text}' after --join is no address ({why}): write HOST:PORT, such as 10.0.0.1:7001"))
     };
     let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?.collect();
-    if found.is_empty() { Err(wrong("no such host".into()).into()) } else { Ok(found) }
+    if found.is_empty() {
+        return Err(wrong("no such host".into()).into());
+    }
+    if found.iter().any(|address| address.port() == 0 || address.ip().is_unspecified()) {
+        return Err(wrong("nobody can be reached there".into()).into());
+    }
+    Ok(found)
 }
 
 /// The cluster, for a workload.
@@ -131,7 +137,7 @@ mod tests {
     #[test]
     fn addresses_are_resolved_and_others_are_named() {
         assert_eq!(resolve("127.0.0.1:7001").unwrap(), ["127.0.0.1:7001".parse().unwrap()]);
-        for text in ["here", "127.0.0.1", "127.0.0.1:99999", ""] {
+        for text in ["here", "127.0.0.1", "127.0.0.1:99999", "", "0.0.0.0:7001", "127.0.0.1:0"] {
             let error = resolve(text).unwrap_err().to_string();
             assert!(error.contains("--join") && error.contains("HOST:PORT"), "{error}");
         }

@@ -1,0 +1,103 @@
+//! What a person sees of a cluster, and does to it.
+
+use crate::nodes::Cluster;
+
+/// A handle of an object of `home` that another node holds, and of one that nobody else holds, out of what `why` knows.
+fn load(cluster: &Cluster) -> String {
+    format!("git:{}?place=hash&stay=true", cluster.place.path("repository").display())
+}
+
+fn member<'s>(status: &'s serde_json::Value, name: &str) -> &'s serde_json::Value {
+    status["members"].as_array().unwrap().iter().find(|member| member["name"] == name).unwrap()
+}
+
+#[test]
+fn a_cluster_is_looked_at_and_swapped_as_one() {
+    let cluster = Cluster::new(&["n1", "n2", "n3"]);
+    cluster.repository(15);
+    let nodes =
+        cluster.three(&["--strategy", "mark-sweep", "--load", &load(&cluster), "--metrics", "127.0.0.1:0"]);
+    for name in ["n1", "n2", "n3"] {
+        let status = cluster.await_members(name, 3);
+        assert_eq!((&status["cluster"], &status["decided_by"]), (&"shop".into(), &"n1".into()));
+    }
+    // Every node holds something of each of the others.
+    let status = cluster.await_status("n1", "references", |status| {
+        let linked = |name| {
+            let member = member(status, name);
+            member["stubs"].as_u64() > Some(0) && member["scions"].as_u64() > Some(0)
+        };
+        linked("n2") && linked("n3") && status["last_cycle"]["ending"] == "swept"
+    });
+    for name in ["n2", "n3"] {
+        let member = member(&status, name);
+        assert_eq!((&member["lease"], &member["lease_given"]), (&"good".into(), &"good".into()), "{member}");
+        assert!(member["scion_bytes"].as_u64() >= member["only_bytes"].as_u64(), "{member}");
+    }
+    let text = cluster.ask("n2", &["cluster", "status"]).out;
+    for word in ["shop", "decided by n1", "n3 n3.1", "lease good", "held for other nodes"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+
+    let without = cluster.ask_json("n1", &["collect", "--dry-run", "--without", "n3"]);
+    let parts = without["nodes"].as_array().unwrap();
+    assert_eq!(parts.iter().map(|part| part["node"].as_str().unwrap()).collect::<Vec<_>>(), ["n1", "n2"]);
+    assert!(
+        parts.iter().all(|part| part["objects"].as_u64() > Some(0) && part["unknown"].is_null()),
+        "{without}"
+    );
+
+    let over = cluster.ask_json("n3", &["collect"]);
+    assert_eq!(over["ending"], "swept", "{over}");
+    assert_eq!(over["here"]["cause"], "cluster", "{over}");
+    let local = cluster.ask_json("n3", &["collect", "--local"]);
+    assert_eq!(local["cause"], "request", "{local}");
+
+    let swapped = cluster.ask_json("n2", &["swap", "tracing", "--cluster"]);
+    assert_eq!(swapped["generation"], 2, "{swapped}");
+    for name in ["n1", "n2", "n3"] {
+        let until = std::time::Instant::now() + crate::nodes::PATIENCE;
+        while cluster.ask_json(name, &["status"])["strategy"]["name"] != "tracing" {
+            assert!(std::time::Instant::now() < until, "{name} does not take it");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(cluster.status(name)["strategy_generation"], 2);
+    }
+    drop(nodes);
+}
+
+#[test]
+fn why_goes_from_node_to_node() {
+    let cluster = Cluster::new(&["n1", "n2", "n3"]);
+    cluster.repository(10);
+    let mut nodes = cluster.three(&["--strategy", "tracing", "--load", &load(&cluster)]);
+    cluster.await_status("n1", "references", |status| status["last_cycle"]["ending"] == "swept");
+    // Among the objects of n2 some are held for other nodes alone; n1 is asked about all of them.
+    let (mut crossing, mut local) = (None, 0);
+    for cell in 1..400 {
+        let why = cluster.ask_json("n1", &["why", &format!("n2.1:{cell}.0")]);
+        let path = why["path"].as_array().cloned().unwrap_or_default();
+        let homes: std::collections::BTreeSet<&str> =
+            path.iter().filter_map(|handle| handle.as_str()?.split('.').next()).collect();
+        if why["alive"] == true && homes.len() > 1 {
+            assert_eq!(path.last().unwrap(), &why["handle"], "{why}");
+            assert!(why["text"].as_str().unwrap().contains("on node n"), "{why}");
+            crossing.get_or_insert(why["handle"].as_str().unwrap().to_owned());
+        } else if why["alive"] == true {
+            local += 1;
+        }
+        if crossing.is_some() && local > 0 {
+            break;
+        }
+    }
+    let crossing = crossing.expect("some object is held from another node");
+    // Its home does not answer any more.
+    nodes[1].signal("-STOP");
+    cluster.await_status("n1", "a lapsed lease", |status| member(status, "n2")["lease"] == "lapsed");
+    let why = cluster.ask_json("n1", &["why", &crossing]);
+    let text = why["text"].as_str().unwrap();
+    assert!(text.contains("belongs to n2: unknown since"), "{why}");
+    assert!(why["unknown_since_s"].as_f64() > Some(0.0), "{why}");
+    nodes[1].signal("-CONT");
+    assert!(nodes[1].is_running());
+}
