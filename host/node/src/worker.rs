@@ -13,6 +13,7 @@
 //! 3. Between two cycles any strategy can be exchanged for any other: the heap's truth is not in them. The next one is told to rebuild.
 
 mod nodes;
+mod rehearsal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,9 +23,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use gc_heap::pacer::{Amount, CycleEnded, Pacer, PacerConfig};
-use gc_heap::{
-    Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, Pace, Slice, Strategy, Wake,
-};
+use gc_heap::{Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, Pace, Slice, Strategy, Wake};
 
 use crate::ask::Ask;
 use crate::board::{Board, Standing};
@@ -33,7 +32,7 @@ use crate::cluster::Seat;
 use crate::config::NodeConfig;
 use crate::crew::{Crew, Ready, Workshop};
 use crate::error::NodeError;
-use crate::limits::{COLLECTOR_NICE, REHEARSALS_MAX, WAITING_IDLE};
+use crate::limits::{COLLECTOR_NICE, WAITING_IDLE};
 use crate::record::{
     CanaryRecord, Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings,
     SwapReport, reason,
@@ -42,6 +41,14 @@ use crate::shadow::{Comparison, Look, Overheard, Proposal};
 use crate::source::{Attached, StrategySource};
 use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
 use nodes::Together;
+use rehearsal::Rehearsed;
+
+/// When the serving strategy and the candidate began, and what each proposed.
+type Heard = Option<((Instant, Proposal), (Instant, Proposal))>;
+
+/// What is said of a candidate whose verdict, had it served, would have been refused.
+const UNSOUND_BESIDE: &str =
+    "its verdict would have been refused: something that survives refers to what it proposed";
 
 /// Longest wait without a look at the clock: payload memory that is idle shrinks at this pace.
 const TICK: Duration = Duration::from_secs(1);
@@ -268,12 +275,30 @@ impl Worker {
 
     /// A cycle of the serving strategy. None when it was given up because the node stops.
     fn cycle(&mut self, cause: Cause, execute: bool) -> Option<CycleRecord> {
+        let shadow_id = self.shadow;
+        let (report, record, heard) = self.cycle_beside(cause, execute, shadow_id)?;
+        if let (Some(id), Some(((begun, serving), (_, shadow)))) = (shadow_id, heard) {
+            self.compare(id, &report, begun, serving, shadow);
+        }
+        self.judge_serving(&report, &record);
+        if let (Some(id), Some(shadow)) = (shadow_id, record.shadow.as_ref()) {
+            self.judge_shadow(id, &report, shadow);
+        }
+        Some(record)
+    }
+
+    /// The same with any candidate beside, or none. What was heard of both is there if there was one.
+    fn cycle_beside(
+        &mut self,
+        cause: Cause,
+        execute: bool,
+        shadow_id: Option<Id>,
+    ) -> Option<(CycleReport, CycleRecord, Heard)> {
         let serving = self.swap.serving();
         let mut attached = self.crew.take_out(serving);
-        let shadow_id = self.shadow;
         let mut shadow = shadow_id.and_then(|id| self.crew.take_out(id));
         let begun = self.heap.used();
-        let mut heard = None;
+        let mut heard: Heard = None;
         let report = {
             let strategy = match attached.as_mut() {
                 Some(attached) => attached.strategy(),
@@ -309,56 +334,20 @@ impl Worker {
         }
         self.learn(&report, begun);
         let record = self.publish(&report, serving);
-        if let (Some(id), Some(((begun, serving), (_, shadow)))) = (shadow_id, heard) {
-            self.compare(id, &report, begun, serving, shadow);
-        }
-        self.judge_serving(&report, &record);
-        if let (Some(id), Some(shadow)) = (shadow_id, record.shadow.as_ref()) {
-            self.judge_shadow(id, &report, shadow);
-        }
-        Some(record)
+        Some((report, record, heard))
     }
 
     fn rehearse(&mut self, id: Id) {
-        let Some(mut attached) = self.crew.take_out(id) else { return };
-        // Neither the candidate nor, afterwards, whoever serves has seen what the other has seen.
-        self.collector.forget();
-        let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
-        let strategy = attached.strategy();
-        // It frees nothing: before a mutator has to wait for room, a cycle of the serving strategy goes first. Where that is not enough, it tries
-        // again without rests and with all the room that there is.
-        let first = self.rehearsals_given_up == 0;
-        let latest = if first { self.pacer.limit_trigger() } else { Amount::MAX };
-        let yields = || {
-            let full = self.heap.signal().is_full() || self.heap.used().reaches(latest);
-            full || self.abandon.load(Ordering::Relaxed)
-        };
-        let pacer = (first && !self.config.deterministic).then_some(&self.pacer);
-        let report = run_cycle(&mut self.collector, &self.heap, pacer, &yields, &request, strategy, None);
-        self.collector.forget();
-        self.pass_on(&mut attached);
-        self.crew.put_back(id, attached);
-        self.last_cycle = Instant::now();
-        let event = match (&report.end, reason(&report.end)) {
-            (CycleEnd::Abandoned, _) if self.abandon.load(Ordering::Relaxed) => return,
-            (CycleEnd::Abandoned, _) if self.rehearsals_given_up < REHEARSALS_MAX => {
+        let event = match self.rehearsal(id, self.rehearsals_given_up) {
+            Rehearsed::Stopping => return,
+            Rehearsed::MadeWay => {
                 self.rehearsals_given_up += 1;
                 self.rehearsal = Some(id);
-                self.cycle(Cause::Full, true);
                 return;
             }
-            (CycleEnd::Abandoned, _) => {
-                let reason =
-                    "the heap was full whenever it was rehearsed: try again with a larger heap or less load";
-                Event::RehearsalFailed { id, reason: reason.into() }
-            }
-            (_, Some(reason)) => Event::RehearsalFailed { id, reason },
-            (_, None) => match self.over_memory(id) {
-                Some(reason) => Event::RehearsalFailed { id, reason },
-                None => Event::RehearsalPassed { id },
-            },
+            Rehearsed::Failed(reason) => Event::RehearsalFailed { id, reason },
+            Rehearsed::Passed => Event::RehearsalPassed { id },
         };
-        self.publish(&report, id);
         self.step(event);
     }
 
@@ -468,10 +457,7 @@ impl Worker {
     fn judge_shadow(&mut self, id: Id, report: &CycleReport, shadow: &ShadowRecord) {
         let failed = match (&shadow.reason, shadow.sound) {
             (Some(fault), _) => Some(fault.clone()),
-            (None, false) => Some(
-                "its verdict would have been refused: something that survives refers to what it proposed"
-                    .into(),
-            ),
+            (None, false) => Some(UNSOUND_BESIDE.into()),
             (None, true) => None,
         };
         if let Some(reason) = failed {

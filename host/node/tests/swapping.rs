@@ -54,6 +54,28 @@ fn a_swap_while_mutators_run_loses_nothing() {
     assert_eq!(node.status(0).swaps, 3);
 }
 
+/// The mutator fills the heap faster than the candidate marks it, so alone it would never end.
+#[test]
+fn a_candidate_is_rehearsed_beside_where_the_heap_is_full_before_it_is_done() {
+    let node = node(marker("first", Wrong::Never));
+    plant(&node, "kept", 10);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                plant(&node, "mine", 12);
+            }
+        });
+        let refused = node.swap(marker("liar", Wrong::SlowLie));
+        let swapped = node.swap(marker("slow", Wrong::Slow));
+        stop.store(true, Ordering::Relaxed);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("something that survives refers"), "{refused}");
+        assert_eq!(swapped.unwrap().serving.name, "slow");
+    });
+    assert_eq!(count(&node, "kept"), 1023);
+}
+
 #[test]
 fn a_candidate_that_lies_is_refused_in_its_rehearsal() {
     for wrong in [Wrong::Lie(1), Wrong::Panic(1), Wrong::Fault(1), Wrong::Nonsense(1)] {

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use gc_heap::pacer::Amount;
 use gc_heap::{Cause, CycleEnd};
 use gc_protocol::CycleId;
 use gc_protocol::wire::ModuleDigest;
@@ -16,12 +15,11 @@ use crate::ask::Ask;
 use crate::cluster::{Seat, hex};
 use crate::crew::Ready;
 use crate::error::NodeError;
-use crate::limits::REHEARSALS_MAX;
-use crate::record::reason;
 use crate::source::StrategySource;
 use crate::swap::{Event, Id, Phase, Plan};
 
-use super::{Pace, Worker, request, run_cycle};
+use super::rehearsal::Rehearsed;
+use super::{Pace, Worker, request};
 
 /// What all nodes do together, as far as this one's collector is concerned.
 #[derive(Default)]
@@ -176,34 +174,11 @@ impl Worker {
     }
 
     fn rehearse_prepared(&mut self, digest: ModuleDigest, id: Id) {
-        let Some(mut attached) = self.crew.take_out(id) else { return };
-        self.collector.forget();
-        let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
-        let first = self.together.rehearsals_given_up == 0;
-        let latest = if first { self.pacer.limit_trigger() } else { Amount::MAX };
-        let yields = || {
-            let full = self.heap.signal().is_full() || self.heap.used().reaches(latest);
-            full || self.abandon.load(super::Ordering::Relaxed)
-        };
-        let strategy = attached.strategy();
-        let report = run_cycle(&mut self.collector, &self.heap, None, &yields, &request, strategy, None);
-        self.collector.forget();
-        self.pass_on(&mut attached);
-        self.crew.put_back(id, attached);
-        let failed = match (&report.end, reason(&report.end)) {
-            (CycleEnd::Abandoned, _) if self.abandon.load(super::Ordering::Relaxed) => return,
-            (CycleEnd::Abandoned, _) if self.together.rehearsals_given_up < REHEARSALS_MAX => {
-                self.together.rehearsals_given_up += 1;
-                self.cycle(Cause::Full, true);
-                return;
-            }
-            (CycleEnd::Abandoned, _) => Some("the heap was full whenever it was rehearsed".to_owned()),
-            (_, reason) => reason.or_else(|| self.over_memory(id)),
-        };
-        self.publish(&report, id);
-        match failed {
-            Some(why) => self.unprepared(digest, &why),
-            None => {
+        match self.rehearsal(id, self.together.rehearsals_given_up) {
+            Rehearsed::Stopping => {}
+            Rehearsed::MadeWay => self.together.rehearsals_given_up += 1,
+            Rehearsed::Failed(why) => self.unprepared(digest, &why),
+            Rehearsed::Passed => {
                 // Its code is kept, its instance is made anew when all are ready.
                 self.crew.cool(id);
                 if let Some(candidate) = &mut self.together.candidate {

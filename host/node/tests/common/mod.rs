@@ -21,12 +21,16 @@ pub enum Wrong {
     Lie(u32),
     /// Names a cell that the heap does not have.
     Nonsense(u32),
+    /// Sleeps in each step: right, and never done while mutators fill a small heap.
+    Slow,
+    /// The same, and condemns everything.
+    SlowLie,
 }
 
 impl Wrong {
     fn is_due(self, cycle: u32) -> bool {
         match self {
-            Wrong::Never => false,
+            Wrong::Never | Wrong::Slow | Wrong::SlowLie => false,
             Wrong::Panic(from) | Wrong::Fault(from) | Wrong::Lie(from) | Wrong::Nonsense(from) => {
                 cycle >= from
             }
@@ -113,8 +117,11 @@ impl Strategy for Marker {
             match self.wrong {
                 Wrong::Panic(_) => panic!("on purpose"),
                 Wrong::Fault(_) => return Err(Fault::Deadline(Duration::from_secs(1))),
-                Wrong::Never | Wrong::Lie(_) | Wrong::Nonsense(_) => {}
+                _ => {}
             }
+        }
+        if matches!(self.wrong, Wrong::Slow | Wrong::SlowLie) {
+            std::thread::sleep(Duration::from_millis(100));
         }
         for _ in 0..budget {
             let Some(cell) = self.work.pop() else { return Ok(Progress::Idle) };
@@ -128,6 +135,7 @@ impl Strategy for Marker {
 
     fn finish(&mut self) -> Result<Verdict, Fault> {
         Ok(match self.wrong {
+            Wrong::SlowLie => Verdict::Survivors(vec![0; self.marked.len()]),
             Wrong::Lie(from) if self.cycle >= from => Verdict::Survivors(vec![0; self.marked.len()]),
             Wrong::Nonsense(from) if self.cycle >= from => Verdict::Condemned(vec![u32::MAX]),
             _ => Verdict::Survivors(self.marked.clone()),
