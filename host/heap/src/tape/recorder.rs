@@ -101,32 +101,41 @@ impl Recorder {
         &mut self,
         epoch: u32,
         cell: u32,
-        slots: impl ExactSizeIterator<Item = u32>,
+        mut slots: impl ExactSizeIterator<Item = u32>,
         payload_len: usize,
     ) {
         if !self.operation(epoch) {
             return;
         }
         let count = slots.len();
-        let distance = zigzag(i64::from(cell) - i64::from(self.youngest) - 1);
-        self.event(code::ALLOC, count as u64, [payload_len as u64, distance]);
+        self.event(code::ALLOC, count as u64, [payload_len as u64]);
+        self.put_small(zigzag(i64::from(cell) - i64::from(self.youngest) - 1));
         self.youngest = cell;
-        let mut written = 0;
-        let mut expected = None;
-        let mut slots = slots.enumerate();
-        for (slot, value) in slots.by_ref().take(ALLOC_SLOTS_MAX).filter(|&(_, value)| value != 0) {
-            (written..slot).for_each(|_| self.put(code::NULL));
-            written = slot + 1;
-            let (code, next) = self.slot(value, expected);
-            self.put(code);
-            expected = next;
+        let (mut slot, mut written, mut expected) = (0, 0, None);
+        // A plain loop: adapters of iterators cost more here than what they would say.
+        while slot < ALLOC_SLOTS_MAX {
+            let Some(value) = slots.next() else { break };
+            if value != 0 {
+                while written < slot {
+                    self.put_small(code::NULL);
+                    written += 1;
+                }
+                let (code, next) = self.slot(value, expected);
+                self.put_small(code);
+                written += 1;
+                expected = next;
+            }
+            slot += 1;
         }
         if written < count {
-            self.put(code::REST_IS_NULL);
+            self.put_small(code::REST_IS_NULL);
         }
         self.push(cell);
-        for (slot, value) in slots.filter(|&(_, value)| value != 0) {
-            self.stored(epoch, cell, slot as u32, value);
+        for value in slots {
+            if value != 0 {
+                self.stored(epoch, cell, slot as u32, value);
+            }
+            slot += 1;
         }
     }
 
@@ -293,7 +302,18 @@ impl Recorder {
         self.len += pen.written;
     }
 
+    /// A number that mostly takes one byte.
     #[inline]
+    fn put_small(&mut self, value: u64) {
+        if value < 1 << 7 {
+            self.bytes[self.len] = code::varint_of(value, 1) as u8;
+            self.len += 1;
+        } else {
+            self.put(value);
+        }
+    }
+
+    #[cold]
     fn put(&mut self, value: u64) {
         let mut pen = Pen::new(&mut self.bytes, self.len);
         pen.number(value);
