@@ -11,7 +11,7 @@
 //! ```
 //!
 //! 1. What the collector says reaches the node in the order in which it was said: what was reached before a rest is known before the rest is.
-//! 2. A rest names the last hand-over that was taken off the desk before the work that it ends.
+//! 2. A rest is said only when nothing lies on the desk, and names the last hand-over that did: all that was handed over before is worked off.
 //! 3. Once a verdict is out it is the others' to decide. The collector learns the outcome when the cycle has ended, not before, whatever it wants meanwhile: by then
 //!    this node may have voted, and others may have swept. Wanting to give up makes this node vote against it; the answer to that ends the wait.
 //! 4. Every wait ends when the desk is closed, and the desk is closed when its member goes.
@@ -57,9 +57,8 @@ struct State {
     seated: bool,
     /// Reached from elsewhere and not taken by the collector.
     shade: Vec<Handle>,
-    /// Number of the last hand-over, and of the last that the collector took.
+    /// Number of the last hand-over.
     handed: u64,
-    taken: u64,
     said: Said,
     /// The collector has asked for this cycle to be dropped.
     gives_up: bool,
@@ -86,7 +85,6 @@ impl Desk {
             seated: false,
             shade: Vec::new(),
             handed: 0,
-            taken: 0,
             said: Said::Working,
             gives_up: false,
             events: VecDeque::new(),
@@ -137,7 +135,7 @@ impl Desk {
         state.roots = roots.iter().map(|&object| handle_of(Reference { home: me, object })).collect();
         state.seated = false;
         state.shade.clear();
-        (state.handed, state.taken) = (0, 0);
+        state.handed = 0;
         state.said = Said::Working;
         state.gives_up = false;
         self.word.notify_all();
@@ -204,10 +202,10 @@ impl Seat {
     pub fn hear(&mut self) -> Heard {
         let mut state = self.desk.state();
         let heard = hear(&mut state, self.cycle);
-        let rests = Said::Rests(state.taken);
+        let rests = Said::Rests(state.handed);
         if matches!(heard, Heard::Wait) && state.said != rests {
             state.said = rests;
-            let worked_off = state.taken;
+            let worked_off = state.handed;
             self.tell(state, Event::MarkingRested { cycle: self.cycle, worked_off });
         }
         heard
@@ -273,15 +271,9 @@ fn hear(state: &mut State, cycle: CycleId) -> Heard {
     match state.phase {
         Phase::Over => Heard::GiveUp,
         // What came before the decision is worked off first.
-        _ if !state.shade.is_empty() => {
-            state.taken = state.handed;
-            Heard::Shade(std::mem::take(&mut state.shade))
-        }
+        _ if !state.shade.is_empty() => Heard::Shade(std::mem::take(&mut state.shade)),
         Phase::Deciding => Heard::Decide,
-        Phase::Marking | Phase::Proved => {
-            state.taken = state.handed;
-            Heard::Wait
-        }
+        Phase::Marking | Phase::Proved => Heard::Wait,
     }
 }
 
@@ -314,9 +306,13 @@ impl Others for Seat {
     }
 
     fn prove(&mut self, objects: Vec<Handle>, stubs: Vec<Handle>) -> bool {
-        let concerns_others = !(objects.is_empty() && stubs.is_empty());
+        // Nobody else has a say in what concerns nobody else.
+        let alone = objects.is_empty() && stubs.is_empty();
         self.put_verdict(objects, stubs);
-        while concerns_others {
+        if alone {
+            return true;
+        }
+        loop {
             if let Some(swept) = self.outcome() {
                 return swept;
             }
@@ -325,7 +321,6 @@ impl Others for Seat {
             }
             self.wait(OUTCOME_LOOK);
         }
-        true
     }
 }
 

@@ -22,6 +22,12 @@
 //!    `ProofFailed` instead.
 //! 2. In the same time no object is released: else something that arrived and was let go again would not be in the list of exported objects, and the veto would miss it.
 //!    A release that comes later keeps a root a little longer.
+//!
+//! # A limit
+//!
+//! A node that has agreed to a sweep and then loses the cycle (its time is over, or the membership changes) does not know whether the others have swept. Nothing that a root leads
+//! to is concerned: unreachability is stable. But an object that only a handle remembers can be looked up again after that, and what it referred to on other nodes may
+//! be gone. Such references answer so ([`Member::standing`]), and nothing is mistaken for something else.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -158,9 +158,12 @@ impl Others for Elsewhere<'_> {
     }
 
     fn prove(&mut self, objects: Vec<Handle>, stubs: Vec<Handle>) -> bool {
-        let concerns_others = !(objects.is_empty() && stubs.is_empty());
+        let alone = objects.is_empty() && stubs.is_empty();
         self.seat.put_verdict(objects, stubs);
-        while concerns_others {
+        if alone {
+            return true;
+        }
+        loop {
             if let Some(swept) = self.seat.outcome() {
                 return swept;
             }
@@ -173,6 +176,5 @@ impl Others for Elsewhere<'_> {
                 Err(_) => return false,
             }
         }
-        true
     }
 }

@@ -21,6 +21,12 @@ struct Arguments {
     /// No cycles over nodes.
     #[arg(long)]
     acyclic: bool,
+    /// Strategies keep to themselves some of the stubs that they reached; what is left over at the end is not asked for.
+    #[arg(long)]
+    forgetful: bool,
+    /// Ends with the first run that goes wrong, and makes nothing smaller.
+    #[arg(long)]
+    stop: bool,
     /// Prints every effect.
     #[arg(long)]
     trace: bool,
@@ -31,6 +37,7 @@ fn main() {
     let settings = |seed| {
         let settings = if arguments.calm { Settings::calm(seed) } else { Settings::rough(seed) };
         let settings = if arguments.acyclic { settings } else { settings.cyclic() };
+        let settings = if arguments.forgetful { settings.forgetful() } else { settings };
         let nodes = arguments.nodes.unwrap_or(settings.nodes).max(1);
         Settings { nodes, trace: arguments.trace, ..settings }
     };
@@ -41,6 +48,9 @@ fn main() {
             Err(wrong) => {
                 failed += 1;
                 println!("{wrong}");
+                if arguments.stop {
+                    break;
+                }
                 let quiet = Settings { trace: false, ..settings(seed) };
                 if let Some((smallest, wrong)) = gc_sim::shrink::shrink(&quiet) {
                     println!("smaller: {wrong}\n{smallest:#?}");

@@ -14,8 +14,10 @@ pub struct Settings {
     pub nodes: usize,
     /// How long mutators work and troubles come, in milliseconds.
     pub active_ms: u64,
-    /// How long everything has to become clean after that. 0: that is not asked for.
+    /// How long everything has to become clean after that, in milliseconds.
     pub heal_ms: u64,
+    /// At the end there is to be no garbage.
+    pub tidy: bool,
     /// The network, as long as troubles come.
     pub weather: Weather,
     /// Ways are cut and connections lost.
@@ -55,6 +57,7 @@ impl Settings {
             nodes: 3 + (seed % 2) as usize,
             active_ms: 300,
             heal_ms: 1800,
+            tidy: true,
             weather: Weather { loss_percent: 0, repeat_percent: 0, delay_us_max: 5_000 },
             cuts: false,
             pauses: false,
@@ -95,6 +98,12 @@ impl Settings {
     pub fn cyclic(self) -> Settings {
         let strategies = vec![Kind::Tracing, Kind::MarkSweep];
         Settings { cycles: true, strategies, pace_us: 2 * self.pace_us, ..self }
+    }
+
+    /// The same with strategies that tell too little of what they reached. They find less, so what is left over at the end is not asked for.
+    #[must_use]
+    pub fn forgetful(self) -> Settings {
+        Settings { strategies: vec![Kind::Forgetful, Kind::Tracing], heal_ms: 300, tidy: false, ..self }
     }
 }
 

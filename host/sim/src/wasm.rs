@@ -24,6 +24,6 @@ pub(crate) fn make(kind: Kind, heap: &Heap) -> Box<dyn Strategy> {
         Kind::MarkSweep => "mark-sweep",
         Kind::Refcount => "refcount",
     };
-    let attached = LOADED[name].attach(heap.graph(), &[], Access::Window);
+    let attached = LOADED[name].attach(heap.graph(), &BTreeMap::new(), Access::Window);
     Box::new(attached.unwrap_or_else(|error| panic!("{error}")))
 }

@@ -110,7 +110,7 @@ impl World {
             self.take(thing);
             self.glance();
         }
-        if self.wrong.is_none() && self.settings.heal_ms > 0 {
+        if self.wrong.is_none() && self.settings.tidy {
             self.check_end();
         }
         for site in &self.sites {

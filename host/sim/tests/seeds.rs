@@ -47,10 +47,8 @@ fn cycles_over_nodes_go_after_trouble() {
 /// What they leave over is not asked for: a node that keeps stubs to itself keeps its part of each cycle.
 #[test]
 fn strategies_that_tell_too_little_lose_nothing() {
-    let stats = all_right(0, 60, |seed| {
-        let strategies = vec![Kind::Forgetful, Kind::Tracing];
-        Settings { strategies, heal_ms: 0, ..Settings::calm(seed).cyclic() }
-    });
+    let stats =
+        all_right(0, 60, |seed| Settings { active_ms: 600, ..Settings::calm(seed).cyclic().forgetful() });
     assert!(stats.voted_down > 15, "{stats:?}");
 }
 
@@ -59,7 +57,7 @@ fn strategies_that_tell_too_little_lose_nothing() {
 fn a_node_that_does_not_mark_keeps_what_it_has_and_no_more() {
     let stats = all_right(0, 40, |seed| {
         let strategies = vec![Kind::Tracing, Kind::Refcount, Kind::MarkSweep];
-        Settings { strategies, heal_ms: 0, ..Settings::rough(seed).cyclic() }
+        Settings { strategies, tidy: false, ..Settings::rough(seed).cyclic() }
     });
     assert!(stats.swept > 50, "{stats:?}");
 }

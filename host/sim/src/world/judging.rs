@@ -68,8 +68,8 @@ impl World {
             let held: Vec<_> = roots.iter().map(|(pin, reference)| (scope.pinned(pin), *reference)).collect();
             oracle.walk(me, scope, held)
         });
-        let stubs = self.sites[site].held().into_iter().filter(|root| root.home != me);
-        let stand = stubs.map(|stub| self.stands(site, stub)).collect::<Result<(), String>>();
+        let mut stubs = self.sites[site].held().into_iter().filter(|root| root.home != me);
+        let stand = stubs.try_for_each(|stub| self.stands(site, stub));
         if let Err(wrong) = walked.and(stand) {
             self.fail(format!("site {site}: {wrong}"));
         }
