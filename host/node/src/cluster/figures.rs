@@ -128,12 +128,13 @@ impl Driver {
     /// What is held, by reason; each object once, for the strongest.
     fn held(&self, holding: &Holding) -> Vec<HeldRecord> {
         let node = self.parts.member.node();
-        let lapsed: BTreeSet<Life> =
-            node.peers(clock::now()).filter(|peer| peer.lapsed || !peer.up).map(|peer| peer.life).collect();
+        let silent = |life: Life| self.silent.contains(&life.node.0);
+        let away = node.peers(clock::now()).filter(|peer| peer.lapsed || !peer.up || silent(peer.life));
+        let away: BTreeSet<Life> = away.map(|peer| peer.life).collect();
         let reason = |(object, clients): (&Object, &Vec<Life>)| match () {
             () if holding.pinned.contains(object) => "pin",
             () if clients.iter().all(|&client| !node.membership().is_member(client)) => "leaving",
-            () if clients.iter().all(|client| lapsed.contains(client)) => "absent",
+            () if clients.iter().all(|client| away.contains(client)) => "absent",
             () => "scion",
         };
         let mut found: BTreeMap<&str, Vec<&Object>> =
