@@ -251,7 +251,7 @@ pub struct SwapReport {
     pub probation_cycles: u32,
     /// The comparison, for a shadow run and for a canary that ran as one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub shadow: Option<ShadowSummary>,
+    pub shadow: Option<Box<ShadowSummary>>,
     /// The decision, for a canary.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub canary: Option<CanaryRecord>,

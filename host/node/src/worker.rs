@@ -624,12 +624,12 @@ impl Worker {
         };
         let decided = |promoted, reason| {
             let measures = asked.watch.as_ref().map(Watch::measured).unwrap_or_default();
-            let shadow = (summary.cycles > 0).then(|| summary.clone());
+            let shadow = (summary.cycles > 0).then(|| Box::new(summary.clone()));
             report(0, shadow, Some(CanaryRecord { promoted, reason, measures }))
         };
         let _ = asked.reply.send(match answer {
             Answer::Serving => Ok(report(self.config.probation_cycles, None, None)),
-            Answer::Shadowed => Ok(report(0, Some(summary.clone()), None)),
+            Answer::Shadowed => Ok(report(0, Some(Box::new(summary.clone())), None)),
             Answer::Promoted(reason) => Ok(decided(true, reason)),
             Answer::RolledBack(reason) => Ok(decided(false, reason)),
             Answer::Failed(reason) => Err(NodeError::SwapFailed {

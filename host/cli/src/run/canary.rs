@@ -63,7 +63,7 @@ pub(crate) struct Decision {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     measures: Vec<Measured>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    shadow: Option<ShadowSummary>,
+    shadow: Option<Box<ShadowSummary>>,
 }
 
 impl Canary {
