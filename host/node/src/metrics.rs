@@ -67,9 +67,12 @@ type OfCluster = (&'static str, &'static str, MetricType, fn(&ClusterStatus) -> 
 const CLUSTER: &[OfCluster] = &[
     ("gc_cluster_members", "Members of the cluster.", MetricType::GAUGE, |seen| seen.members.len() as f64),
     ("gc_cluster_epoch", "Number of the membership.", MetricType::GAUGE, |seen| seen.epoch as f64),
-    ("gc_cluster_fenced", "1 while this node reaches less than half of the members.", MetricType::GAUGE, |seen| {
-        f64::from(u8::from(seen.fenced))
-    }),
+    (
+        "gc_cluster_fenced",
+        "1 while this node reaches less than half of the members.",
+        MetricType::GAUGE,
+        |seen| f64::from(u8::from(seen.fenced)),
+    ),
     ("gc_cluster_strategy_generation", "Swaps of the whole cluster.", MetricType::GAUGE, |seen| {
         seen.strategy_generation as f64
     }),
@@ -101,15 +104,21 @@ const CLUSTER: &[OfCluster] = &[
     ("gc_cluster_copies_sent_total", "Messages with references sent.", MetricType::COUNTER, |seen| {
         seen.counters.copies_sent as f64
     }),
-    ("gc_cluster_copies_received_total", "Messages with references delivered.", MetricType::COUNTER, |seen| {
-        seen.counters.copies_received as f64
-    }),
+    (
+        "gc_cluster_copies_received_total",
+        "Messages with references delivered.",
+        MetricType::COUNTER,
+        |seen| seen.counters.copies_received as f64,
+    ),
     ("gc_cluster_healed_total", "Entries that digests healed.", MetricType::COUNTER, |seen| {
         seen.counters.healed as f64
     }),
-    ("gc_cluster_disconnects_total", "Links closed over what came through them.", MetricType::COUNTER, |seen| {
-        seen.counters.refusals as f64
-    }),
+    (
+        "gc_cluster_disconnects_total",
+        "Links closed over what came through them.",
+        MetricType::COUNTER,
+        |seen| seen.counters.refusals as f64,
+    ),
     ("gc_cluster_leases_lapsed_total", "Leases of other nodes that lapsed.", MetricType::COUNTER, |seen| {
         seen.counters.leases_lapsed as f64
     }),
@@ -355,15 +364,27 @@ fn of_cluster(seen: &ClusterStatus) -> Vec<MetricFamily> {
         families(name, help, MetricType::GAUGE, metrics.collect())
     }));
     let held = |read: fn(&crate::cluster::HeldRecord) -> u64| {
-        let metrics = seen.held.iter().map(move |held| {
-            labelled(MetricType::GAUGE, &[("reason", &held.reason)], read(held) as f64)
-        });
+        let metrics = seen
+            .held
+            .iter()
+            .map(move |held| labelled(MetricType::GAUGE, &[("reason", &held.reason)], read(held) as f64));
         metrics.collect()
     };
-    all.extend(families("gc_held_objects", "Objects held for others, by reason.", MetricType::GAUGE, held(|held| held.objects)));
-    all.extend(families("gc_held_bytes", "Bytes of objects held for others, by reason.", MetricType::GAUGE, held(|held| held.bytes)));
+    all.extend(families(
+        "gc_held_objects",
+        "Objects held for others, by reason.",
+        MetricType::GAUGE,
+        held(|held| held.objects),
+    ));
+    all.extend(families(
+        "gc_held_bytes",
+        "Bytes of objects held for others, by reason.",
+        MetricType::GAUGE,
+        held(|held| held.bytes),
+    ));
     let refused = seen.refusals.iter();
-    let refused = refused.map(|(why, times)| labelled(MetricType::COUNTER, &[("reason", why)], *times as f64));
+    let refused =
+        refused.map(|(why, times)| labelled(MetricType::COUNTER, &[("reason", why)], *times as f64));
     let help = "Peers that were not let in, by reason.";
     all.extend(families("gc_cluster_refusals_total", help, MetricType::COUNTER, refused.collect()));
     let over = [("swept", seen.counters.cycles_swept), ("given-up", seen.counters.cycles_given_up)];

@@ -179,7 +179,8 @@ fn the_control_socket_does_what_the_api_does() {
     let mut client = Client::connect(&path).unwrap();
     let Answer::Status(status) = client.ask(&Request::Status { journal: 5 }).unwrap() else { panic!() };
     assert_eq!(status.strategy.name, "good");
-    let Answer::Collect(cycle) = client.ask(&Request::Collect { dry_run: true }).unwrap() else { panic!() };
+    let collect = Request::Collect { dry_run: true, local: false, without: None };
+    let Answer::Collect(cycle) = client.ask(&collect).unwrap() else { panic!() };
     assert_eq!(cycle.live_objects, 7);
     let Answer::Why(why) = client.ask(&Request::Why { handle: handle.to_string() }).unwrap() else {
         panic!()

@@ -48,12 +48,12 @@ impl Show {
 
     fn greet(&self, node: &Node) {
         let status = node.status(0);
-        if let Some(address) = node.metrics_address() {
-            eprintln!("metrics on http://{address}/metrics");
-        }
         if let Some(cluster) = node.cluster() {
             let life = cluster.incarnation();
             eprintln!("cluster on {} as {} life={life}", cluster.address(), cluster.me());
+        }
+        if let Some(address) = node.metrics_address() {
+            eprintln!("metrics on http://{address}/metrics");
         }
         if let How::Lines { .. } = self.how {
             eprintln!("serving strategy={} heap_limit_bytes={}", status.strategy, status.heap.limit_bytes);

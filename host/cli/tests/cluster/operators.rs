@@ -1,8 +1,11 @@
 //! What a person sees of a cluster, and does to it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
 use crate::nodes::Cluster;
 
-/// A handle of an object of `home` that another node holds, and of one that nobody else holds, out of what `why` knows.
 fn load(cluster: &Cluster) -> String {
     format!("git:{}?place=hash&stay=true", cluster.place.path("repository").display())
 }
@@ -21,6 +24,7 @@ fn a_cluster_is_looked_at_and_swapped_as_one() {
         let status = cluster.await_members(name, 3);
         assert_eq!((&status["cluster"], &status["decided_by"]), (&"shop".into(), &"n1".into()));
     }
+    metrics_are_sound(&nodes[0]);
     // Every node holds something of each of the others.
     let status = cluster.await_status("n1", "references", |status| {
         let linked = |name| {
@@ -64,6 +68,42 @@ fn a_cluster_is_looked_at_and_swapped_as_one() {
         assert_eq!(cluster.status(name)["strategy_generation"], 2);
     }
     drop(nodes);
+}
+
+/// What is served is what `promtool` accepts, and says who is there.
+fn metrics_are_sound(node: &crate::nodes::Node) {
+    let line = node.hear("metrics on http://");
+    let address = line.split('/').nth(2).unwrap();
+    let until = std::time::Instant::now() + crate::nodes::PATIENCE;
+    let text = loop {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        if text.contains("gc_member_up{member=\"n3\"} 1") {
+            break text.split_once("\r\n\r\n").unwrap().1.to_owned();
+        }
+        assert!(std::time::Instant::now() < until, "{text}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    for name in
+        ["gc_stubs ", "gc_scions ", "gc_held_bytes{reason=\"scion\"}", "gc_member_lease_held{member=\"n2\"}"]
+    {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    let Ok(mut promtool) = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    else {
+        eprintln!("promtool is not installed: its check is left out");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let checked = promtool.wait_with_output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
 #[test]

@@ -37,7 +37,7 @@ use crate::cluster::handle::{Delivery, Order, Peer, Shared};
 use crate::cluster::over::Overs;
 use crate::cluster::pace::{Held, Pace};
 use crate::cluster::post::{self, Opened, Post, Question, Reply};
-use crate::cluster::record::{ClusterCounters, ExileReport};
+use crate::cluster::record::{ClusterCounters, ExileReport, OverRecord};
 use crate::cluster::start::until;
 use crate::cluster::works::Works;
 use crate::limits::{CLUSTER_TICK, LEAVE_LOOK, LEAVE_WAIT, QUESTION_WAIT};
@@ -199,10 +199,7 @@ impl Driver {
             }
             Order::Ask { to, question, reply } => self.ask(to, question, reply),
             Order::Answer { to, id, reply } => self.post(to, &Post::Reply { id, reply }),
-            Order::Over { reply } => {
-                self.overs.want(reply);
-                self.request_over();
-            }
+            Order::Over { reply } => self.want_over(reply),
             Order::OverHere { cycle, record } => self.over_here(cycle, record),
             Order::HeldBy { handle, reply } => {
                 let (holders, pinned) = self.parts.member.node().held_by(reference_of(handle).object);
@@ -449,6 +446,16 @@ impl Driver {
     }
 
     // Cycles over nodes.
+
+    fn want_over(&mut self, reply: Sender<Result<OverRecord, ClusterError>>) {
+        if self.parts.member.node().is_fenced() {
+            let why = "this node reaches less than half of the members, or is none yet: look at `host cluster status`";
+            let _ = reply.send(Err(ClusterError::Refused(why.into())));
+            return;
+        }
+        self.overs.want(reply);
+        self.request_over();
+    }
 
     /// Asks for a cycle over nodes unless one runs: when that has ended somebody asks again.
     fn request_over(&mut self) {

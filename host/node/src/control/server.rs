@@ -180,9 +180,13 @@ mod tests {
     impl Controlled for Echo {
         fn control(&self, request: Request) -> Result<Answer, Failure> {
             match request {
-                Request::Why { handle } => {
-                    Ok(Answer::Why(WhyRecord { handle, alive: true, text: "because".into(), path: vec![], unknown_since_s: None }))
-                }
+                Request::Why { handle } => Ok(Answer::Why(WhyRecord {
+                    handle,
+                    alive: true,
+                    text: "because".into(),
+                    path: vec![],
+                    unknown_since_s: None,
+                })),
                 _ => Err(Failure::new("refused", "only why")),
             }
         }
