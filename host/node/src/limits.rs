@@ -90,3 +90,6 @@ pub const CLUSTER_TICK: Duration = Duration::from_secs(1);
 pub const LEAVE_WAIT: Duration = Duration::from_secs(1);
 /// See [`LEAVE_WAIT`].
 pub const LEAVE_LOOK: Duration = Duration::from_millis(5);
+
+/// Figures of a cluster are looked at again after so many times as long as it took.
+pub const FIGURES_REST: u32 = 50;

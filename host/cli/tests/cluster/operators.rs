@@ -60,11 +60,7 @@ fn a_cluster_is_looked_at_and_swapped_as_one() {
     let swapped = cluster.ask_json("n2", &["swap", "tracing", "--cluster"]);
     assert_eq!(swapped["generation"], 2, "{swapped}");
     for name in ["n1", "n2", "n3"] {
-        let until = std::time::Instant::now() + crate::nodes::PATIENCE;
-        while cluster.ask_json(name, &["status"])["strategy"]["name"] != "tracing" {
-            assert!(std::time::Instant::now() < until, "{name} does not take it");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        serves(&cluster, name, "tracing");
         assert_eq!(cluster.status(name)["strategy_generation"], 2);
     }
     drop(nodes);
@@ -106,31 +102,35 @@ fn metrics_are_sound(node: &crate::nodes::Node) {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
+/// The handle of the object of n2 in a cell, if a path from another node leads to it.
+fn held_from_elsewhere(cluster: &Cluster, cell: u32) -> Option<String> {
+    let why = cluster.ask_json("n1", &["why", &format!("n2.1:{cell}.0")]);
+    let path = why["path"].as_array().cloned().unwrap_or_default();
+    let homes: std::collections::BTreeSet<&str> =
+        path.iter().filter_map(|handle| handle.as_str()?.split('.').next()).collect();
+    if why["alive"] == false || homes.len() < 2 {
+        return None;
+    }
+    assert_eq!(path.last().unwrap(), &why["handle"], "{why}");
+    assert!(why["text"].as_str().unwrap().contains("on node n"), "{why}");
+    Some(why["handle"].as_str().unwrap().to_owned())
+}
+
 #[test]
 fn why_goes_from_node_to_node() {
     let cluster = Cluster::new(&["n1", "n2", "n3"]);
     cluster.repository(10);
     let mut nodes = cluster.three(&["--strategy", "tracing", "--load", &load(&cluster)]);
     cluster.await_status("n1", "references", |status| status["last_cycle"]["ending"] == "swept");
-    // Among the objects of n2 some are held for other nodes alone; n1 is asked about all of them.
-    let (mut crossing, mut local) = (None, 0);
-    for cell in 1..400 {
-        let why = cluster.ask_json("n1", &["why", &format!("n2.1:{cell}.0")]);
-        let path = why["path"].as_array().cloned().unwrap_or_default();
-        let homes: std::collections::BTreeSet<&str> =
-            path.iter().filter_map(|handle| handle.as_str()?.split('.').next()).collect();
-        if why["alive"] == true && homes.len() > 1 {
-            assert_eq!(path.last().unwrap(), &why["handle"], "{why}");
-            assert!(why["text"].as_str().unwrap().contains("on node n"), "{why}");
-            crossing.get_or_insert(why["handle"].as_str().unwrap().to_owned());
-        } else if why["alive"] == true {
-            local += 1;
+    // Among the objects of n2 some are held for other nodes alone, once the load has set its roots; n1 is asked about all of them.
+    let until = std::time::Instant::now() + crate::nodes::PATIENCE;
+    let crossing = loop {
+        let crossing = (1..200).find_map(|cell| held_from_elsewhere(&cluster, cell));
+        if let Some(crossing) = crossing {
+            break crossing;
         }
-        if crossing.is_some() && local > 0 {
-            break;
-        }
-    }
-    let crossing = crossing.expect("some object is held from another node");
+        assert!(std::time::Instant::now() < until, "no object is held from another node");
+    };
     // Its home does not answer any more.
     nodes[1].signal("-STOP");
     cluster.await_status("n1", "a lapsed lease", |status| member(status, "n2")["lease"] == "lapsed");
@@ -140,4 +140,35 @@ fn why_goes_from_node_to_node() {
     assert!(why["unknown_since_s"].as_f64() > Some(0.0), "{why}");
     nodes[1].signal("-CONT");
     assert!(nodes[1].is_running());
+}
+
+fn serves(cluster: &Cluster, name: &str, strategy: &str) {
+    let until = std::time::Instant::now() + crate::nodes::PATIENCE;
+    while cluster.ask_json(name, &["status"])["strategy"]["name"] != strategy {
+        assert!(std::time::Instant::now() < until, "{name} does not take {strategy}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn who_joins_takes_the_strategy_of_the_cluster_and_who_leaves_holds_nothing() {
+    let cluster = Cluster::new(&["n1", "n2"]);
+    let n1 = cluster.start("n1", &[], &["--strategy", "refcount"]);
+    let mut n2 = cluster.start("n2", &[&n1], &["--strategy", "tracing"]);
+    cluster.await_members("n1", 2);
+    serves(&cluster, "n2", "refcount");
+    // All of them can load it, or none takes it.
+    let nonsense = cluster.place.path("nonsense.wasm");
+    std::fs::write(&nonsense, b"\0asm\x0d\0\x01\0").unwrap();
+    let refused = cluster.ask("n2", &["swap", &nonsense.display().to_string(), "--cluster"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("could not load") && refused.err.contains("go on with"), "{refused:?}");
+    for name in ["n1", "n2"] {
+        serves(&cluster, name, "refcount");
+        assert_eq!(cluster.status(name)["strategy_generation"], 1);
+    }
+    // Nobody needs to be told that it is gone.
+    n2.signal("-INT");
+    assert!(n2.ended().success(), "{:?}", n2.said());
+    cluster.await_members("n1", 1);
 }

@@ -40,7 +40,7 @@ use crate::cluster::post::{self, Opened, Post, Question, Reply};
 use crate::cluster::record::{ClusterCounters, ExileReport, OverRecord};
 use crate::cluster::start::until;
 use crate::cluster::works::Works;
-use crate::limits::{CLUSTER_TICK, LEAVE_LOOK, LEAVE_WAIT, QUESTION_WAIT};
+use crate::limits::{CLUSTER_TICK, FIGURES_REST, LEAVE_LOOK, LEAVE_WAIT, QUESTION_WAIT};
 use crate::record::CycleRecord;
 use crate::sync::lock;
 
@@ -87,6 +87,7 @@ pub(crate) struct Driver {
     pace: Pace,
     pub(crate) counters: ClusterCounters,
     looked: Instant,
+    figures_due: Instant,
     dropped_deliveries: u64,
     /// It is to end, and waits at most so long for the word that the others know.
     leaving: Option<(gc_cluster::Answer, Instant)>,
@@ -109,6 +110,7 @@ impl Driver {
             pace,
             counters: ClusterCounters::default(),
             looked: Instant::now(),
+            figures_due: Instant::now(),
             dropped_deliveries: 0,
             leaving: None,
             ended: false,
@@ -549,8 +551,18 @@ impl Driver {
         }
         self.request_over();
         self.show_peers();
+        self.show_figures();
+    }
+
+    /// Figures for the metrics. They are read off the whole table of scions, so what that may take is bounded: a fiftieth of this thread's time.
+    fn show_figures(&mut self) {
+        let begun = Instant::now();
+        if begun < self.figures_due {
+            return;
+        }
         let status = self.status();
         lock(&self.parts.shared.view).status = status;
+        self.figures_due = begun + begun.elapsed() * FIGURES_REST;
     }
 
     /// Ends when the others know, and have what was sent to them; or when that takes too long.
