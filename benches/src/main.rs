@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use gc_benches::goals::{self, Line};
 use gc_benches::machine::Machine;
-use gc_benches::programs::{collect, graph, limit, mark, pauses, workload};
+use gc_benches::programs::{cluster, collect, graph, limit, mark, pauses, workload};
 use gc_benches::rows::{ROWS, Settings};
 
 #[derive(Parser)]
@@ -40,6 +40,7 @@ struct Arguments {
 /// Parts of the table that run in a process of their own, for whoever wants one of them alone.
 #[derive(Subcommand)]
 enum Program {
+    Cluster(cluster::Arguments),
     Collect(collect::Arguments),
     Graph(graph::Arguments),
     Limit(limit::Arguments),
@@ -51,6 +52,7 @@ enum Program {
 impl Program {
     fn run(&self) -> ExitCode {
         let done = match self {
+            Program::Cluster(arguments) => cluster::run(arguments),
             Program::Collect(arguments) => collect::run(arguments),
             Program::Graph(arguments) => graph::run(arguments),
             Program::Limit(arguments) => limit::run(arguments),

@@ -3,6 +3,7 @@
 //! To add a row: a file with a `ROW`, a line in [`ROWS`]. Its function runs the benchmark's command (see [`command`]), reads the JSON that the
 //! command prints, and answers with one [`Reading`] per goal, in the order of [`Row::goals`].
 
+mod cluster;
 pub mod command;
 mod cycle;
 mod heap;
@@ -15,8 +16,19 @@ use crate::goals::{Line, Reading};
 pub use crate::goals::Goal;
 
 /// Every row there is.
-pub const ROWS: &[Row] =
-    &[heap::MARK, cycle::ROW, node::PAUSES, heap::PROOF, heap::BLOCKS, heap::BARRIER, node::EMPTY];
+pub const ROWS: &[Row] = &[
+    heap::MARK,
+    cycle::ROW,
+    node::PAUSES,
+    heap::PROOF,
+    heap::BLOCKS,
+    heap::BARRIER,
+    node::EMPTY,
+    cluster::LINK,
+    cluster::REFERENCES,
+    cluster::DROPPED,
+    cluster::RING,
+];
 
 /// One benchmark and the goals it answers for.
 pub struct Row {

@@ -298,6 +298,12 @@ impl Transport {
         lock(&self.shared.peers).connection(peer).map(|connection| connection.rtt())
     }
 
+    /// UDP packets that a peer's link has sent, those that carry nothing of ours included.
+    #[must_use]
+    pub fn packets_sent(&self, peer: u32) -> Option<u64> {
+        lock(&self.shared.peers).connection(peer).map(|connection| connection.stats().udp_tx.datagrams)
+    }
+
     /// The peers that were refused last, oldest first.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refused> {

@@ -1,0 +1,204 @@
+//! Rows that are measured on several nodes on loopback: links, remote references, cycles over nodes.
+
+use serde::Deserialize;
+
+use super::heap::program;
+use super::{Goal, Row, RowError, Settings, command};
+use crate::goals::Reading;
+use crate::stats::{Summary, median, paired_ratio, summary};
+
+pub(super) const LINK: Row = Row {
+    name: "link",
+    goals: &[
+        Goal {
+            name: "64 B there and back over a link: median against a bare quinn echo",
+            unit: "x",
+            at_most: 1.2,
+        },
+        Goal {
+            name: "64 B there and back over a link: 99th percentile against a bare quinn echo",
+            unit: "x",
+            at_most: 1.5,
+        },
+    ],
+    measure: link,
+};
+
+pub(super) const REFERENCES: Row = Row {
+    name: "references",
+    goals: &[
+        // 200,000 per second and core.
+        Goal {
+            name: "register + release of a remote reference, batched: processor time of both nodes",
+            unit: "us",
+            at_most: 5.0,
+        },
+        Goal { name: "the same: small messages before batching", unit: "messages", at_most: 5.0 },
+        Goal { name: "the same: UDP packets, both ways", unit: "packets", at_most: 0.05 },
+    ],
+    measure: references,
+};
+
+pub(super) const DROPPED: Row = Row {
+    name: "dropped",
+    goals: &[Goal {
+        name: "remote reference dropped to object reclaimed: against batch interval + round trip + local cycle",
+        unit: "x",
+        at_most: 1.0,
+    }],
+    measure: dropped,
+};
+
+pub(super) const RING: Row = Row {
+    name: "ring",
+    goals: &[Goal {
+        name: "garbage cycle over 3 nodes of 100,000 cells: request to condemned on all",
+        unit: "ms",
+        at_most: 1000.0,
+    }],
+    measure: ring,
+};
+
+/// The program's part that is measured, with few rounds where that is wanted.
+fn part<T: for<'de> Deserialize<'de>>(
+    settings: &Settings,
+    part: &str,
+    quick: &[&str],
+) -> Result<Vec<T>, RowError> {
+    let mut program = program(settings, "cluster");
+    program.arg(part);
+    if settings.quick {
+        program.args(quick);
+    }
+    command::json_lines(&mut program)
+}
+
+fn all<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> Vec<f64> {
+    rounds.iter().map(figure).collect()
+}
+
+fn middle<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> f64 {
+    median(&all(rounds, figure)).unwrap_or(f64::NAN)
+}
+
+fn known(summary: Option<Summary>) -> Result<Summary, RowError> {
+    summary.ok_or_else(|| RowError::Nothing("the rounds do not pair up".to_owned()))
+}
+
+#[derive(Deserialize)]
+struct Echo {
+    p50_ns: f64,
+    p99_ns: f64,
+    bare_p50_ns: f64,
+    bare_p99_ns: f64,
+}
+
+fn link(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let rounds: Vec<Echo> = part(settings, "echo", &["3", "400"])?;
+    let against = |ours: fn(&Echo) -> f64, bare: fn(&Echo) -> f64| {
+        let ratio = known(paired_ratio(&all(&rounds, ours), &all(&rounds, bare)))?;
+        let note = format!(
+            "link {:.0} us, bare {:.0} us, one request at a time",
+            middle(&rounds, ours) / 1e3,
+            middle(&rounds, bare) / 1e3
+        );
+        Ok(Reading::of(ratio, note))
+    };
+    Ok(vec![
+        against(|round| round.p50_ns, |round| round.bare_p50_ns)?,
+        against(|round| round.p99_ns, |round| round.bare_p99_ns)?,
+    ])
+}
+
+#[derive(Deserialize)]
+struct Referred {
+    references: f64,
+    cpu_ns: f64,
+    register_cpu_ns: f64,
+    cycle_cpu_ns: f64,
+    took_ns: f64,
+    messages: f64,
+    frames: f64,
+    bytes: f64,
+    packets: f64,
+}
+
+fn references(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let rounds: Vec<Referred> = part(settings, "references", &["3", "10000"])?;
+    let each = |figure: fn(&Referred) -> f64| middle(&rounds, |round| figure(round) / round.references);
+    let of = |figure: fn(&Referred) -> f64, note: String| {
+        Ok(Reading::of(known(summary(&all(&rounds, |round| figure(round) / round.references)))?, note))
+    };
+    let cpu = each(|round| round.cpu_ns);
+    let cost = format!(
+        "{:.0} per second and core ({:.0} per second on the wall); of the time {:.2} us go to registering, {:.2} us to the cycle that finds what was dropped; 16 references to a message",
+        1e9 / cpu,
+        1e9 / each(|round| round.took_ns),
+        each(|round| round.register_cpu_ns) / 1e3,
+        each(|round| round.cycle_cpu_ns) / 1e3,
+    );
+    let sent = format!(
+        "one packet per {:.0} references; {:.1} bytes in frames and {:.4} frames for each",
+        1.0 / each(|round| round.packets),
+        each(|round| round.bytes),
+        each(|round| round.frames)
+    );
+    Ok(vec![
+        of(|round| round.cpu_ns / 1e3, cost)?,
+        of(
+            |round| round.messages,
+            "those of the program, which carry the references, are not counted".to_owned(),
+        )?,
+        of(|round| round.packets, sent)?,
+    ])
+}
+
+#[derive(Deserialize)]
+struct Dropped {
+    whole_ns: f64,
+    told_ns: f64,
+    reclaimed_ns: f64,
+    batch_ns: f64,
+    round_trip_ns: f64,
+    cycle_ns: f64,
+}
+
+fn dropped(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let rounds: Vec<Dropped> = part(settings, "dropped", &["3", "5000"])?;
+    let bound = |round: &Dropped| round.batch_ns + round.round_trip_ns + round.cycle_ns;
+    let ratio = known(paired_ratio(&all(&rounds, |round| round.reclaimed_ns), &all(&rounds, bound)))?;
+    let ms = |figure: fn(&Dropped) -> f64| middle(&rounds, figure) / 1e6;
+    let note = format!(
+        "from the stub's end {:.2} ms, of which {:.2} ms until its home knows; bound {:.2} ms ({:.0} + {:.2} + {:.2}); from the last use, with the holder's own cycle, {:.2} ms",
+        ms(|round| round.reclaimed_ns),
+        ms(|round| round.told_ns),
+        middle(&rounds, bound) / 1e6,
+        ms(|round| round.batch_ns),
+        ms(|round| round.round_trip_ns),
+        ms(|round| round.cycle_ns),
+        ms(|round| round.whole_ns)
+    );
+    Ok(vec![Reading::of(ratio, note)])
+}
+
+#[derive(Deserialize)]
+struct Ring {
+    took_ns: f64,
+    tries: f64,
+    cycle_ns: f64,
+    here_ns: f64,
+}
+
+fn ring(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let rounds: Vec<Ring> = part(settings, "ring", &["3", "5000", "50"])?;
+    let took = known(summary(&all(&rounds, |round| round.took_ns / 1e6)))?;
+    let slowest = all(&rounds, |round| round.took_ns / 1e6).into_iter().fold(0.0, f64::max);
+    let more = rounds.iter().map(|round| round.tries - 1.0).sum::<f64>();
+    let note = format!(
+        "slowest of {} rounds {slowest:.0} ms; the cycle between the nodes {:.0} ms, the first node's own work {:.0} ms; {more:.0} requests were repeated",
+        rounds.len(),
+        middle(&rounds, |round| round.cycle_ns) / 1e6,
+        middle(&rounds, |round| round.here_ns) / 1e6
+    );
+    Ok(vec![Reading::of(took, note)])
+}
