@@ -102,6 +102,7 @@ Examples:
   host run --load graph:heap.txt --reclaimed gone.txt --json
   host run --load churn --for 10s --record churn.trace
   host run --load service --canary refcount --budget 'p999 < 50us' --budget 'cpu < +3%'
+  host run --listen 127.0.0.1:7001 --certs certs --node n1 --state s1        a node of a cluster; see `host cert`
   host run                                       serve until Ctrl-C; talk to it with `host status`";
 
 fn workload(text: &str) -> Result<WorkloadSpec, String> {

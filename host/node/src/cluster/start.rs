@@ -17,6 +17,7 @@ use gc_cluster::{Credentials, Lives, Members, MembersConfig, Transport, Watch};
 use gc_heap::{Heap, HeapConfig};
 use gc_protocol::{Config, Life, Present};
 use gc_remote::Member;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 
 use crate::board::Board;
@@ -27,7 +28,7 @@ use crate::cluster::driver::{Driver, Parts};
 use crate::cluster::error::ClusterError;
 use crate::cluster::handle::{Cluster, Delivery, Order, Seat, Shared, View, digest_of};
 use crate::cluster::works::Works;
-use crate::limits::{DELIVERIES_PENDING, ORDERS_PENDING};
+use crate::limits::{DELIVERIES_PENDING, LEAVE_LOOK, ORDERS_PENDING};
 
 /// A node that has begun a life, and has told nobody yet.
 pub(crate) struct Begun {
@@ -187,8 +188,10 @@ fn cluster_number(name: &str) -> u64 {
 impl Running {
     pub(crate) fn stop(&mut self) {
         let Some(driver) = self.driver.take() else { return };
-        // A queue that is full is emptied: the driver waits for nothing but its own work.
-        let _ = self.cluster.shared.orders.blocking_send(Order::Stop);
+        // A queue that is full is emptied: the driver waits for nothing but its own work. Whoever calls this may stand in a runtime of his own.
+        while let Err(TrySendError::Full(_)) = self.cluster.shared.orders.try_send(Order::Stop) {
+            std::thread::sleep(LEAVE_LOOK);
+        }
         let _ = driver.join();
     }
 }
