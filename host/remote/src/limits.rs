@@ -8,5 +8,5 @@ pub const REST: Duration = Duration::from_millis(5);
 /// How long a collector whose verdict is out waits before it looks whether its heap has become full meanwhile.
 pub const OUTCOME_LOOK: Duration = Duration::from_millis(20);
 
-/// Bytes that must be free in a heap for a reference that arrives to be made a stub: what two mutators may have taken and not counted.
-pub const STUB_ROOM_BYTES: u64 = 128 * 1024;
+/// Freed stubs that a member tells its node of in one turn: a few milliseconds' work, far below any lease.
+pub const DROPS_PER_POLL: usize = 4096;

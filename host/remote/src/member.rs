@@ -32,14 +32,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use gc_heap::{Heap, HeapError, Mutator, Pin};
+use gc_heap::{FreedStub, Heap, HeapError, Mutator, Pin};
 use gc_protocol::{
     Config, CycleEnding, CycleId, Delivered, Effect, Event, Life, Nanos, Node, NodeId, Object, Reference,
     StubLoss,
 };
 
 use crate::desk::Desk;
-use crate::limits::STUB_ROOM_BYTES;
+use crate::limits::DROPS_PER_POLL;
 use crate::names::{handle_of, reference_of};
 
 /// Why a reference that arrived is nothing that this heap holds.
@@ -110,6 +110,8 @@ pub struct Member {
     node: Node,
     desk: Arc<Desk>,
     deciding: Option<Deciding>,
+    /// Freed stubs that the node has not heard of yet.
+    freed: VecDeque<FreedStub>,
 }
 
 /// From `DecideCycle` until the verdict is handed on.
@@ -133,7 +135,14 @@ impl Member {
             return Err(NotJoined { heap: life, node });
         }
         let driver = heap.mutator();
-        Ok(Member { driver, node: Node::new(config), desk: Desk::new(), deciding: None, heap })
+        Ok(Member {
+            driver,
+            node: Node::new(config),
+            desk: Desk::new(),
+            deciding: None,
+            freed: VecDeque::new(),
+            heap,
+        })
     }
 
     /// Takes an event of the network, the clock or the coordinator, and does what follows in the heap. What the heap and the collector have to say is heard first.
@@ -163,10 +172,14 @@ impl Member {
             let event = self.checked(event);
             self.feed(now, event, &mut outward);
         }
-        for freed in self.heap.take_freed_stubs() {
+        self.freed.extend(self.heap.take_freed_stubs());
+        for _ in 0..DROPS_PER_POLL {
+            let Some(freed) = self.freed.pop_front() else { return outward };
             let dropped = Event::StubDropped { reference: reference_of(freed.handle), import: freed.import };
             self.feed(now, dropped, &mut outward);
         }
+        // The rest in another turn: between two turns the driver renews leases.
+        self.desk.ring();
         outward
     }
 
@@ -275,14 +288,13 @@ impl Member {
         let own = reference.home == self.node.me();
         let pin = match () {
             () if !own && import == 0 => Err(Lost::Gone),
-            // An import waits for room, and this thread must not: the leases of this node end meanwhile.
-            () if !own && is_full(&self.heap) => Err(Lost::NoRoom),
             () => self.driver.scope(|scope| match scope.import(handle, import) {
                 Ok(local) => Ok(scope.pin(local)),
                 Err(HeapError::Gone(_)) => Err(Lost::Gone),
                 Err(_) => Err(Lost::NoRoom),
             }),
         };
+        // There was no stub either, else the import had found it: what this heap holds of it is nothing.
         if let Err(Lost::NoRoom) = pin {
             events.push_back(Event::StubDropped { reference, import });
         }
@@ -320,13 +332,6 @@ impl Member {
         let home = self.node.me();
         releases.into_iter().for_each(|object| self.heap.release(handle_of(Reference { home, object })));
     }
-}
-
-/// Whether there may be no room for a stub. Mutators have counted all but the last 64 KiB that each took.
-fn is_full(heap: &Heap) -> bool {
-    let (used, limit) = (heap.used(), heap.limit());
-    let slack = STUB_ROOM_BYTES.min(limit.bytes / 16);
-    used.bytes + slack > limit.bytes || used.cells + slack / 32 > limit.cells
 }
 
 impl Drop for Member {

@@ -441,8 +441,10 @@ fn a_reference_that_there_is_no_room_for_is_let_go_at_once() {
     let heap = two.heap(B);
     let mut pins = Vec::new();
     heap.mutator().scope(|scope| {
-        while let Ok(object) = scope.alloc(&[], &[0; 200]) {
-            pins.push(scope.pin(object));
+        for payload in [&[0_u8; 200][..], &[]] {
+            while let Ok(object) = scope.alloc(&[], payload) {
+                pins.push(scope.pin(object));
+            }
         }
     });
     // Where somebody collects, whoever needs room waits for it.
@@ -456,6 +458,35 @@ fn a_reference_that_there_is_no_room_for_is_let_go_at_once() {
     assert!(matches!(delivery.references[0].pin, Err(Lost::NoRoom)));
     let (listed, pinned) = two.members[A].node().held_by(reference_of(object.handle()).object);
     assert!(listed.is_empty() && !pinned, "its home has heard that it is not held");
+}
+
+/// What is held already needs no room. If the second delivery were refused, its drop would take the first one's place in the listing with it.
+#[test]
+fn a_reference_that_is_held_arrives_in_a_full_heap_too() {
+    let mut two = Two::new();
+    let object = two.make(A);
+    let again = two.heap(A).mutator().scope(|scope| scope.pin(scope.pinned(&object)));
+    two.send(A, &[object]);
+    two.pass(50);
+    let held = two.arrived[B].pop().unwrap();
+    let heap = two.heap(B);
+    let mut pins = Vec::new();
+    heap.mutator().scope(|scope| {
+        for payload in [&[0_u8; 200][..], &[]] {
+            while let Ok(object) = scope.alloc(&[], payload) {
+                pins.push(scope.pin(object));
+            }
+        }
+    });
+    let listed = reference_of(again.handle()).object;
+    two.send(A, &[again]);
+    two.pass(50);
+    let delivery = two.arrived[B].pop().unwrap();
+    assert!(delivery.references[0].pin.is_ok());
+    drop(delivery);
+    two.pass(50);
+    assert_eq!(two.members[A].node().held_by(listed).0.len(), 1, "its home lists the holder");
+    drop(held);
 }
 
 #[test]

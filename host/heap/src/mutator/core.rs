@@ -356,13 +356,18 @@ impl Core {
         used + bytes <= self.heap.config.limit_bytes
     }
 
+    /// Settles the count, and gives back cells in the cache, which may be few and scattered: what was freed is elsewhere.
+    #[cold]
+    pub(super) fn look_for_room(&self) {
+        self.settle_count();
+        self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
+    }
+
     /// Waits for the collector to make room. Between operations.
     #[cold]
     pub(crate) fn wait_for_room(&self, bytes: u64) -> Result<(), HeapError> {
         let begun = Begun::now();
-        self.settle_count();
-        // Cells in the cache may be few and scattered; what was freed is elsewhere.
-        self.cells.borrow_mut().give_back(&self.heap.space, &self.heap.graph, &self.heap.columns);
+        self.look_for_room();
         let room = || {
             let usage = &self.heap.usage;
             usage.bytes() + bytes <= self.heap.config.limit_bytes

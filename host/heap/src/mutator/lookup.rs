@@ -15,7 +15,7 @@ use crate::error::{Gone, HeapError};
 use crate::graph::has;
 use crate::handle::Handle;
 use crate::holdup::{Begun, Holdup};
-use crate::limits::{ALLOC_ATTEMPTS, CELL_BYTES};
+use crate::limits::CELL_BYTES;
 use crate::remote::Remote;
 use crate::sync::{back_off_long, lock, point};
 
@@ -143,12 +143,12 @@ impl<'s> Scope<'s> {
     /// What a reference that has arrived in a message is here: the object itself if it is one of this heap, else the stub for it, which is made if there is none.
     /// `import` is the number that the protocol gave to the delivery; it comes back with [`Heap::take_freed_stubs`](crate::Heap::take_freed_stubs).
     ///
-    /// Never waits for a verdict: what is looked up before that has fallen is kept. Does wait for room in a full heap, as [`Scope::alloc`] does. On a tape a
-    /// fresh stub is an object without slots and without payload.
+    /// Never waits: not for a verdict, since what is looked up before that has fallen is kept, and not for room. Whoever drives the protocol calls it, and leases end
+    /// while that thread stands still. On a tape a fresh stub is an object without slots and without payload.
     ///
     /// # Errors
     ///
-    /// [`HeapError::Gone`] for an object of this heap that is gone, [`HeapError::Full`] when there is no room for a stub.
+    /// [`HeapError::Gone`] for an object of this heap that is gone, [`HeapError::Full`] when there is no stub and no room for one.
     pub fn import(&self, handle: Handle, import: u32) -> Result<Local<'s>, HeapError> {
         let core = self.core;
         let heap = &*core.heap;
@@ -156,23 +156,26 @@ impl<'s> Scope<'s> {
             return Ok(self.import_own(handle)?);
         }
         heap.expect_stubs();
-        for _ in 0..ALLOC_ATTEMPTS {
-            let imported = {
-                let mut remote = heap.holdups.lock(&heap.remote);
-                let operation = core.operation();
-                self.try_import(&operation, &mut remote, handle, import)
-            };
-            if let Ok((local, is_fresh)) = imported {
-                let cell = local.cell.get();
-                core.record(|tape, epoch| match is_fresh {
-                    true => tape.allocated(epoch, cell, std::iter::empty(), 0),
-                    false => tape.looked_up(epoch, cell),
-                });
-                return Ok(local);
-            }
-            core.wait_for_room(CELL_BYTES)?;
-        }
-        Err(heap.full(u64::from(ALLOC_ATTEMPTS)))
+        let imported = || {
+            let mut remote = heap.holdups.lock(&heap.remote);
+            let operation = core.operation();
+            self.try_import(&operation, &mut remote, handle, import)
+        };
+        let imported = imported().or_else(|NoRoom| {
+            // Room may be in blocks of cells that others have given back.
+            core.look_for_room();
+            imported()
+        });
+        let (local, is_fresh) = imported.map_err(|NoRoom| {
+            heap.signal.goal();
+            heap.full(0)
+        })?;
+        let cell = local.cell.get();
+        core.record(|tape, epoch| match is_fresh {
+            true => tape.allocated(epoch, cell, std::iter::empty(), 0),
+            false => tape.looked_up(epoch, cell),
+        });
+        Ok(local)
     }
 
     fn import_own(&self, handle: Handle) -> Result<Local<'s>, Gone> {
