@@ -119,6 +119,12 @@ const CLUSTER: &[OfCluster] = &[
         MetricType::COUNTER,
         |seen| seen.counters.refusals as f64,
     ),
+    (
+        "gc_cluster_deliveries_dropped_total",
+        "Messages dropped because the program takes none.",
+        MetricType::COUNTER,
+        |seen| seen.counters.deliveries_dropped as f64,
+    ),
     ("gc_cluster_leases_lapsed_total", "Leases of other nodes that lapsed.", MetricType::COUNTER, |seen| {
         seen.counters.leases_lapsed as f64
     }),

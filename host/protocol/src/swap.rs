@@ -235,10 +235,11 @@ impl Swap {
         out.messages.push((from, Message::ModuleChunk(chunk)));
     }
 
-    /// A piece of a module has come.
-    pub fn chunk(&mut self, now: Nanos, chunk: &ModuleChunk, out: &mut SwapOutput) {
+    /// A piece of a module has come. It counts only from whom it was asked of.
+    pub fn chunk(&mut self, now: Nanos, from: Life, chunk: &ModuleChunk, out: &mut SwapOutput) {
         let (Some(candidate), Some(fetch)) = (&self.candidate, &mut self.fetch) else { return };
-        let fits = chunk.digest == candidate.present.digest
+        let fits = fetch.from == from
+            && chunk.digest == candidate.present.digest
             && chunk.offset == fetch.bytes.len() as u64
             && chunk.total <= MODULE_BYTES_MAX as u64
             && chunk.offset + chunk.bytes.0.len() as u64 <= chunk.total

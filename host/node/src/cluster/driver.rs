@@ -88,7 +88,10 @@ pub(crate) struct Driver {
     pub(crate) counters: ClusterCounters,
     looked: Instant,
     figures_due: Instant,
-    dropped_deliveries: u64,
+    /// Peers look different since they were shown.
+    peers_changed: bool,
+    /// Entries that digests have healed in this turn, and one of them for people.
+    healed: Option<(u64, String)>,
     /// It is to end, and waits at most so long for the word that the others know.
     leaving: Option<(gc_cluster::Answer, Instant)>,
     ended: bool,
@@ -111,7 +114,8 @@ impl Driver {
             counters: ClusterCounters::default(),
             looked: Instant::now(),
             figures_due: Instant::now(),
-            dropped_deliveries: 0,
+            peers_changed: false,
+            healed: None,
             leaving: None,
             ended: false,
         }
@@ -255,6 +259,12 @@ impl Driver {
                 Outward::Effect(effect) => self.effect(effect),
             }
         }
+        if std::mem::take(&mut self.peers_changed) {
+            self.show_peers();
+        }
+        if let Some((count, example)) = self.healed.take() {
+            self.say("warn", format!("digests healed {count} entries, as {example}: messages were lost"));
+        }
     }
 
     fn delivered(&mut self, delivery: gc_remote::Delivery) {
@@ -264,8 +274,8 @@ impl Driver {
                 let references = delivery.references.into_iter().map(|arrival| arrival.pin.ok()).collect();
                 let delivery = Delivery { from, references, message };
                 if let Err(TrySendError::Full(_)) = self.parts.deliver.try_send(delivery) {
-                    self.dropped_deliveries += 1;
-                    if self.dropped_deliveries == 1 {
+                    self.counters.deliveries_dropped += 1;
+                    if self.counters.deliveries_dropped == 1 {
                         self.say(
                             "warn",
                             "messages for this node's program are dropped: it takes none".into(),
@@ -292,9 +302,9 @@ impl Driver {
             }
             Effect::Close { peer, reason } => self.close(peer, reason),
             Effect::NotSent { .. } => {}
-            Effect::StubDead { .. } | Effect::Suspect(_) | Effect::Trust(_) | Effect::Forgotten(_) => {
-                self.show_peers();
-            }
+            // A use of it answers so. There may be a million in one turn, when their home has left.
+            Effect::StubDead { .. } => {}
+            Effect::Suspect(_) | Effect::Trust(_) | Effect::Forgotten(_) => self.peers_changed = true,
             Effect::Fence => {
                 self.counters.fences += 1;
                 self.say(
@@ -302,7 +312,7 @@ impl Driver {
                     "this node reaches less than half of the members: it hands out nothing until it does"
                         .into(),
                 );
-                self.show_peers();
+                self.peers_changed = true;
             }
             Effect::Unfence => self.say("info", "this node reaches more than half of the members".into()),
             Effect::LeaseLapsed(client) => {
@@ -313,7 +323,8 @@ impl Driver {
             Effect::Exiled => self.exiled(),
             Effect::Healed { client, object, added } => {
                 let what = if added { "was listed too little" } else { "was listed too much" };
-                self.say("warn", format!("{client} {what} for {object}: healed by a digest"));
+                let healed = self.healed.get_or_insert_with(|| (0, format!("{client} {what} for {object}")));
+                healed.0 += 1;
             }
             Effect::CycleRefused { ask } => self.over_refused(ask),
             Effect::BeginCycle(cycle) => {

@@ -188,7 +188,8 @@ impl Cluster {
     }
 
     /// Sends a message with references to the program on another node. The caller holds what they name until this returns: in a scope, by a
-    /// pin or a root. What is taken arrives once, after what was sent to the same node before, unless one of the two leaves the cluster.
+    /// pin or a root. What is taken arrives once, after what was sent to the same node before, unless one of the two leaves the cluster
+    /// or the program there takes nothing while 8,192 messages wait for it: then it is dropped, and counted (`gc_cluster_deliveries_dropped_total`).
     ///
     /// # Errors
     ///

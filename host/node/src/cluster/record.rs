@@ -127,6 +127,8 @@ pub struct ClusterCounters {
     pub refusals: u64,
     /// Leases of others that lapsed.
     pub leases_lapsed: u64,
+    /// Messages for this node's program that were dropped because it took none.
+    pub deliveries_dropped: u64,
     /// Times that this node fenced itself.
     pub fences: u64,
     /// Cycles over all nodes that were swept.

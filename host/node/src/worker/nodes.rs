@@ -160,14 +160,18 @@ impl Worker {
         let Some(candidate) = self.together.candidate.as_mut().filter(|candidate| candidate.id == id) else {
             return self.crew.forget(id);
         };
+        let digest = candidate.digest;
         match made {
             Ok(ready) => {
                 candidate.state = State::Loaded;
                 self.together.rehearsals_given_up = 0;
                 self.crew.arrive(id, *ready);
+                let came = self.crew.identity(id).digest.clone();
+                if came != hex(&digest) {
+                    self.unprepared(digest, &format!("what came has the digest #{came}"));
+                }
             }
             Err(error) => {
-                let digest = candidate.digest;
                 self.unprepared(digest, &error.to_string());
             }
         }

@@ -306,7 +306,7 @@ impl Node {
             Message::CycleAbort(cycle) => self.mark.aborted(from, cycle, &mut marks),
             Message::SwapOffer(offer) => self.swap.offered(now, from, &offer, &mut swaps),
             Message::ModuleWanted(wanted) => self.swap.wanted(from, &wanted, &mut swaps),
-            Message::ModuleChunk(chunk) => self.swap.chunk(now, &chunk, &mut swaps),
+            Message::ModuleChunk(chunk) => self.swap.chunk(now, from, &chunk, &mut swaps),
             Message::SwapPrepared(answer) => self.swap.member_prepared(from, &answer, &mut swaps),
             Message::SwapPresent(fact) => self.swap.told(now, from, &fact, &mut swaps),
             Message::SwapWithdrawn(fact) => self.swap.withdrawn(from, &fact, &mut swaps),
