@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use gc_cluster::Decides;
-use gc_heap::{HeapError, Mutator};
+use gc_heap::{HeapError, Mutator, Quarantine};
 use gc_node::{Cluster, ClusterConfig, Node};
 
 use super::scratch::{LOOPBACK, Scratch};
@@ -31,6 +31,7 @@ pub(super) fn start(scratch: &mut Scratch, count: usize, cells: usize) -> Result
         let configure = |config: &mut gc_node::NodeConfig| {
             config.cluster = Some(cluster);
             config.idle = None;
+            config.heap.quarantine = Quarantine::Off;
         };
         let node = Node::builder().strategy("tracing").heap_limit(256 << 20).configure(configure).start()?;
         grow(&mut node.mutator(), cells)?;
