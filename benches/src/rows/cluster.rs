@@ -33,8 +33,16 @@ pub(super) const REFERENCES: Row = Row {
             unit: "us",
             at_most: 5.0,
         },
-        Goal { name: "the same: small messages before batching", unit: "messages", at_most: 5.0 },
-        Goal { name: "the same: UDP packets, both ways", unit: "packets", at_most: 0.05 },
+        Goal {
+            name: "register + release of a remote reference: small messages before batching",
+            unit: "messages",
+            at_most: 5.0,
+        },
+        Goal {
+            name: "register + release of a remote reference, batched: UDP packets, both ways",
+            unit: "packets",
+            at_most: 0.05,
+        },
     ],
     measure: references,
 };
