@@ -83,6 +83,9 @@ pub const OVER_WAIT_FIRST: Duration = Duration::from_secs(1);
 /// See [`OVER_WAIT_FIRST`].
 pub const OVER_WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// How long somebody who asked for a cycle over all nodes waits for a member that is away. More than a lease, so that one that stood still is back.
+pub const OVER_ABSENT_WAIT: Duration = Duration::from_secs(10);
+
 /// How often a node looks whether a cycle over all nodes is due, and whether its certificates have changed.
 pub const CLUSTER_TICK: Duration = Duration::from_secs(1);
 

@@ -64,6 +64,13 @@ fn what_only_a_dead_node_held_goes_when_it_is_exiled() {
     let unknown = cluster.ask("n2", &["cluster", "exile", "n9"]);
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert!(unknown.err.contains("n9") && unknown.err.contains("host cluster status"), "{unknown:?}");
+    // No cycle over all nodes while one of them is away: it is said who, and what to do.
+    let absent = cluster.ask("n1", &["collect"]);
+    assert_eq!(absent.code, Some(1), "{absent:?}");
+    assert!(
+        absent.err.contains("n3 is not there") && absent.err.contains("host cluster exile n3"),
+        "{absent:?}"
+    );
     let exiled = cluster.ask_json("n2", &["cluster", "exile", "n3"]);
     assert_eq!(exiled["node"], "n3");
     for name in ["n1", "n2"] {

@@ -40,7 +40,7 @@ use crate::cluster::post::{self, Opened, Post, Question, Reply};
 use crate::cluster::record::{ClusterCounters, ExileReport, OverRecord};
 use crate::cluster::start::until;
 use crate::cluster::works::Works;
-use crate::limits::{CLUSTER_TICK, FIGURES_REST, LEAVE_LOOK, LEAVE_WAIT, QUESTION_WAIT};
+use crate::limits::{CLUSTER_TICK, FIGURES_REST, LEAVE_LOOK, LEAVE_WAIT, OVER_ABSENT_WAIT, QUESTION_WAIT};
 use crate::record::CycleRecord;
 use crate::sync::lock;
 
@@ -472,8 +472,14 @@ impl Driver {
 
     /// Asks for a cycle over nodes unless one runs: when that has ended somebody asks again.
     fn request_over(&mut self) {
-        if self.overs.is_wanted() && !self.overs.is_running() {
-            self.feed(Event::CycleRequested);
+        if !self.overs.is_wanted() || self.overs.is_running() {
+            return;
+        }
+        let absent =
+            lock(&self.parts.shared.view).peers.iter().find(|peer| !peer.there).map(|peer| peer.name.clone());
+        match absent {
+            Some(absent) => self.overs.put_off(&absent, OVER_ABSENT_WAIT),
+            None => self.feed(Event::CycleRequested),
         }
     }
 

@@ -54,6 +54,11 @@ pub enum ClusterError {
         /// How that is known.
         why: String,
     },
+    /// A cycle over all nodes needs all of them.
+    #[error(
+        "a cycle over all nodes needs all of them, and {0} is not there: wait for it, collect here with --local, or, if it is gone for good, `host cluster exile {0}`"
+    )]
+    Absent(String),
     /// The cluster refuses.
     #[error("{0}")]
     Refused(String),

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gc_protocol::{CycleEnding, CycleId};
 
@@ -28,7 +28,8 @@ struct Over {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Overs {
-    waiting: Vec<Reply>,
+    /// With the time since when they wait.
+    waiting: Vec<(Instant, Reply)>,
     /// Somebody wants one who does not wait for it.
     wanted: bool,
     begun: VecDeque<Over>,
@@ -37,7 +38,7 @@ pub(crate) struct Overs {
 
 impl Overs {
     pub(crate) fn want(&mut self, reply: Reply) {
-        self.waiting.push(reply);
+        self.waiting.push((Instant::now(), reply));
     }
 
     pub(crate) fn want_one(&mut self) {
@@ -60,8 +61,17 @@ impl Overs {
 
     pub(crate) fn begun(&mut self, cycle: CycleId) {
         self.wanted = false;
-        let riders = std::mem::take(&mut self.waiting);
+        let riders = std::mem::take(&mut self.waiting).into_iter().map(|(_, reply)| reply).collect();
         self.begun.push_back(Over { cycle, begun: Instant::now(), riders, ending: None, here: None });
+    }
+
+    /// None can begin, for a member is not there: it would take part in all of it, and its marks would wait for it. Who waits does so for `patience` and is
+    /// told then.
+    pub(crate) fn put_off(&mut self, absent: &str, patience: Duration) {
+        self.wanted = false;
+        for (_, reply) in self.waiting.extract_if(.., |(since, _)| since.elapsed() >= patience) {
+            let _ = reply.send(Err(ClusterError::Absent(absent.to_owned())));
+        }
     }
 
     pub(crate) fn ended(&mut self, cycle: CycleId, why: CycleEnding) {
@@ -138,5 +148,19 @@ mod tests {
         overs.answer();
         assert_eq!(heard_second.try_recv().unwrap().unwrap().ending, "voted-down");
         assert!(!overs.is_wanted() && !overs.is_running());
+    }
+
+    #[test]
+    fn while_a_member_is_away_nobody_waits_for_ever() {
+        let mut overs = Overs::default();
+        let (reply, heard) = channel();
+        overs.want(reply);
+        overs.want_one();
+        overs.put_off("n3", Duration::from_secs(60));
+        assert!(overs.is_wanted() && heard.try_recv().is_err(), "it may come back");
+        overs.put_off("n3", Duration::ZERO);
+        let told = heard.try_recv().unwrap().unwrap_err().to_string();
+        assert!(told.contains("n3") && told.contains("host cluster exile n3"), "{told}");
+        assert!(!overs.is_wanted());
     }
 }
