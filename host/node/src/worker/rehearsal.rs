@@ -1,13 +1,11 @@
 //! Rehearsals: the first cycle of a candidate, whose verdict is proved and not carried out.
 //!
-//! Alone, a candidate frees nothing. So before a mutator has to wait for room it makes way for a cycle of the serving strategy, and tries again, without
-//! rests and with all the room that there is. Where that is not enough either, it works beside the serving strategy in a cycle that frees, as a shadow does: then
-//! its verdict is proved in the same way, and no load is too heavy for a swap.
+//! Alone, a candidate frees nothing. So before a mutator has to wait for room it makes way for a cycle of the serving strategy. The next time it works beside
+//! that strategy in a cycle that frees, as a shadow does: its verdict is proved in the same way, and no load is too heavy for a swap.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use gc_heap::pacer::Amount;
 use gc_heap::{Cause, CycleEnd, CycleReport};
 
 use super::{Worker, request, run_cycle};
@@ -33,7 +31,7 @@ impl Worker {
         // Neither the candidate nor, afterwards, whoever serves has seen what the other has seen.
         self.collector.forget();
         let beside = made_way >= REHEARSALS_ALONE;
-        let ended = if beside { self.rehearse_beside(id) } else { self.rehearse_alone(id, made_way == 0) };
+        let ended = if beside { self.rehearse_beside(id) } else { self.rehearse_alone(id) };
         self.collector.forget();
         self.last_cycle = Instant::now();
         match ended {
@@ -47,15 +45,15 @@ impl Worker {
         }
     }
 
-    fn rehearse_alone(&mut self, id: Id, first: bool) -> Rehearsed {
+    fn rehearse_alone(&mut self, id: Id) -> Rehearsed {
         let Some(mut attached) = self.crew.take_out(id) else { return Rehearsed::Stopping };
         let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
-        let latest = if first { self.pacer.limit_trigger() } else { Amount::MAX };
+        let latest = self.pacer.limit_trigger();
         let yields = || {
             let full = self.heap.signal().is_full() || self.heap.used().reaches(latest);
             full || self.abandon.load(Ordering::Relaxed)
         };
-        let pacer = (first && !self.config.deterministic).then_some(&self.pacer);
+        let pacer = (!self.config.deterministic).then_some(&self.pacer);
         let strategy = attached.strategy();
         let report = run_cycle(&mut self.collector, &self.heap, pacer, &yields, &request, strategy, None);
         self.pass_on(&mut attached);
