@@ -267,6 +267,8 @@ mod tests {
             prop_assert!(trigger.cells <= LIMIT.cells && trigger.bytes <= LIMIT.bytes);
             prop_assert!(trigger.cells >= used.cells.min(LIMIT.cells));
             prop_assert!(trigger.bytes >= used.bytes.min(pacer.goal_bytes()));
+            let live = used.bytes - quarantined_bytes;
+            prop_assert!(trigger.bytes <= pacer.goal_bytes().max(live) + quarantined_bytes);
             prop_assert!(pacer.goal_bytes() <= LIMIT.bytes);
             let share = pacer.share(used);
             prop_assert!((0.25..=0.5).contains(&share));

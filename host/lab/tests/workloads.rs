@@ -3,7 +3,7 @@
 
 mod common;
 
-use gc_lab::WorkloadSpec;
+use gc_lab::{WorkloadError, WorkloadSpec};
 
 /// A workload and what it is asked with. Empty where a question does not arise.
 struct Asked {
@@ -103,7 +103,8 @@ fn a_heap_that_is_too_small_leaves_nothing_behind() {
     for Asked { name, too_large, .. } in ALL {
         for options in *too_large {
             let heap = common::tight_heap(8);
-            assert!(common::run_in(&heap, &format!("{name}?{options}")).is_err(), "{name}?{options}");
+            let ended = common::run_in(&heap, &format!("{name}?{options}"));
+            assert!(matches!(ended, Err(WorkloadError::Heap(_))), "{name}?{options}");
             assert_eq!(heap.named_roots(), [], "{name}?{options}");
         }
     }

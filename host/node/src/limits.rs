@@ -8,9 +8,6 @@ pub const SOUND_MAX: usize = 3;
 /// Cycles that a strategy serves before its predecessor is let go.
 pub const PROBATION_CYCLES: u32 = 3;
 
-/// Times that a candidate is rehearsed alone and makes way for a full heap, before it is rehearsed beside the serving strategy.
-pub const REHEARSALS_ALONE: u32 = 1;
-
 /// Cycles that one shadow run may last.
 pub const SHADOW_CYCLES_MAX: u32 = 10_000;
 

@@ -12,6 +12,7 @@
 //! 2. Decisions about swaps are made in [`crate::swap`]; this file performs them.
 //! 3. Between two cycles any strategy can be exchanged for any other: the heap's truth is not in them. The next one is told to rebuild.
 
+mod judging;
 mod nodes;
 mod rehearsal;
 
@@ -27,17 +28,16 @@ use gc_heap::{Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, Pace,
 
 use crate::ask::Ask;
 use crate::board::{Board, Standing};
-use crate::canary::{Budget, Ruling, Seen, Watch};
+use crate::canary::{Budget, Watch};
 use crate::cluster::Seat;
 use crate::config::NodeConfig;
 use crate::crew::{Crew, Ready, Workshop};
 use crate::error::NodeError;
 use crate::limits::{COLLECTOR_NICE, WAITING_IDLE};
 use crate::record::{
-    CanaryRecord, Candidate, CycleRecord, ShadowRecord, ShadowSummary, StrategyRecord, Surroundings,
-    SwapReport, reason,
+    CanaryRecord, Candidate, CycleRecord, ShadowSummary, StrategyRecord, Surroundings, SwapReport,
 };
-use crate::shadow::{Comparison, Look, Overheard, Proposal};
+use crate::shadow::{Comparison, Overheard, Proposal};
 use crate::source::{Attached, StrategySource};
 use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
 use nodes::Together;
@@ -110,8 +110,8 @@ pub(crate) struct Worker {
     asked: BTreeMap<Id, Asked>,
     wanted: Vec<Wanted>,
     rehearsal: Option<Id>,
-    /// How often the rehearsal was given up because the heap was full.
-    rehearsals_given_up: u32,
+    /// It has made way for a full heap: it is rehearsed beside the serving strategy.
+    rehearsal_made_way: bool,
     shadow: Option<Id>,
     quarantined_bytes: u64,
     last_cycle: Instant,
@@ -162,7 +162,7 @@ impl Worker {
             asked: BTreeMap::new(),
             wanted: Vec::new(),
             rehearsal: None,
-            rehearsals_given_up: 0,
+            rehearsal_made_way: false,
             shadow: None,
             quarantined_bytes: 0,
             last_cycle: Instant::now(),
@@ -338,10 +338,10 @@ impl Worker {
     }
 
     fn rehearse(&mut self, id: Id) {
-        let event = match self.rehearsal(id, self.rehearsals_given_up) {
+        let event = match self.rehearsal(id, self.rehearsal_made_way) {
             Rehearsed::Stopping => return,
             Rehearsed::MadeWay => {
-                self.rehearsals_given_up += 1;
+                self.rehearsal_made_way = true;
                 self.rehearsal = Some(id);
                 return;
             }
@@ -396,121 +396,6 @@ impl Worker {
         record
     }
 
-    fn judge_serving(&mut self, report: &CycleReport, record: &CycleRecord) {
-        let id = self.swap.serving();
-        if let Some(reason) = reason(&report.end) {
-            self.step(Event::CycleFailed { reason });
-            return;
-        }
-        if let Some(reason) = self.over_pause(record.pause_ns_max).or_else(|| self.over_memory(id)) {
-            self.step(Event::BudgetBroken { reason });
-            return;
-        }
-        let canary = matches!(self.swap.tenure(), Tenure::Probation { canary: true, .. });
-        let seen = canary.then(|| self.seen(report, id));
-        let watch = self.asked.get_mut(&id).and_then(|asked| asked.watch.as_mut());
-        let ruling = watch.zip(seen).map(|(watch, seen)| watch.served(seen));
-        self.step(match ruling {
-            Some(Ruling::Broken(reason)) => Event::BudgetBroken { reason },
-            Some(Ruling::Kept(reason)) => Event::BudgetKept { reason },
-            None => Event::CyclePassed,
-        });
-    }
-
-    /// What a budget is about, of the serving strategy since this was asked last.
-    fn seen(&mut self, report: &CycleReport, id: Id) -> Seen {
-        let before = std::mem::replace(&mut self.glance, Glance::now());
-        let beside_ns = report.shadow.as_ref().map_or(0, |shadow| shadow.mark_ns);
-        Seen {
-            holdups_ns: self.heap.take_holdup_list().iter().map(|held_up| held_up.wall_ns).collect(),
-            wall_ns: (self.glance.at - before.at).as_nanos() as u64,
-            cpu_ns: self.glance.cpu_ns.saturating_sub(before.cpu_ns).saturating_sub(beside_ns),
-            mark_ns: report.mark_ns,
-            memory_bytes: self.crew.footprint(id).memory_bytes,
-            used_bytes: Some(self.heap.used().bytes),
-        }
-    }
-
-    /// From here on hold-ups and time are somebody else's.
-    fn glance(&mut self) {
-        self.heap.list_holdups();
-        drop(self.heap.take_holdup_list());
-        self.glance = Glance::now();
-    }
-
-    /// The heap knows the longest hold-up since the start; it is this cycle's if it has become longer.
-    fn over_pause(&mut self, pause_ns_max: u64) -> Option<String> {
-        let longer = pause_ns_max > self.pause_ns_max;
-        self.pause_ns_max = pause_ns_max;
-        let budget = self.config.pause_budget?;
-        let pause = Duration::from_nanos(pause_ns_max);
-        (longer && pause > budget)
-            .then(|| format!("a mutator was held up for {pause:?}, and {budget:?} is allowed"))
-    }
-
-    fn over_memory(&self, id: Id) -> Option<String> {
-        let budget = self.config.memory_budget?;
-        let bytes = self.crew.footprint(id).memory_bytes;
-        (bytes > budget).then(|| format!("it takes {bytes} bytes of memory, and {budget} are allowed"))
-    }
-
-    fn judge_shadow(&mut self, id: Id, report: &CycleReport, shadow: &ShadowRecord) {
-        let failed = match (&shadow.reason, shadow.sound) {
-            (Some(fault), _) => Some(fault.clone()),
-            (None, false) => Some(UNSOUND_BESIDE.into()),
-            (None, true) => None,
-        };
-        if let Some(reason) = failed {
-            let fault = report.shadow.as_ref().and_then(|shadow| shadow.fault.as_ref());
-            self.board.with_metrics(|metrics| metrics.candidate_fault(&shadow.strategy, fault));
-            self.step(Event::ShadowFailed { id, reason });
-        } else if reason(&report.end).is_none() {
-            let ruling = self.judge_beside(id, report, shadow);
-            self.step(match ruling {
-                Some(Ruling::Broken(reason)) => Event::ShadowFailed { id, reason },
-                Some(Ruling::Kept(_)) | None => Event::ShadowPassed { id },
-            });
-        }
-    }
-
-    /// Adds a cycle to a shadow run. Says what the budget of a canary has against going on.
-    fn judge_beside(&mut self, id: Id, report: &CycleReport, shadow: &ShadowRecord) -> Option<Ruling> {
-        let last = matches!(self.swap.phase(), Phase::Shadowing { cycles_left: 0..=1, .. });
-        let candidate = Seen {
-            mark_ns: shadow.mark_ns,
-            memory_bytes: self.crew.footprint(id).memory_bytes,
-            ..Seen::default()
-        };
-        let watched = self.asked.get(&id).is_some_and(|asked| asked.watch.is_some());
-        let present = watched.then(|| self.seen(report, self.swap.serving()));
-        let asked = self.asked.get_mut(&id)?;
-        asked.shadow.add(shadow, report.mark_ns);
-        let missed = asked.comparison.missed();
-        Some(asked.watch.as_mut()?.beside(present?, candidate, missed, last))
-    }
-
-    /// Takes down cell by cell what both proposed.
-    fn compare(&mut self, id: Id, report: &CycleReport, begun: Instant, serving: Proposal, shadow: Proposal) {
-        let costs = (self.crew.footprint(self.swap.serving()), self.crew.footprint(id));
-        let (used, graph) = (self.heap.used(), Arc::clone(self.heap.graph()));
-        let Some(asked) = self.asked.get_mut(&id) else { return };
-        if reason(&report.end).is_some() {
-            return;
-        }
-        let bytes_per_cell = used.bytes as f64 / used.cells.max(1) as f64;
-        asked.comparison.look(&Look { begun, serving, shadow, bytes_per_cell });
-        asked.comparison.spend(costs.0, costs.1);
-        if report.end == CycleEnd::Settled {
-            // What was freed at once may be somebody's again.
-            let gone = |cell: u32| {
-                let (word, bit) = (cell as usize / 64, cell % 64);
-                let young = graph.young()[word].load(Ordering::Acquire);
-                (young | !graph.allocated()[word].load(Ordering::Acquire)) >> bit & 1 == 1
-            };
-            asked.comparison.carried_out(gone);
-        }
-    }
-
     // Swaps.
 
     fn request_swap(
@@ -562,7 +447,7 @@ impl Worker {
             Effect::Rehearse(id) => {
                 self.shadow = self.shadow.filter(|&shadow| shadow != id);
                 self.rehearsal = Some(id);
-                self.rehearsals_given_up = 0;
+                self.rehearsal_made_way = false;
             }
             Effect::Shadow(id) => {
                 self.collector.forget_shadow();

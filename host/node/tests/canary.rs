@@ -2,19 +2,9 @@
 
 mod common;
 
-use common::{Wrong, await_step, count, marker, plant, steps};
-use gc_heap::Quarantine;
+use common::{Wrong, await_step, count, marker, node, plant, steps};
 use gc_node::canary::{Amount, Budget, Limit, Measure};
 use gc_node::{CanaryOrder, CanaryRecord, Node, NodeError, StrategySource};
-
-fn node(strategy: StrategySource) -> Node {
-    Node::builder()
-        .strategy(strategy)
-        .heap_limit(8 << 20)
-        .configure(|config| config.heap.quarantine = Quarantine::Off)
-        .start()
-        .unwrap()
-}
 
 fn order(strategy: StrategySource, limits: Vec<Limit>) -> CanaryOrder {
     CanaryOrder { shadow_cycles: 2, probation_cycles: 3, ..CanaryOrder::new(strategy, Budget(limits)) }

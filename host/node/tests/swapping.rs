@@ -5,18 +5,8 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Wrong, await_step, count, marker, plant, steps};
-use gc_heap::Quarantine;
-use gc_node::{Event, Node, NodeError, StrategySource};
-
-fn node(strategy: StrategySource) -> Node {
-    Node::builder()
-        .strategy(strategy)
-        .heap_limit(8 << 20)
-        .configure(|config| config.heap.quarantine = Quarantine::Off)
-        .start()
-        .unwrap()
-}
+use common::{Wrong, await_step, count, marker, node, plant, steps};
+use gc_node::{Event, Node, NodeError};
 
 fn words(steps: &[(String, String)]) -> Vec<&str> {
     steps.iter().map(|(_, step)| step.as_str()).collect()

@@ -1,9 +1,9 @@
 //! A site: one process with a heap, a member of the cluster, a mutator and a collector.
 
 use gc_heap::{Cause, Heap, HeapConfig, Mutator, Pin, Quarantine};
-use gc_protocol::{Config, CycleId, HomeMode, LeaseConfig, Life, LinkConfig, Reference};
+use gc_protocol::{CycleId, Life, Reference};
 use gc_remote::Member;
-use gc_surroundings::{Clock, MS, Random};
+use gc_surroundings::{Clock, Random, hasty};
 
 use crate::collecting::Collecting;
 use crate::settings::Settings;
@@ -40,7 +40,7 @@ impl Site {
     pub(crate) fn new(settings: &Settings, place: usize, life: Life, random: &mut Random) -> Site {
         let nonce = random.draw();
         let heap = heap(life, random);
-        let member = Member::new(heap.clone(), config(settings, life, nonce));
+        let member = Member::new(heap.clone(), hasty(life, nonce, settings.drift_ppm, settings.faults));
         let kind = settings.strategies[place % settings.strategies.len()];
         Site {
             life,
@@ -84,29 +84,6 @@ fn heap(life: Life, random: &mut Random) -> Heap {
         ..HeapConfig::with_limit(512 * 1024)
     };
     Heap::new(config).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Times a few times shorter than the defaults, so that much happens in a second.
-fn config(settings: &Settings, life: Life, nonce: u64) -> Config {
-    let mut config = Config::new(life, 77, nonce);
-    config.link = LinkConfig {
-        flush_after: 2 * MS,
-        resend_after: 50 * MS,
-        acknowledge_after: 8 * MS,
-        hello_every: 30 * MS,
-    };
-    config.lease = LeaseConfig {
-        duration: 300 * MS,
-        drift_ppm: settings.drift_ppm,
-        guard: 10 * MS,
-        renew_every: 60 * MS,
-        mode: HomeMode::FenceFree,
-    };
-    config.digest_every = 150 * MS;
-    config.mark.wave_every = 2 * MS;
-    config.mark.timeout = 1000 * MS;
-    config.faults = settings.faults;
-    config
 }
 
 /// Why a local collection is begun. The pacer's reason lets small verdicts wait for others.

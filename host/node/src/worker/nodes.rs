@@ -27,7 +27,7 @@ pub(super) struct Together {
     /// Cycles that have begun and in which this node has not taken part yet.
     cycles: VecDeque<CycleId>,
     candidate: Option<Candidate>,
-    rehearsals_given_up: u32,
+    rehearsal_made_way: bool,
 }
 
 /// A strategy for all nodes.
@@ -164,7 +164,7 @@ impl Worker {
         match made {
             Ok(ready) => {
                 candidate.state = State::Loaded;
-                self.together.rehearsals_given_up = 0;
+                self.together.rehearsal_made_way = false;
                 self.crew.arrive(id, *ready);
                 let came = self.crew.identity(id).digest.clone();
                 if came != hex(&digest) {
@@ -178,9 +178,9 @@ impl Worker {
     }
 
     fn rehearse_prepared(&mut self, digest: ModuleDigest, id: Id) {
-        match self.rehearsal(id, self.together.rehearsals_given_up) {
+        match self.rehearsal(id, self.together.rehearsal_made_way) {
             Rehearsed::Stopping => {}
-            Rehearsed::MadeWay => self.together.rehearsals_given_up += 1,
+            Rehearsed::MadeWay => self.together.rehearsal_made_way = true,
             Rehearsed::Failed(why) => self.unprepared(digest, &why),
             Rehearsed::Passed => {
                 // Its code is kept, its instance is made anew when all are ready.

@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use gc_heap::{Cause, CycleEnd, CycleReport};
 
-use super::{Worker, request, run_cycle};
-use crate::limits::REHEARSALS_ALONE;
+use super::{UNSOUND_BESIDE, Worker, request, run_cycle};
 use crate::record::reason;
 use crate::swap::Id;
 
@@ -26,12 +25,10 @@ pub(super) enum Rehearsed {
 }
 
 impl Worker {
-    /// Rehearses a candidate that has made way so many times.
-    pub(super) fn rehearsal(&mut self, id: Id, made_way: u32) -> Rehearsed {
-        // Neither the candidate nor, afterwards, whoever serves has seen what the other has seen.
-        self.collector.forget();
-        let beside = made_way >= REHEARSALS_ALONE;
+    /// Rehearses a candidate: beside, if it has made way before.
+    pub(super) fn rehearsal(&mut self, id: Id, beside: bool) -> Rehearsed {
         let ended = if beside { self.rehearse_beside(id) } else { self.rehearse_alone(id) };
+        // Whoever serves next has not seen what the other has seen.
         self.collector.forget();
         self.last_cycle = Instant::now();
         match ended {
@@ -47,6 +44,7 @@ impl Worker {
 
     fn rehearse_alone(&mut self, id: Id) -> Rehearsed {
         let Some(mut attached) = self.crew.take_out(id) else { return Rehearsed::Stopping };
+        self.collector.forget();
         let request = request(&self.config, &self.pacer, Cause::Rehearsal, false);
         let latest = self.pacer.limit_trigger();
         let yields = || {
@@ -83,8 +81,9 @@ fn as_shadow(report: &CycleReport) -> Rehearsed {
             // The serving strategy has failed before the two verdicts were compared.
             None if reason(&report.end).is_some() => Rehearsed::MadeWay,
             None if shadow.sound => Rehearsed::Passed,
-            None => Rehearsed::Failed(super::UNSOUND_BESIDE.into()),
+            None => Rehearsed::Failed(UNSOUND_BESIDE.into()),
         },
-        None => Rehearsed::MadeWay,
+        // It was not there.
+        None => Rehearsed::Stopping,
     }
 }

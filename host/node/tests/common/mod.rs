@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gc_heap::{
-    Change, CycleInfo, Fault, Graph, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,
+    Change, CycleInfo, Fault, Graph, Needs, Outcome, Progress, Quarantine, Strategy, StrategyIdentity,
+    Verdict,
 };
 use gc_node::{Event, JournalRecord, Node, StrategySource, Subscription};
 
@@ -149,6 +150,16 @@ impl Strategy for Marker {
 
 pub fn marker(name: &'static str, wrong: Wrong) -> StrategySource {
     StrategySource::native(name, move |graph| Marker::new(name, graph, wrong))
+}
+
+/// A small node that keeps nothing in quarantine.
+pub fn node(strategy: StrategySource) -> Node {
+    Node::builder()
+        .strategy(strategy)
+        .heap_limit(8 << 20)
+        .configure(|config| config.heap.quarantine = Quarantine::Off)
+        .start()
+        .unwrap()
 }
 
 /// A tree of `depth` under the root `name`: `2^depth - 1` objects.

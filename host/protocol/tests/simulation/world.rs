@@ -12,10 +12,9 @@ mod judging;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gc_protocol::{
-    Config, CycleEnding, Effect, Event, Faults, HomeMode, LeaseConfig, Life, LinkConfig, MembershipEpoch,
-    Node, Object, Reference, Refusal, StubLoss,
+    CycleEnding, Effect, Event, Faults, Life, MembershipEpoch, Node, Object, Reference, Refusal, StubLoss,
 };
-use gc_surroundings::{Clock, Coordinator, MS, Network, Random, Schedule, Weather, node_at, place_of};
+use gc_surroundings::{Clock, Coordinator, MS, Network, Random, Schedule, Weather, hasty, node_at, place_of};
 
 use crate::heap::Heap;
 
@@ -143,28 +142,6 @@ pub(crate) struct World {
     pub(crate) stats: Stats,
 }
 
-fn config(settings: &Settings, life: Life, nonce: u64) -> Config {
-    let mut config = Config::new(life, 77, nonce);
-    config.link = LinkConfig {
-        flush_after: 2 * MS,
-        resend_after: 50 * MS,
-        acknowledge_after: 8 * MS,
-        hello_every: 30 * MS,
-    };
-    config.lease = LeaseConfig {
-        duration: 300 * MS,
-        drift_ppm: settings.drift_ppm,
-        guard: 10 * MS,
-        renew_every: 60 * MS,
-        mode: HomeMode::FenceFree,
-    };
-    config.digest_every = 150 * MS;
-    config.mark.wave_every = 2 * MS;
-    config.mark.timeout = 1000 * MS;
-    config.faults = settings.faults;
-    config
-}
-
 impl World {
     pub(crate) fn new(settings: Settings) -> World {
         let mut world = World {
@@ -202,7 +179,7 @@ impl World {
         let nonce = self.random.draw();
         Host {
             life,
-            node: Node::new(config(&self.settings, life, nonce)),
+            node: Node::new(hasty(life, nonce, self.settings.drift_ppm, self.settings.faults)),
             heap: Heap::new(life),
             alive: true,
             paused: false,

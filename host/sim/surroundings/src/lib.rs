@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod config;
 mod coordinator;
 mod network;
 mod random;
 mod schedule;
 
 pub use clock::Clock;
+pub use config::hasty;
 pub use coordinator::Coordinator;
 pub use network::{Network, Weather};
 pub use random::Random;
