@@ -114,6 +114,9 @@ pub(crate) struct Usage {
     /// Reaching one of these wakes the collector: see [`Heap::set_trigger`].
     trigger_cells: AtomicU64,
     trigger_bytes: AtomicU64,
+    /// From one of these on mutators are slowed: see [`Heap::set_brake`].
+    brake_cells: AtomicU64,
+    brake_bytes: AtomicU64,
 }
 
 impl Usage {
@@ -142,6 +145,16 @@ impl Usage {
     fn set_trigger(&self, trigger: Amount) {
         self.trigger_cells.store(trigger.cells, Ordering::Relaxed);
         self.trigger_bytes.store(trigger.bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn brake(&self) -> Amount {
+        let (cells, bytes) = (&self.brake_cells, &self.brake_bytes);
+        Amount { cells: cells.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+    }
+
+    fn set_brake(&self, brake: Amount) {
+        self.brake_cells.store(brake.cells, Ordering::Relaxed);
+        self.brake_bytes.store(brake.bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn subtract(&self, cells: u64, bytes: u64) {
@@ -209,6 +222,7 @@ impl Heap {
         let holdups = Arc::new(HoldupCounts::default());
         let usage = Usage::default();
         usage.set_trigger(Amount::MAX);
+        usage.set_brake(Amount::MAX);
         Ok(Heap {
             inner: Arc::new(Inner {
                 tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
@@ -267,6 +281,11 @@ impl Heap {
     /// The collector is woken when what is in use [reaches](Amount::reaches) this.
     pub fn set_trigger(&self, trigger: Amount) {
         self.inner.usage.set_trigger(trigger);
+    }
+
+    /// Mutators are slowed when what is in use [reaches](Amount::reaches) this: see [`Pacer::brake`](crate::pacer::Pacer::brake).
+    pub fn set_brake(&self, brake: Amount) {
+        self.inner.usage.set_brake(brake);
     }
 
     /// In use, as the limit counts it. Up to 64 KiB per mutator may not be counted yet.

@@ -27,12 +27,15 @@ pub enum Holdup {
     Lookup,
     /// The heap was full, and it waited for the collector to make room.
     Room,
+    /// The heap was nearly full, and it was slowed so that the collector gets done before it is.
+    Brake,
     /// It needed a lock that another thread held: of the table of roots, of the free cells, or of the decisions.
     Lock,
 }
 
 /// All of them, in the order of [`Holdups::causes`].
-const CAUSES: [Holdup; 5] = [Holdup::Handshake, Holdup::Log, Holdup::Lookup, Holdup::Room, Holdup::Lock];
+const CAUSES: [Holdup; 6] =
+    [Holdup::Handshake, Holdup::Log, Holdup::Lookup, Holdup::Room, Holdup::Brake, Holdup::Lock];
 
 impl Holdup {
     /// The word used in log lines and metrics.
@@ -43,6 +46,7 @@ impl Holdup {
             Holdup::Log => "log",
             Holdup::Lookup => "lookup",
             Holdup::Room => "room",
+            Holdup::Brake => "brake",
             Holdup::Lock => "lock",
         }
     }

@@ -8,6 +8,10 @@
 //! Growth is counted in bytes. What can run out are bytes and cells, each by itself, and what lies in quarantine still takes both: so a cycle begins at
 //! the growth trigger (quarantine left out, since it goes with the next proof anyway) or at the limit's trigger of bytes or of cells, whichever
 //! comes first.
+//!
+//! A cycle that takes longer than the ones before it would still let the heap run full, and mutators would wait for its end. So in the last tenth of
+//! what is left they are slowed, the more the less is left, in steps far below a millisecond, and what they do not take of the processors the collector
+//! does. Shenandoah's pacer does this for all of a cycle; here it is the exception.
 
 use std::time::Duration;
 
@@ -121,21 +125,21 @@ impl Pacer {
     /// How long to rest after `busy` of work, when so much is in use and a mutator waits for room or not.
     #[must_use]
     pub fn rest(&self, busy: Duration, used: Amount, waited_for: bool) -> Duration {
-        if waited_for {
+        if waited_for || used.reaches(self.brake()) {
             return Duration::ZERO;
         }
         let share = self.share(used);
         busy.mul_f64((1.0 - share) / share)
     }
 
-    /// The share of one processor: the configured one up to the goal, rising to the largest at a tenth past it or at the hard limit.
+    /// The share of one processor: the configured one up to the goal, rising to the largest at a tenth past it or where the brake begins.
     #[must_use]
     pub fn share(&self, used: Amount) -> f64 {
         let goal = self.goal_bytes().saturating_add(self.quarantined_bytes);
-        let (near, limit) = (self.limit_trigger(), self.config.limit);
+        let (near, brake) = (self.limit_trigger(), self.brake());
         let past = way(used.bytes, goal, goal.saturating_add(goal / 10))
-            .max(way(used.bytes, near.bytes, limit.bytes))
-            .max(way(used.cells, near.cells, limit.cells));
+            .max(way(used.bytes, near.bytes, brake.bytes))
+            .max(way(used.cells, near.cells, brake.cells));
         self.config.share + (self.config.share_max.max(self.config.share) - self.config.share) * past
     }
 
@@ -156,8 +160,8 @@ impl Pacer {
     #[must_use]
     pub fn limit_trigger(&self) -> Amount {
         let before = |limit: u64, used: u64, head_start: u64| {
-            let tenth = limit.saturating_sub(used) / 10;
-            (limit - tenth).saturating_sub(head_start).max(used.min(limit) + tenth)
+            let reserve = reserve(limit, used);
+            (limit - reserve).saturating_sub(head_start).max(used.min(limit) + reserve)
         };
         let limit = self.config.limit;
         Amount {
@@ -165,10 +169,25 @@ impl Pacer {
             bytes: before(limit.bytes, self.used.bytes, self.head_start.bytes),
         }
     }
+
+    /// From here to the limit mutators are slowed: the reserve.
+    #[must_use]
+    pub fn brake(&self) -> Amount {
+        let limit = self.config.limit;
+        Amount {
+            cells: limit.cells - reserve(limit.cells, self.used.cells),
+            bytes: limit.bytes - reserve(limit.bytes, self.used.bytes),
+        }
+    }
+}
+
+/// A tenth of what is left.
+fn reserve(limit: u64, used: u64) -> u64 {
+    limit.saturating_sub(used) / 10
 }
 
 /// How much of the way from `from` to `to` is gone, 0 to 1.
-fn way(at: u64, from: u64, to: u64) -> f64 {
+pub(crate) fn way(at: u64, from: u64, to: u64) -> f64 {
     let (gone, whole) = (at.saturating_sub(from), to.saturating_sub(from).max(1));
     (gone as f64 / whole as f64).min(1.0)
 }
@@ -245,11 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn resting_keeps_the_share_and_nobody_rests_while_a_mutator_waits() {
-        let pacer = pacer();
+    fn resting_keeps_the_share_and_nobody_rests_while_a_mutator_waits_or_is_slowed() {
+        let mut pacer = pacer();
         let busy = Duration::from_millis(1);
         assert_eq!(pacer.rest(busy, bytes(0), false), Duration::from_millis(3));
-        assert_eq!(pacer.rest(busy, bytes(1024 * MIB), false), Duration::from_millis(1));
+        pacer.cycle_ended(ended(bytes(24 * MIB), bytes(100 * MIB)));
+        let brake = pacer.brake();
+        assert_eq!(brake, Amount { cells: LIMIT.cells - LIMIT.cells / 10, bytes: 924 * MIB });
+        assert_eq!(pacer.rest(busy, bytes(brake.bytes - 1), false), Duration::from_millis(1));
+        assert_eq!(pacer.rest(busy, brake, false), Duration::ZERO);
         assert_eq!(pacer.rest(busy, bytes(0), true), Duration::ZERO);
     }
 
@@ -270,6 +293,9 @@ mod tests {
             let live = used.bytes - quarantined_bytes;
             prop_assert!(trigger.bytes <= pacer.goal_bytes().max(live) + quarantined_bytes);
             prop_assert!(pacer.goal_bytes() <= LIMIT.bytes);
+            let (latest, brake) = (pacer.limit_trigger(), pacer.brake());
+            prop_assert!(latest.cells <= brake.cells && brake.cells <= LIMIT.cells);
+            prop_assert!(latest.bytes <= brake.bytes && brake.bytes <= LIMIT.bytes);
             let share = pacer.share(used);
             prop_assert!((0.25..=0.5).contains(&share));
         }

@@ -1,6 +1,7 @@
 //! Who gets room in a heap that has little.
 
-use gc_heap::{Heap, HeapConfig, HeapError};
+use gc_heap::pacer::Amount;
+use gc_heap::{Heap, HeapConfig, HeapError, Holdup};
 
 #[test]
 fn mutators_that_do_nothing_keep_no_cells_from_others() {
@@ -22,4 +23,29 @@ fn mutators_that_do_nothing_keep_no_cells_from_others() {
     // Cell 0 is null, and what the idle ones hold is not counted yet.
     let HeapError::Full { used_cells, capacity_cells, .. } = error else { panic!("{error}") };
     assert!(used_cells >= capacity_cells - 24, "{used_cells} of {capacity_cells} cells could be used");
+}
+
+/// How often mutators were slowed while `cells` small objects were allocated and dropped.
+fn slowed(heap: &Heap, cells: u64) -> u64 {
+    let _ = heap.take_holdups();
+    let mut mutator = heap.mutator();
+    for _ in 0..cells {
+        mutator.scope(|scope| scope.alloc(&[], &[]).map(|_| ())).unwrap();
+    }
+    let held = heap.take_holdups();
+    held.causes.iter().filter(|by| by.cause == Holdup::Brake).map(|by| by.count).sum()
+}
+
+#[test]
+fn mutators_are_slowed_from_the_brake_on_the_more_the_less_is_left() {
+    let heap = Heap::new(HeapConfig::with_limit(4 << 20)).unwrap();
+    let limit = heap.limit();
+    assert_eq!(slowed(&heap, limit.cells / 4), 0, "nobody has set a brake");
+    heap.set_brake(Amount { cells: limit.cells / 2, bytes: u64::MAX });
+    assert_eq!(slowed(&heap, limit.cells / 8), 0);
+    // One account may be open when the brake is reached.
+    let (early, late) = (slowed(&heap, limit.cells * 3 / 8), slowed(&heap, limit.cells / 8));
+    assert!(0 < early && early < 3 * late, "{early} times and then {late} times");
+    heap.set_brake(Amount::MAX);
+    assert_eq!(slowed(&heap, 4096), 0, "what was owed is forgiven");
 }

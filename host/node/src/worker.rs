@@ -376,7 +376,10 @@ impl Worker {
     fn aim(&self) {
         let trigger = self.pacer.trigger();
         // Whoever asks for cycles looks at the trigger himself.
-        self.heap.set_trigger(if self.config.deterministic { Amount::MAX } else { trigger });
+        if !self.config.deterministic {
+            self.heap.set_trigger(trigger);
+            self.heap.set_brake(self.pacer.brake());
+        }
         self.board.goal(trigger.bytes);
     }
 
@@ -589,6 +592,7 @@ impl Worker {
 
     fn shut_down(mut self) {
         self.step(Event::Stopped);
+        self.heap.set_brake(Amount::MAX);
         self.wanted.clear();
         let loading = std::mem::take(&mut self.loading);
         // The inbox goes first: a thread that has finished loading does not wait for room in it. The collector goes too, and tells mutators that

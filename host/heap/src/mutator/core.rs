@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use gc_memory::{Block, Cache};
 use gc_memory::{Column, fence};
@@ -21,7 +22,8 @@ use crate::error::HeapError;
 use crate::graph::bit;
 use crate::heap::Inner;
 use crate::holdup::{Begun, Holdup};
-use crate::limits::{ACCOUNT_BYTES, CELL_BYTES, CELL_SLOTS};
+use crate::limits::{ACCOUNT_BRAKED_BYTES, ACCOUNT_BYTES, BRAKE_MAX, BRAKE_MIN, CELL_BYTES, CELL_SLOTS};
+use crate::pacer::way;
 use crate::payload;
 use crate::sync::{lock, point};
 use crate::tape::{Recorder, Tape};
@@ -39,6 +41,10 @@ pub(crate) struct Core {
     tape: Option<Box<RefCell<Recorder>>>,
     /// Cells and bytes taken that the heap's counts do not hold yet.
     uncounted: Cell<(u64, u64)>,
+    /// Bytes at which they are counted.
+    account_bytes: Cell<u64>,
+    /// How long this mutator is to stand still for what it has allocated.
+    owed: Cell<Duration>,
     cells: RefCell<CellCache>,
     ends: RefCell<Ends>,
     blocks: RefCell<Cache>,
@@ -76,6 +82,8 @@ impl Core {
             cells: RefCell::default(),
             blocks: RefCell::new(heap.slabs.cache()),
             uncounted: Cell::default(),
+            account_bytes: Cell::new(ACCOUNT_BYTES),
+            owed: Cell::default(),
             tape: heap.config.tape.as_ref().map(Tape::recorder).map(RefCell::new).map(Box::new),
             heap: Arc::clone(heap),
             shared,
@@ -334,7 +342,7 @@ impl Core {
         let (old_cells, old_bytes) = self.uncounted.get();
         let sum = (old_cells + cells, old_bytes + cells * CELL_BYTES + block_bytes);
         self.uncounted.set(sum);
-        if sum.1 >= ACCOUNT_BYTES {
+        if sum.1 >= self.account_bytes.get() {
             self.settle_count();
         }
     }
@@ -344,9 +352,36 @@ impl Core {
         let (cells, bytes) = self.uncounted.take();
         let usage = &self.heap.usage;
         usage.add(cells, bytes);
-        if usage.amount().reaches(usage.trigger()) {
+        let used = usage.amount();
+        if used.reaches(usage.trigger()) {
             self.heap.signal.goal();
         }
+        let (brake, limit) = (usage.brake(), self.heap.limit());
+        if used.reaches(brake) {
+            self.account_bytes.set(ACCOUNT_BRAKED_BYTES);
+            let past =
+                way(used.cells, brake.cells, limit.cells).max(way(used.bytes, brake.bytes, limit.bytes));
+            // Bounded, whatever was allocated before anybody looked: what is owed here is one hold-up.
+            self.owed.set((self.owed.get() + BRAKE_MAX.mul_f64(past)).min(BRAKE_MIN + BRAKE_MAX));
+        } else {
+            self.account_bytes.set(ACCOUNT_BYTES);
+            self.owed.set(Duration::ZERO);
+        }
+    }
+
+    /// Stands still where the heap is nearly full: [`crate::pacer`]. Between operations.
+    #[inline]
+    pub(crate) fn brake(&self) {
+        if self.owed.get() >= BRAKE_MIN {
+            self.stand_still();
+        }
+    }
+
+    #[cold]
+    fn stand_still(&self) {
+        let begun = Begun::now();
+        std::thread::sleep(self.owed.take());
+        self.held_up(Holdup::Brake, &begun);
     }
 
     /// Whether the limit leaves room for `bytes` more.

@@ -57,7 +57,8 @@ impl<'s> Scope<'s> {
 
     /// Allocates an object with these references and a payload of these bytes. A payload does not change after that.
     ///
-    /// When the heap is full this waits for the collector, see [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
+    /// When the heap is nearly full this takes up to half a millisecond now and then ([`crate::pacer`]); when it is full it waits for the collector, see
+    /// [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
     ///
     /// # Errors
     ///
@@ -84,6 +85,7 @@ impl<'s> Scope<'s> {
                         let slots = slots.iter().map(|slot| slot.map_or(0, |local| local.cell.get()));
                         tape.allocated(epoch, local.cell.get(), slots, payload.len());
                     });
+                    self.core.brake();
                     return Ok(local);
                 }
             }
