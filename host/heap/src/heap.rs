@@ -192,6 +192,8 @@ pub(crate) struct Inner {
     /// There have been stubs: saves a lock where there were none.
     pub(crate) stubs: AtomicBool,
     pub(crate) decisions: Mutex<Decisions>,
+    /// What the columns had of the system when that was last asked.
+    pub(crate) resident: Mutex<Option<(Instant, u64)>>,
     /// The running grace epoch: rises once per cycle.
     pub(crate) grace: AtomicU64,
     pub(crate) usage: Usage,
@@ -236,6 +238,7 @@ impl Heap {
                 remote: Mutex::default(),
                 stubs: AtomicBool::new(false),
                 decisions: Mutex::new(Decisions::default()),
+                resident: Mutex::default(),
                 grace: AtomicU64::new(1),
                 usage,
                 totals: Totals::default(),
@@ -286,6 +289,12 @@ impl Heap {
     /// Mutators are slowed when what is in use [reaches](Amount::reaches) this: see [`Pacer::brake`](crate::pacer::Pacer::brake).
     pub fn set_brake(&self, brake: Amount) {
         self.inner.usage.set_brake(brake);
+    }
+
+    /// Whether cells wait in quarantine that stand for objects of other nodes: those nodes keep the objects until the next proof here.
+    #[must_use]
+    pub fn has_quarantined_stubs(&self) -> bool {
+        self.inner.quarantined_stubs().any(|(_, word)| word != 0)
     }
 
     /// In use, as the limit counts it. Up to 64 KiB per mutator may not be counted yet.
@@ -415,6 +424,13 @@ impl Inner {
         let number = self.columns.decision[cell].load(Ordering::Relaxed);
         let record = condemned_last.then(|| self.holdups.lock(&self.decisions).find(number)).flatten()?;
         Some(DecisionRecord::clone(&record))
+    }
+
+    /// Words of the bitmap of stubs, as far as they are in quarantine.
+    pub(crate) fn quarantined_stubs(&self) -> impl Iterator<Item = (usize, u64)> {
+        let len = if self.stubs.load(Ordering::Relaxed) { self.space.words_in_use() } else { 0 };
+        let words = self.columns.quarantine[..len].iter().zip(self.graph.stub());
+        words.map(|(one, other)| one.load(Ordering::Relaxed) & other.load(Ordering::Relaxed)).enumerate()
     }
 
     pub(crate) fn limit(&self) -> Amount {

@@ -99,5 +99,8 @@ pub const ROOTS_COMPACTED_AT: usize = 1 << 20;
 /// How often an allocation waits for the collector and tries again before it answers that the heap is full.
 pub const ALLOC_ATTEMPTS: u32 = 8;
 
+/// How old a figure of the columns' pages may be.
+pub const RESIDENT_EVERY: Duration = Duration::from_millis(100);
+
 /// Hold-ups that are listed until somebody takes them: 48 bytes each, 12 MiB.
 pub const HOLDUPS_LISTED_MAX: usize = 256 * 1024;

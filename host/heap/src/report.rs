@@ -2,12 +2,13 @@
 
 use crate::heap::{Heap, Inner};
 use crate::holdup::{HeldUp, Holdups};
-use crate::limits::CELL_BYTES;
+use crate::limits::{CELL_BYTES, RESIDENT_EVERY};
 use crate::proof::Violation;
 use crate::strategy::{Cause, Fault, StrategyIdentity};
 use crate::sync::lock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// How a cycle ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +200,7 @@ pub struct HeapStats {
     pub used_bytes: u64,
     /// The limit.
     pub limit_bytes: u64,
-    /// Bytes that the heap has taken from the system: columns and slabs.
+    /// Bytes that the heap has taken from the system: columns, as they were a tenth of a second ago at most, and slabs.
     pub committed_bytes: u64,
     /// Bytes in payload blocks.
     pub payload_bytes: u64,
@@ -254,9 +255,7 @@ impl Heap {
             quarantined_cells: read(&totals.quarantined_cells),
             used_bytes: inner.usage.bytes(),
             limit_bytes: inner.config.limit_bytes,
-            committed_bytes: inner.graph.resident_bytes()
-                + inner.columns.resident_bytes()
-                + slabs.committed_bytes,
+            committed_bytes: inner.resident_bytes() + slabs.committed_bytes,
             payload_bytes: slabs.used_bytes(),
             allocated_objects_total: allocated.objects,
             allocated_bytes_total: allocated.bytes,
@@ -271,6 +270,21 @@ impl Heap {
             held_objects,
             stubs,
             holdups: inner.holdups.present(),
+        }
+    }
+}
+
+impl Inner {
+    /// What the columns have of the system. The kernel looks at every page for that, so it is not asked in every cycle.
+    fn resident_bytes(&self) -> u64 {
+        let mut resident = lock(&self.resident);
+        match *resident {
+            Some((at, bytes)) if at.elapsed() < RESIDENT_EVERY => bytes,
+            _ => {
+                let bytes = self.graph.resident_bytes() + self.columns.resident_bytes();
+                *resident = Some((Instant::now(), bytes));
+                bytes
+            }
         }
     }
 }

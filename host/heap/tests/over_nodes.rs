@@ -146,7 +146,9 @@ fn what_arrives_again_while_its_stub_is_in_quarantine_gets_a_fresh_one() {
     heap.mutator().scope(|scope| {
         scope.import(elsewhere(5), 1).unwrap();
     });
+    assert!(!heap.has_quarantined_stubs());
     assert_eq!(alone(&mut collector, &heap).condemned_objects, 1);
+    assert!(heap.has_quarantined_stubs());
     heap.mutator().scope(|scope| {
         assert!(scope.resolve(elsewhere(5)).is_err(), "what is condemned does not come back by a look-up");
         let fresh = scope.import(elsewhere(5), 2).unwrap();
@@ -155,6 +157,7 @@ fn what_arrives_again_while_its_stub_is_in_quarantine_gets_a_fresh_one() {
         assert_eq!(scope.resolve(elsewhere(5)).unwrap(), fresh);
     });
     collector.release_quarantine();
+    assert!(!heap.has_quarantined_stubs());
     assert_eq!(heap.take_freed_stubs(), [FreedStub { handle: elsewhere(5), import: 1 }]);
     assert!(is_there(&heap, elsewhere(5)), "the table must lead to the fresh one");
     heap.mutator().scope(|scope| scope.set_root("stub", None));

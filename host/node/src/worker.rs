@@ -114,7 +114,10 @@ pub(crate) struct Worker {
     rehearsal_made_way: bool,
     shadow: Option<Id>,
     quarantined_bytes: u64,
+    /// Stubs wait in quarantine, and other nodes for them.
+    waited_for: bool,
     last_cycle: Instant,
+    last_took: Duration,
     pause_ns_max: u64,
     glance: Glance,
     stopping: bool,
@@ -165,7 +168,9 @@ impl Worker {
             rehearsal_made_way: false,
             shadow: None,
             quarantined_bytes: 0,
+            waited_for: false,
             last_cycle: Instant::now(),
+            last_took: Duration::ZERO,
             pause_ns_max: 0,
             glance: Glance::now(),
             stopping: false,
@@ -213,7 +218,7 @@ impl Worker {
                 }
                 Ask::ReleaseQuarantine { reply } => {
                     let freed = self.collector.release_quarantine();
-                    self.quarantined_bytes = 0;
+                    (self.quarantined_bytes, self.waited_for) = (0, false);
                     self.pacer.quarantine_released(self.heap.used());
                     self.aim();
                     let _ = reply.send(freed);
@@ -246,14 +251,19 @@ impl Worker {
         }
     }
 
-    /// When nothing happens a probation and a shadow run would never end; then cycles are begun for their sake.
+    /// When nothing happens a probation and a shadow run would never end, and what other nodes have here in quarantine would stay with them; then cycles
+    /// are begun for their sake. For other nodes' sake they take a tenth of the time at most.
     fn idle_after(&self) -> Option<Duration> {
-        let waiting = matches!(self.swap.tenure(), Tenure::Probation { .. }) || self.shadow.is_some();
+        let trying = matches!(self.swap.tenure(), Tenure::Probation { .. }) || self.shadow.is_some();
+        let waiting = match (trying, self.waited_for) {
+            (true, _) => Some(WAITING_IDLE),
+            (false, true) => Some(WAITING_IDLE.max(self.last_took * 10)),
+            (false, false) => None,
+        };
         match self.config.idle {
             _ if self.config.deterministic => None,
-            Some(idle) if waiting => Some(idle.min(WAITING_IDLE)),
-            None if waiting => Some(WAITING_IDLE),
-            idle => idle,
+            Some(idle) => Some(waiting.map_or(idle, |waiting| idle.min(waiting))),
+            None => waiting,
         }
     }
 
@@ -297,7 +307,7 @@ impl Worker {
         let serving = self.swap.serving();
         let mut attached = self.crew.take_out(serving);
         let mut shadow = shadow_id.and_then(|id| self.crew.take_out(id));
-        let begun = self.heap.used();
+        let (begun, begun_at) = (self.heap.used(), Instant::now());
         let mut heard: Heard = None;
         let report = {
             let strategy = match attached.as_mut() {
@@ -332,7 +342,7 @@ impl Worker {
         if report.end == CycleEnd::Abandoned {
             return None;
         }
-        self.learn(&report, begun);
+        self.learn(&report, begun, begun_at);
         let record = self.publish(&report, serving);
         Some((report, record, heard))
     }
@@ -360,8 +370,10 @@ impl Worker {
     }
 
     /// Feeds the pacer.
-    fn learn(&mut self, report: &CycleReport, begun: Amount) {
+    fn learn(&mut self, report: &CycleReport, begun: Amount, begun_at: Instant) {
         self.last_cycle = Instant::now();
+        self.last_took = self.last_cycle - begun_at;
+        self.waited_for = self.seat.is_some() && self.heap.has_quarantined_stubs();
         self.quarantined_bytes =
             (self.quarantined_bytes + executed(report)).saturating_sub(report.freed_bytes);
         let used = self.heap.used();

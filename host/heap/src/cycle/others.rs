@@ -224,12 +224,7 @@ impl Cycle<'_> {
     /// Quarantined stubs: whoever restores what refers to them finds what they stand for.
     fn say_quarantined(&mut self) {
         let heap = Arc::clone(&self.heap);
-        if !heap.stubs.load(Ordering::Relaxed) {
-            return;
-        }
-        let words = heap.columns.quarantine[..heap.space.words_in_use()].iter().zip(heap.graph.stub());
-        let stubs = words.map(|(one, other)| one.load(Ordering::Relaxed) & other.load(Ordering::Relaxed));
-        let cells = stubs.enumerate().flat_map(|(index, word)| cells_of(index, word));
+        let cells = heap.quarantined_stubs().flat_map(|(index, word)| cells_of(index, word));
         self.say_reached(cells.collect());
     }
 

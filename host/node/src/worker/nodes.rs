@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use gc_heap::{Cause, CycleEnd};
 use gc_protocol::CycleId;
@@ -100,7 +101,7 @@ impl Worker {
         let Some(mut place) = seat.desk.sit(cycle, &self.heap) else { return seat.over(cycle, None) };
         let serving = self.swap.serving();
         let mut attached = self.crew.take_out(serving);
-        let begun = self.heap.used();
+        let (begun, begun_at) = (self.heap.used(), Instant::now());
         let request = request(&self.config, &self.pacer, Cause::Cluster, true);
         let report = {
             let strategy = match attached.as_mut() {
@@ -122,7 +123,7 @@ impl Worker {
             self.collector.forget();
             return seat.over(cycle, None);
         }
-        self.learn(&report, begun);
+        self.learn(&report, begun, begun_at);
         let record = self.publish(&report, serving);
         self.judge_serving(&report, &record);
         seat.over(cycle, Some(Box::new(record)));
