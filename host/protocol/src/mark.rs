@@ -72,7 +72,7 @@ pub enum CycleEnding {
     TimedOut,
     /// The membership changed.
     MembershipChanged,
-    /// The coordinator gave it up, for one of these reasons, or a newer cycle has begun.
+    /// The coordinator gave it up, for one of these reasons, or a newer cycle has begun, or this node has voted against it and did not wait for the others.
     Abandoned,
 }
 
@@ -169,7 +169,8 @@ struct Running {
     reports: BTreeMap<Life, Report>,
     vetoed: bool,
     votes_called: bool,
-    voted: bool,
+    /// What this node has voted.
+    voted: Option<bool>,
     deadline: Nanos,
     coordination: Option<Coordination>,
 }
@@ -286,7 +287,7 @@ impl Mark {
             reports: BTreeMap::new(),
             vetoed: false,
             votes_called: false,
-            voted: false,
+            voted: None,
             deadline: now.saturating_add(self.config.timeout),
             coordination: None,
         });
@@ -394,7 +395,7 @@ impl Mark {
                 let own = reference.home == me && condemned.objects.contains(&reference.object);
                 if own || condemned.stubs.contains(&reference) {
                     running.vetoed = true;
-                    if running.voted {
+                    if running.voted.is_some() {
                         let vote = Message::Vote(Vote { cycle, agreed: false });
                         out.messages.extend(coordinator.map(|coordinator| (coordinator, vote)));
                     }
@@ -519,13 +520,18 @@ impl Mark {
         }
     }
 
-    /// The heap has no verdict, or could not prove it, or has found since that it does not hold.
+    /// The heap has no verdict, or could not prove it, or has found since that it does not hold. Without this node's vote nothing is swept anywhere, so unless it has
+    /// agreed the cycle ends here at once: nobody waits for a coordinator that may be silent. Once it has agreed, others may be sweeping, and it waits for word.
     pub fn failed(&mut self, cycle: CycleId, out: &mut MarkOutput) {
-        let coordinator = self.coordinator();
-        if let (Some(running), Some(coordinator)) = (self.running(cycle), coordinator) {
-            running.vetoed = true;
-            running.voted = true;
-            out.messages.push((coordinator, Message::Vote(Vote { cycle, agreed: false })));
+        let (me, coordinator) = (self.me, self.coordinator());
+        let (Some(running), Some(coordinator)) = (self.running(cycle), coordinator) else { return };
+        let agreed = running.voted == Some(true);
+        running.vetoed = true;
+        running.voted = running.voted.or(Some(false));
+        out.messages.push((coordinator, Message::Vote(Vote { cycle, agreed: false })));
+        // The coordinator hears its own vote in this very step, and gives the cycle up for all.
+        if !agreed && coordinator != me {
+            self.end(CycleEnding::Abandoned, out);
         }
     }
 
@@ -549,7 +555,9 @@ impl Mark {
     /// Votes when votes are called and every list that matters has come.
     fn vote_if_ready(&mut self, references: &References, out: &mut MarkOutput) {
         let Some(coordinator) = self.coordinator() else { return };
-        let Some(running) = self.running.as_mut().filter(|it| it.votes_called && !it.voted) else { return };
+        let Some(running) = self.running.as_mut().filter(|it| it.votes_called && it.voted.is_none()) else {
+            return;
+        };
         let Some(condemned) = &running.condemned else { return };
         let need = self.faults.keeps(Rule::ScionsNeedReports);
         let said = |client: &Life| running.reports.get(client).filter(|report| report.complete);
@@ -564,7 +572,7 @@ impl Mark {
         let pins_count = self.faults.keeps(Rule::PinsAreRoots);
         let pinned = pins_count && is_pinned(references, &condemned.objects, &condemned.stubs);
         let agreed = !running.vetoed && !pinned && (!need || condemned.listed.iter().all(let_go));
-        running.voted = true;
+        running.voted = Some(agreed);
         out.messages.push((coordinator, Message::Vote(Vote { cycle: running.cycle, agreed })));
     }
 

@@ -406,6 +406,50 @@ fn a_cycle_dies_with_its_membership() {
 }
 
 #[test]
+fn who_has_not_agreed_gives_up_without_word_from_the_coordinator() {
+    let mut net = Net::new(3, |_| {});
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.held_up = BTreeSet::from([(1, 2), (1, 3)]);
+    net.prove(2, cycle, &[], &[object_of(1)]);
+    net.run(10);
+    let abandoned = Effect::CycleEnded(cycle, CycleEnding::Abandoned);
+    assert!(!net.wanted(2, &abandoned));
+    net.feed(2, Event::ProofFailed { cycle });
+    assert!(net.wanted(2, &abandoned), "its collector waits for node 1");
+    // The others hear of it, and sweep nothing.
+    net.prove(1, cycle, &[OBJECT], &[]);
+    net.prove(3, cycle, &[], &[]);
+    net.held_up.clear();
+    net.run(50);
+    assert!(net.wanted(1, &Effect::CycleEnded(cycle, CycleEnding::VotedDown)));
+    assert!(net.wanted(3, &abandoned));
+    assert!((1..=3).all(|node| !net.swept(node, cycle)));
+}
+
+#[test]
+fn who_has_agreed_waits_for_what_the_others_make_of_it() {
+    let mut net = Net::new(3, |_| {});
+    net.send(1, 2, object_of(1));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.prove(1, cycle, &[OBJECT], &[]);
+    net.prove(2, cycle, &[], &[object_of(1)]);
+    net.run(10);
+    // Its vote is under way.
+    net.held_up.insert((2, 1));
+    net.prove(3, cycle, &[], &[]);
+    net.run(10);
+    net.feed(2, Event::ProofFailed { cycle });
+    assert_eq!(net.nodes[&2].cycle(), cycle, "the others may have swept");
+    net.held_up.clear();
+    net.run(50);
+    // Its second vote was too late. What another has swept is swept here too.
+    assert!((1..=3).all(|node| net.swept(node, cycle)));
+}
+
+#[test]
 fn a_garbage_cycle_over_two_nodes_is_swept() {
     let mut net = Net::new(3, |_| {});
     net.send(1, 2, object_of(1));

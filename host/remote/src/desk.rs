@@ -13,7 +13,8 @@
 //! 1. What the collector says reaches the node in the order in which it was said: what was reached before a rest is known before the rest is.
 //! 2. A rest is said only when nothing lies on the desk, and names the last hand-over that did: all that was handed over before is worked off.
 //! 3. Once a verdict is out it is the others' to decide. The collector learns the outcome when the cycle has ended, not before, whatever it wants meanwhile: by then
-//!    this node may have voted, and others may have swept. Wanting to give up makes this node vote against it; the answer to that ends the wait.
+//!    this node may have voted, and others may have swept. Wanting to give up makes this node vote against it. That ends the cycle here, with the driver's next turn, unless this node
+//!    has agreed before: then the answer of the others ends the wait.
 //! 4. Every wait ends when the desk is closed, and the desk is closed when its member goes.
 
 use std::collections::{BTreeSet, VecDeque};

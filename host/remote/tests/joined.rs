@@ -420,17 +420,22 @@ fn a_rest_names_what_was_worked_off_before_it() {
 }
 
 #[test]
-fn whoever_gives_up_after_its_verdict_waits_for_the_answer() {
+fn whoever_gives_up_before_it_has_agreed_waits_for_nobody() {
     let mut two = Two::new();
     let object = two.make(A);
     let stub = two.hand_over(A, &object);
     let (mut a, mut b) = two.begin();
     two.until_decided(&mut a, &mut b);
+    // Whoever coordinates is silent from here on.
+    two.held_back = Some(A);
     b.put_verdict(Vec::new(), vec![stub.handle()]);
-    b.give_up();
-    assert_eq!(b.outcome(), None, "the others have not been heard");
     two.pass(20);
-    assert_eq!(b.outcome(), Some(false));
+    assert_eq!(b.outcome(), None, "the others have not been heard");
+    b.give_up();
+    two.pass(1);
+    assert_eq!(b.outcome(), Some(false), "the collector is kept by a node that is silent");
+    two.held_back = None;
+    two.pass(20);
     assert_eq!(two.ended(A), Some(CycleEnding::VotedDown));
 }
 
