@@ -4,6 +4,8 @@
 //! or as WebAssembly. Simulated are time, clocks, the network, processes that stop and die, and the coordinator (`gc_surroundings`). One thread runs at any time, and all chance
 //! comes from the seed, so a run can be repeated exactly: `cargo run -p gc-sim -- --seed 7`.
 //!
+//! [`scaling`] asks another question of the same parts: what a marking cycle costs as the cluster grows.
+//!
 //! Modules in reading order; each imports only what stands above it. [`world`] says what is asserted.
 
 #![forbid(unsafe_code)]
@@ -21,6 +23,8 @@ mod site;
 
 pub mod shrink;
 pub mod world;
+
+pub mod scaling;
 
 pub use settings::{Settings, Stats};
 pub use strategies::Kind;
