@@ -70,6 +70,9 @@ pub const PAGES_PER_ANSWER: usize = 32;
 /// Identities that the failure detector keeps. Members, and those who have left; beyond that a peer names nodes that there are not.
 pub const IDENTITIES_MAX: usize = 4 * gc_protocol::limits::NODES_MAX;
 
+/// How long the seat decides nothing because somebody says that there is a later membership than the seat's. Whoever says so has that long, once, to show it.
+pub const CLAIM_STANDS: Duration = Duration::from_secs(10);
+
 /// Questions of operators that wait for the seat.
 pub const ASKS_MAX: usize = 64;
 
@@ -83,6 +86,8 @@ pub const PROPOSAL_STANDS: Duration = Duration::from_secs(3);
 pub const HISTORY_MAX: usize = 64;
 
 const _: () = assert!(PAGES_MAX * (PAGE_BYTES_MAX / PAGE_ENTRY_BYTES_MAX) >= gc_protocol::limits::NODES_MAX);
+// Pages are asked for at each beat.
+const _: () = assert!((PAGES_MAX / PAGES_PER_ANSWER) as u128 * BEAT.as_millis() <= CLAIM_STANDS.as_millis());
 const _: () = assert!(PAGE_BYTES_MAX + 256 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(RECEIVE_WINDOW_BYTES as usize >= 4 * FRAME_BYTES_MAX);
 const _: () = assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());

@@ -38,6 +38,9 @@ pub(crate) struct Member {
     pub(crate) since: u64,
 }
 
+/// The highest number of a membership: marking cycles carry it in 40 bits ([`gc_protocol::CycleId`]).
+pub(crate) const EPOCH_MAX: u64 = (1 << 40) - 1;
+
 /// The lives of a past membership.
 type Lives = BTreeSet<(u32, u64)>;
 
@@ -229,7 +232,7 @@ impl Membership {
         let members = || self.members.iter();
         if !is_name(&self.cluster) {
             Some("it names no cluster")
-        } else if self.epoch == 0 || self.epoch >= 1 << 40 {
+        } else if self.epoch == 0 || self.epoch > EPOCH_MAX {
             Some("its number cannot be")
         } else if self.members.len() > NODES_MAX {
             Some("it has too many members")

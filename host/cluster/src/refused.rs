@@ -94,4 +94,16 @@ pub enum ChangeRefused {
     /// The coordinator does not answer.
     #[error("{0} does not answer: nothing is known to have changed; ask again")]
     NoAnswer(String),
+    /// Somebody says that the seat has forgotten something.
+    #[error(
+        "{by} says that there is membership {later}, and the seat has {present}: it finds out, and decides nothing for some seconds; ask again"
+    )]
+    Doubted {
+        /// Who says so.
+        by: String,
+        /// The seat's membership.
+        present: u64,
+        /// The one that there is said to be.
+        later: u64,
+    },
 }

@@ -1,12 +1,18 @@
 //! The seat: one node decides, and its disk is the memory of the cluster.
 //!
 //! 1. A membership is on disk before it is answered, told or taken. So a seat that crashes and comes back has what others have, or something newer.
-//! 2. A seat that hears of a later membership of its own than it has was started from an old copy of its folder. It decides nothing: two memberships of one number
+//! 2. A seat that is shown a later membership of its own than it has was started from an old copy of its folder. It decides nothing: two memberships of one number
 //!    would be the end of the cluster.
+//! 3. That there is a later one is *shown* by all of its pages, by whoever has them: its members may be nobody that the old copy knows. Who only *says* so stops the seat for
+//!    [`CLAIM_STANDS`], once: long enough to show it, and a number that somebody made up stops nothing for good.
 
-use gc_protocol::Life;
+use std::collections::BTreeMap;
+
+use gc_protocol::limits::NODES_MAX;
+use gc_protocol::{Life, Nanos};
 
 use crate::kept::Kept;
+use crate::limits::CLAIM_STANDS;
 use crate::membership::{Member, Membership};
 use crate::refused::ChangeRefused;
 
@@ -17,6 +23,16 @@ pub(crate) struct Seat {
     membership: Membership,
     /// A later membership that others have.
     later: Option<u64>,
+    /// Who has said that there is one, by number. Kept after its time, because it counts once.
+    claims: BTreeMap<u32, Claim>,
+}
+
+/// Somebody's word that there is a later membership.
+#[derive(Debug)]
+struct Claim {
+    by: String,
+    later: u64,
+    until: Nanos,
 }
 
 impl Seat {
@@ -32,7 +48,7 @@ impl Seat {
     ) -> Result<Seat, ChangeRefused> {
         let membership = Membership::found((cluster, founding), true, number, me);
         write(&kept, &membership)?;
-        Ok(Seat { kept, membership, later: None })
+        Ok(Seat { kept, membership, later: None, claims: BTreeMap::new() })
     }
 
     /// Goes on with a cluster in a later life.
@@ -45,8 +61,8 @@ impl Seat {
         membership: Membership,
         (number, me): (u32, Member),
     ) -> Result<Seat, ChangeRefused> {
-        let mut seat = Seat { kept, membership, later: None };
-        seat.admit(number, &me)?;
+        let mut seat = Seat { kept, membership, later: None, claims: BTreeMap::new() };
+        seat.admit(0, number, &me)?;
         Ok(seat)
     }
 
@@ -60,9 +76,9 @@ impl Seat {
     /// # Errors
     ///
     /// Why it is not let in; nothing has changed.
-    pub(crate) fn admit(&mut self, number: u32, newcomer: &Member) -> Result<(), ChangeRefused> {
+    pub(crate) fn admit(&mut self, now: Nanos, number: u32, newcomer: &Member) -> Result<(), ChangeRefused> {
         let next = self.membership.admit(number, newcomer)?;
-        self.decide(next)
+        self.decide(now, next)
     }
 
     /// Takes a life out. One that is out already stays so.
@@ -70,27 +86,60 @@ impl Seat {
     /// # Errors
     ///
     /// Why it stays; nothing has changed.
-    pub(crate) fn exile(&mut self, life: Life) -> Result<u64, ChangeRefused> {
+    pub(crate) fn exile(&mut self, now: Nanos, life: Life) -> Result<u64, ChangeRefused> {
         let next = self.membership.exile(life)?;
-        self.decide(next)?;
+        self.decide(now, next)?;
         Ok(self.membership.epoch)
     }
 
-    /// Others have a later membership than the seat: it must have lost it, and decides nothing any more.
-    pub(crate) fn is_behind(&mut self, later: u64) -> ChangeRefused {
-        self.later = self.later.max(Some(later));
-        ChangeRefused::SeatIsBehind { present: self.membership.epoch, later }
+    /// A node says which membership there is. Answers whether that is a claim which was not heard before.
+    pub(crate) fn said(&mut self, now: Nanos, number: u32, name: &str, epoch: u64) -> bool {
+        let known = self.claims.get_mut(&number);
+        if epoch <= self.membership.epoch {
+            // It had it wrong, and knows better.
+            known.into_iter().for_each(|claim| claim.until = 0);
+            return false;
+        }
+        if known.is_some() || self.claims.len() >= NODES_MAX {
+            return false;
+        }
+        let until = now.saturating_add(CLAIM_STANDS.as_nanos() as Nanos);
+        self.claims.insert(number, Claim { by: name.to_owned(), later: epoch, until });
+        true
     }
 
-    fn decide(&mut self, next: Option<Membership>) -> Result<(), ChangeRefused> {
-        if let (Some(_), Some(later)) = (&next, self.later) {
-            return Err(self.is_behind(later));
+    /// Somebody shows a membership. If it is a later one of this seat, the seat must have lost it, and decides nothing any more.
+    pub(crate) fn shown(&mut self, membership: &Membership) -> Option<ChangeRefused> {
+        let present = &self.membership;
+        let ours = membership.founding == present.founding && membership.seat == present.seat;
+        if !ours || membership.epoch <= present.epoch {
+            return None;
         }
-        if let Some(next) = next {
-            write(&self.kept, &next)?;
-            self.membership = next;
+        let later = self.later.max(Some(membership.epoch)).unwrap_or_default();
+        self.later = Some(later);
+        Some(ChangeRefused::SeatIsBehind { present: present.epoch, later })
+    }
+
+    /// Why nothing can be decided.
+    fn stopped(&self, now: Nanos) -> Option<ChangeRefused> {
+        let present = self.membership.epoch;
+        if let Some(later) = self.later {
+            return Some(ChangeRefused::SeatIsBehind { present, later });
         }
-        Ok(())
+        let claim = self.claims.values().find(|claim| now < claim.until)?;
+        Some(ChangeRefused::Doubted { by: claim.by.clone(), present, later: claim.later })
+    }
+
+    fn decide(&mut self, now: Nanos, next: Option<Membership>) -> Result<(), ChangeRefused> {
+        let Some(next) = next else { return Ok(()) };
+        match self.stopped(now) {
+            Some(why) => Err(why),
+            None => {
+                write(&self.kept, &next)?;
+                self.membership = next;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -99,4 +148,58 @@ fn write(kept: &Kept, membership: &Membership) -> Result<(), ChangeRefused> {
         let what = format!("{}: {error}", kept.path().display());
         ChangeRefused::NotWritten(what.chars().take(200).collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    fn member(name: &str) -> Member {
+        let address = "127.0.0.1:7000".parse().unwrap();
+        Member { name: name.into(), incarnation: 1, address, nonce: 1, since: 0 }
+    }
+
+    /// The seat of a cluster of one, with its folder.
+    fn founded() -> (tempfile::TempDir, Seat) {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { cluster: "shop".into(), name: "n1".into(), number: 1 };
+        let (kept, _) = Kept::open(folder.path(), &identity).unwrap();
+        let seat = Seat::found(kept, ("shop", 7), (1, member("n1"))).unwrap();
+        (folder, seat)
+    }
+
+    #[test]
+    fn a_claim_stops_the_seat_once_and_for_a_while() {
+        let (_folder, mut seat) = founded();
+        let stands = CLAIM_STANDS.as_nanos() as Nanos;
+        assert!(seat.said(100, 5, "n5", 9));
+        let doubted = ChangeRefused::Doubted { by: "n5".into(), present: 1, later: 9 };
+        assert_eq!(seat.admit(100 + stands - 1, 2, &member("n2")), Err(doubted));
+        // Said again, it does not begin again.
+        assert!(!seat.said(100 + stands - 1, 5, "n5", 10));
+        assert_eq!(seat.admit(100 + stands, 2, &member("n2")), Ok(()));
+        // Another one's word is another one's.
+        assert!(seat.said(200 + stands, 6, "n6", 9));
+        assert!(seat.admit(200 + stands, 3, &member("n3")).is_err());
+        assert!(!seat.said(200 + stands, 6, "n6", 2));
+        assert_eq!(seat.admit(200 + stands, 3, &member("n3")), Ok(()));
+    }
+
+    #[test]
+    fn a_later_membership_of_its_own_stops_the_seat_for_good() {
+        let (_folder, mut seat) = founded();
+        let shown = |founding, seat, epoch| {
+            Membership::told(("shop", founding), Some(seat), epoch, [(1, member("n1"))].into())
+        };
+        for other in [shown(8, 1, 5), shown(7, 2, 5), shown(7, 1, 1)] {
+            assert_eq!(seat.shown(&other), None, "{other:?}");
+        }
+        assert_eq!(seat.admit(0, 2, &member("n2")), Ok(()));
+        let behind = ChangeRefused::SeatIsBehind { present: 2, later: 5 };
+        assert_eq!(seat.shown(&shown(7, 1, 5)), Some(behind.clone()));
+        assert_eq!(seat.admit(Nanos::MAX, 3, &member("n3")), Err(behind));
+        // Who is in already is answered.
+        assert_eq!(seat.admit(Nanos::MAX, 2, &member("n2")), Ok(()));
+    }
 }

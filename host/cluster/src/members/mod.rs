@@ -188,9 +188,10 @@ impl Members {
     }
 
     fn remove(&mut self, life: Life, itself: bool) -> Answer {
+        let now = self.now();
         match &mut self.role {
             Role::Seat(seat) => {
-                let done = seat.exile(life);
+                let done = seat.exile(now, life);
                 self.tell_decision();
                 answered(done.map(MembershipEpoch))
             }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::NAME_MAX;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_ENTRY_BYTES_MAX, PAGES_MAX};
-use crate::membership::{Member, Membership};
+use crate::membership::{EPOCH_MAX, Member, Membership};
 
 /// A part of a membership.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ impl Assembly {
     /// Takes a page. `have` is the epoch that this node has.
     pub(super) fn take(&mut self, cluster: &str, have: u64, page: Page) -> Taken {
         let count = usize::from(page.pages);
-        let possible = count <= PAGES_MAX && page.page < page.pages;
+        let possible = count <= PAGES_MAX && page.page < page.pages && page.epoch <= EPOCH_MAX;
         if !possible || page.epoch <= have || page.epoch < self.epoch {
             return Taken::Known;
         }

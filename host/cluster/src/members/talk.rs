@@ -6,7 +6,7 @@ use gc_protocol::{Life, Nanos};
 use super::message::{Datagram, Message, read};
 use super::{Link, Members, Role, pages};
 use crate::limits::{BEACONS_PER_BEAT_MAX, PAGES_PER_ANSWER};
-use crate::membership::{Member, Membership};
+use crate::membership::{EPOCH_MAX, Member, Membership};
 use crate::refused::ChangeRefused;
 use crate::transport::Event;
 
@@ -68,7 +68,7 @@ impl Members {
             Message::Tell { epoch, page } => self.answer_with_pages(from.node.0, epoch, page),
             Message::Page(page) => {
                 // Until this node is a member it hears whoever has a certificate.
-                if self.membership.as_ref().is_none_or(|present| present.members.contains_key(&from.node.0)) {
+                if self.membership.is_none() || self.may_show(from) {
                     self.gossip.page(page);
                 }
             }
@@ -95,21 +95,35 @@ impl Members {
         }
     }
 
+    /// Whether this node takes a membership from somebody. A node that is a member does from the others; the seat from anybody, as proof that it has lost one.
+    fn may_show(&self, from: Life) -> bool {
+        let present = self.membership.as_ref();
+        matches!(self.role, Role::Seat(_))
+            || present.is_some_and(|present| present.members.contains_key(&from.node.0))
+    }
+
     fn heard_beacon(&mut self, from: Life, founding: u64, epoch: u64) {
-        self.gossip.beacon(self.now(), from);
+        let now = self.now();
+        self.gossip.beacon(now, from);
+        if epoch > EPOCH_MAX {
+            self.counters.gossip_refused += 1;
+            return;
+        }
+        let name = self.links.get(&from.node.0).map_or_else(String::new, |link| link.name.clone());
         let have = match &self.membership {
             Some(present) if present.founding != founding => {
-                let name = self.links.get(&from.node.0).map_or_else(String::new, |link| link.name.clone());
                 return self.refuse(ChangeRefused::FoundedElsewhere(name));
             }
+            Some(_) if !self.may_show(from) => return,
             Some(present) => present.epoch,
             None => self.seen.as_ref().map_or(0, |seen| seen.epoch),
         };
+        if let Role::Seat(seat) = &mut self.role
+            && seat.said(now, from.node.0, &name, epoch)
+        {
+            tracing::warn!(by = name, epoch, have, "somebody has a later membership than the seat: asking");
+        }
         if have < epoch {
-            if let Role::Seat(seat) = &mut self.role {
-                let why = seat.is_behind(epoch);
-                return self.refuse(why);
-            }
             self.say(from.node.0, &Message::Tell { epoch, page: self.gossip.missing(epoch) });
         }
     }
@@ -125,9 +139,10 @@ impl Members {
     fn heard_join(&mut self, from: Life, address: std::net::SocketAddr, nonce: u64) {
         let peer = from.node.0;
         let Some(name) = self.links.get(&peer).map(|link| link.name.clone()) else { return };
+        let now = self.now();
         let Role::Seat(seat) = &mut self.role else { return self.answer_with_pages(peer, 0, 0) };
         let newcomer = Member { name, incarnation: from.incarnation.0, address, nonce, since: 0 };
-        match seat.admit(peer, &newcomer) {
+        match seat.admit(now, peer, &newcomer) {
             Ok(()) => {
                 self.tell_decision();
                 self.answer_with_pages(peer, 0, 0);
@@ -144,12 +159,13 @@ impl Members {
     fn heard_exile(&mut self, from: Life, token: u64, life: Life) {
         let known =
             self.membership.as_ref().is_some_and(|present| present.members.contains_key(&from.node.0));
+        let now = self.now();
         let Role::Seat(seat) = &mut self.role else { return };
         // Who leaves and asks again, because the answer was lost, is no member any more.
         if !known && from != life {
             return;
         }
-        let outcome = seat.exile(life);
+        let outcome = seat.exile(now, life);
         if outcome.is_ok() {
             tracing::warn!(%life, by = %from, "exiled");
         }
@@ -159,9 +175,10 @@ impl Members {
 
     /// A membership that others told whole.
     fn told(&mut self, membership: Membership) {
-        // The seat knows better than anybody.
-        if !matches!(self.role, Role::Seat(_)) {
-            self.take(membership);
+        let Role::Seat(seat) = &mut self.role else { return self.take(membership) };
+        // The seat knows better than anybody, unless it has forgotten.
+        if let Some(why) = seat.shown(&membership) {
+            self.refuse(why);
         }
     }
 

@@ -10,6 +10,7 @@ use gc_protocol::{Life, MembershipEpoch};
 
 use super::*;
 use crate::kept::StateError;
+use crate::transport::Event;
 use world::{Node, World, agreed, free_address, until};
 
 async fn three() -> (World, [Node; 3]) {
@@ -339,6 +340,39 @@ async fn a_seat_with_an_old_copy_of_its_folder_decides_nothing() {
     let four = world.start("n4", &[one.address]).await;
     until("nobody is let in", async || four.notices.lock().unwrap().iter().any(behind)).await;
     assert_eq!((one.epoch(), two.epoch(), three.epoch()), (2, 3, 3));
+}
+
+#[tokio::test]
+async fn a_number_that_somebody_makes_up_does_not_stop_the_seat() {
+    let mut world = World::new();
+    let one = world.start("n1", &[]).await;
+    until("it has founded", async || one.epoch() == 1).await;
+    let founding = one.ask(|members| members.membership.as_ref().unwrap().founding).await;
+    // Somebody with a certificate who was never let in.
+    let (stranger, mut events) = world.transport("n2", free_address()).await;
+    stranger.join(one.address);
+    until("it is linked", async || matches!(events.recv().await, Some(Event::Up { .. }))).await;
+    // A number that cannot be is counted, so what was said before it was heard.
+    let mut said = 0;
+    let mut says = async |epoch| {
+        for epoch in [epoch, u64::MAX] {
+            assert!(stranger.gossip(1, Message::Beacon { founding, epoch }.encode()));
+        }
+        said += 1;
+        let refused = async || one.ask(|members| members.status()).await.counters.gossip_refused;
+        until("it is heard", async || refused().await >= said).await;
+    };
+    says(0).await;
+    let three = world.start("n3", &[one.address]).await;
+    until("another is let in", async || three.last().is_some()).await;
+
+    let exile = async || one.ask(|members| members.exile("n3")).await.await.unwrap();
+    says(1 << 39).await;
+    let doubted = ChangeRefused::Doubted { by: "n2".into(), present: 2, later: 1 << 39 };
+    assert_eq!(exile().await, Err(doubted));
+    says(1).await;
+    says(1 << 39).await;
+    assert_eq!(exile().await, Ok(MembershipEpoch(3)), "it has been heard once");
 }
 
 #[cfg(not(feature = "etcd"))]

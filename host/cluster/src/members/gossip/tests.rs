@@ -1,7 +1,5 @@
 //! Several detectors in simulated time, with datagrams lost and nodes stopped.
 
-mod hour;
-
 use rand::RngExt;
 
 use super::*;
