@@ -37,6 +37,11 @@ pub enum WorkloadError {
         "place=hash spreads objects over the nodes of a cluster: start the node with --listen and --certs, or leave out place=hash"
     )]
     NoCluster,
+    /// The workload is for several nodes, and there is one.
+    #[error(
+        "random-workers needs several nodes: `host run` and `host bench` start them in one process; start the node with --listen and --certs to run it on nodes of their own"
+    )]
+    NoNodes,
     /// Another node does not do the same work.
     #[error("node n{node} {what}: give all nodes the same --load")]
     Peer {

@@ -15,6 +15,7 @@
 //! | `queue[?...]` | producers and consumers over a linked queue | long chains, live and dead; dropped by another thread |
 //! | `cache[?...]` | a cache whose entries expire | retire; an old structure that is rewired all the time |
 //! | `trace:FILE` | replays what `host run --record` has written | what was recorded |
+//! | `random-workers[?...]` | workers on several nodes come to know each other, work, and are forgotten | references between nodes, cycles over nodes |
 //! | `editor[?...]` | an editor of trees that remembers versions | sharing between versions, garbage of middle age |
 //!
 //! ```text
@@ -65,6 +66,8 @@ mod editor;
 mod queue;
 mod service;
 
+mod random_workers;
+
 pub mod trace;
 
 mod spec;
@@ -93,8 +96,9 @@ pub use gcbench::GcBenchSpec;
 pub use ids::Ids;
 pub use latency::{LatencyLog, Request};
 pub use options::SpecError;
-pub use peers::{Ledger, Peers, PeersFailed, Received};
+pub use peers::{Ledger, Peers, PeersFailed, Received, Traffic};
 pub use queue::QueueSpec;
-pub use report::WorkloadReport;
+pub use random_workers::{Mode, RandomWorkersSpec};
+pub use report::{NodeWork, WorkloadReport};
 pub use service::{Arrivals, ServiceSpec};
 pub use spec::{GitSpec, GraphSpec, HistorySpec, Place, TraceSpec, WorkloadSpec};

@@ -68,11 +68,34 @@ pub const SEND_AGAIN: Duration = Duration::from_millis(5);
 /// Between two rounds: what nodes say to each other about references is sent in batches of a few milliseconds.
 pub const ROUND_REST: Duration = Duration::from_millis(10);
 
-/// The same when nothing changes any more and the nodes were asked to stay.
+/// How long a node waits at most, in a round, for others to acknowledge what it has to say: some batches.
+pub const ROUND_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Between two rounds, when nothing changes any more and the nodes were asked to stay.
 pub const STAY_REST: Duration = Duration::from_millis(200);
 
 /// How long the first node waits at the end for the others to hear of it.
 pub const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Nodes of the random workers: fewer have nobody to speak to, more are more threads than a process should have.
+pub const WORKER_NODES_MIN: u32 = 2;
+/// See [`WORKER_NODES_MIN`].
+pub const WORKER_NODES_MAX: u32 = 64;
+
+/// Pings per second and node of the random workers.
+pub const WORKERS_RATE_MAX: u64 = 1_000_000;
+
+/// Letters to one node that it has not said to have taken. A node keeps 8192 messages for its program; from 63 others come at most 63 times these, and
+/// a few more about progress.
+pub const LETTERS_OPEN: u32 = 64;
+
+/// Letters of a node after which it is told that they were taken.
+pub const LETTERS_TOLD: u32 = 32;
+
+const _: () = assert!(LETTERS_TOLD < LETTERS_OPEN && (WORKER_NODES_MAX - 1) * (LETTERS_OPEN + 16) < 8192);
+
+/// How long a node tries to send something to one that takes nothing, without any sign that it is gone: more than a lease.
+pub const SEND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Threads that read a repository.
 pub const READ_THREADS_MAX: usize = 8;

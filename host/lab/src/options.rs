@@ -10,7 +10,7 @@ pub enum SpecError {
     /// The name is not known.
     #[error(
         "'{0}' is no workload: write git:PATH, git-history:PATH?keep=N, graph:FILE, trace:FILE, or one of gcbench, \
-         binary-trees, service, queue, cache, editor and churn with [?key=value&...]"
+         binary-trees, service, queue, cache, editor, random-workers and churn with [?key=value&...]"
     )]
     UnknownWorkload(String),
     /// The workload needs a path and has none.

@@ -36,6 +36,9 @@ pub trait Peers: Sync {
 
     /// What this node holds of others, and others of it.
     fn ledger(&self) -> Ledger;
+
+    /// What this node has sent to others since it started: the workload's own messages, and all that keeps references and the cluster going.
+    fn traffic(&self) -> Traffic;
 }
 
 /// A message that came.
@@ -57,6 +60,39 @@ pub struct Ledger {
     pub scions: u64,
     /// Something was said to other nodes, or is to be said, that they have not answered yet.
     pub unsettled: bool,
+}
+
+/// What a node has sent to other nodes.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Messages, counted as if there were no batches.
+    pub messages: u64,
+    /// Frames that they went in, those that were sent again included.
+    pub frames: u64,
+    /// Bytes of the frames.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    /// What has come since.
+    #[must_use]
+    pub fn since(self, earlier: Traffic) -> Traffic {
+        Traffic {
+            messages: self.messages.saturating_sub(earlier.messages),
+            frames: self.frames.saturating_sub(earlier.frames),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Traffic) -> Traffic {
+        Traffic {
+            messages: self.messages + other.messages,
+            frames: self.frames + other.frames,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// What a workload asked of the cluster was not done: a sentence for the person who reads it.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::Ids;
 use crate::latency::LatencyLog;
+use crate::peers::Traffic;
 
 /// The result of a workload.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +53,8 @@ pub struct WorkloadReport {
     /// How many objects of the workload must be live at its end, by its own books: more than that is floating
     /// garbage, less is a broken heap. None where only the graph says it.
     pub expected_live: Option<u64>,
+    /// What each node did, for a workload that runs on several nodes at once: of one node, or of all that run in one process.
+    pub nodes: Vec<NodeWork>,
     /// For `git-history`: the commits that were kept, newest first.
     pub kept_commits: Ids,
 }
@@ -63,4 +66,29 @@ impl WorkloadReport {
         let seconds = self.mutate_time.as_secs_f64();
         if seconds > 0.0 { self.requests as f64 / seconds } else { 0.0 }
     }
+}
+
+/// What one node did of a workload that runs on several nodes at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeWork {
+    /// Its number.
+    pub node: u32,
+    /// Turns of its manager.
+    pub turns: u64,
+    /// Workers that it made.
+    pub workers: u64,
+    /// Messages of the workload with references that it sent to others.
+    pub letters: u64,
+    /// Workers that it looked at and found to be what they should be, each as often as it did.
+    pub verified: u64,
+    /// Workers of its own that it reached from those its manager knew before it forgot them.
+    pub known: u64,
+    /// What it sent in the measured part.
+    pub working: Traffic,
+    /// What it sent from when everybody was forgotten to the end.
+    pub settling: Traffic,
+    /// From when everybody was forgotten to when nothing was left on it; none if something is.
+    pub lag: Option<Duration>,
+    /// Workers of its own that are still there.
+    pub left_workers: u64,
 }

@@ -18,6 +18,7 @@ use crate::gcbench::GcBenchSpec;
 use crate::limits::{PLACED_NODES, PLACED_NODES_MAX};
 use crate::options::{Options, SpecError, path_and_options, path_of};
 use crate::queue::QueueSpec;
+use crate::random_workers::RandomWorkersSpec;
 use crate::report::WorkloadReport;
 use crate::service::ServiceSpec;
 
@@ -45,6 +46,8 @@ pub enum WorkloadSpec {
     Cache(CacheSpec),
     /// An editor of trees that remembers versions.
     Editor(EditorSpec),
+    /// Workers on several nodes.
+    RandomWorkers(RandomWorkersSpec),
     /// A recorded trace.
     Trace(TraceSpec),
 }
@@ -131,6 +134,9 @@ impl std::str::FromStr for WorkloadSpec {
             "queue" => QueueSpec::parse(&mut options("queue")?).map(WorkloadSpec::Queue),
             "cache" => CacheSpec::parse(&mut options("cache")?).map(WorkloadSpec::Cache),
             "editor" => EditorSpec::parse(&mut options("editor")?).map(WorkloadSpec::Editor),
+            "random-workers" => {
+                RandomWorkersSpec::parse(&mut options("random-workers")?).map(WorkloadSpec::RandomWorkers)
+            }
             _ => Err(unknown()),
         }
     }
@@ -151,6 +157,7 @@ impl WorkloadSpec {
             WorkloadSpec::Editor(_) => "editor",
             WorkloadSpec::Cache(_) => "cache",
             WorkloadSpec::Queue(_) => "queue",
+            WorkloadSpec::RandomWorkers(_) => "random-workers",
             WorkloadSpec::Trace(_) => "trace",
         }
     }
@@ -193,6 +200,9 @@ impl WorkloadSpec {
                 "retired objects, an old structure that is rewired all the time, dead entries that refer to live ones"
             }
             WorkloadSpec::Editor(_) => "a big structure shared by many versions, and garbage of middle age",
+            WorkloadSpec::RandomWorkers(_) => {
+                "references between nodes that come and go, hand-over by third nodes, garbage cycles over nodes"
+            }
             WorkloadSpec::Trace(_) => "what was recorded, one mutator at a time",
         }
     }
@@ -203,7 +213,7 @@ impl WorkloadSpec {
     pub fn live_bytes(&self) -> Option<u64> {
         match self {
             WorkloadSpec::Git(_) | WorkloadSpec::GitHistory(_) | WorkloadSpec::Graph(_) => None,
-            WorkloadSpec::Trace(_) => None,
+            WorkloadSpec::Trace(_) | WorkloadSpec::RandomWorkers(_) => None,
             WorkloadSpec::Churn(spec) => Some(spec.live_bytes()),
             WorkloadSpec::GcBench(spec) => Some(spec.live_bytes()),
             WorkloadSpec::BinaryTrees(spec) => Some(spec.live_bytes()),
@@ -214,6 +224,15 @@ impl WorkloadSpec {
         }
     }
 
+    /// How many nodes of this process work on it together, where nothing else brings them: 1 for most.
+    #[must_use]
+    pub fn nodes(&self) -> u32 {
+        match self {
+            WorkloadSpec::RandomWorkers(spec) => spec.nodes,
+            _ => 1,
+        }
+    }
+
     /// Makes it draw other random numbers; says whether it draws any.
     pub fn set_seed(&mut self, seed: u64) -> bool {
         match self {
@@ -221,6 +240,7 @@ impl WorkloadSpec {
             WorkloadSpec::Service(spec) => spec.seed = seed,
             WorkloadSpec::Editor(spec) => spec.seed = seed,
             WorkloadSpec::Cache(spec) => spec.seed = seed,
+            WorkloadSpec::RandomWorkers(spec) => spec.seed = seed,
             _ => return false,
         }
         true
@@ -244,6 +264,7 @@ impl WorkloadSpec {
             WorkloadSpec::Editor(spec) => crate::editor::run(spec, heap, driver),
             WorkloadSpec::Cache(spec) => crate::cache::run(spec, heap, driver),
             WorkloadSpec::Queue(spec) => crate::queue::run(spec, heap, driver),
+            WorkloadSpec::RandomWorkers(spec) => crate::random_workers::run(spec, heap, driver),
             WorkloadSpec::Trace(spec) => crate::trace::run(&spec.path, heap, driver),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gc_cluster::Decides;
 use gc_heap::Handle;
-use gc_lab::{Ledger, Peers, PeersFailed, Received};
+use gc_lab::{Ledger, Peers, PeersFailed, Received, Traffic};
 use gc_node::{Cluster, ClusterConfig, ClusterError};
 
 use crate::Usage;
@@ -127,6 +127,12 @@ impl Peers for Others<'_> {
         // A driver that has ended has nothing that could change any more.
         let ledger = self.0.ledger().unwrap_or_default();
         Ledger { stubs: ledger.stubs, scions: ledger.scions, unsettled: ledger.unsettled }
+    }
+
+    fn traffic(&self) -> Traffic {
+        // What a driver that has ended sent last.
+        let counters = self.0.status().unwrap_or_else(|_| self.0.seen()).counters;
+        Traffic { messages: counters.messages_sent, frames: counters.frames_sent, bytes: counters.bytes_sent }
     }
 }
 

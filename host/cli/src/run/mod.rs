@@ -9,6 +9,7 @@
 mod budget;
 mod canary;
 mod cluster;
+mod company;
 mod load;
 mod machine;
 mod record;
@@ -24,10 +25,12 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use gc_lab::WorkloadSpec;
-use gc_node::Node;
+use gc_node::{Node, NodeConfig};
 
 use crate::units::{Size, Span};
 use canary::Canary;
+pub(crate) use cluster::Others;
+pub(crate) use company::Company;
 pub(crate) use load::Load;
 pub(crate) use machine::check_heap;
 use record::Record;
@@ -133,16 +136,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         .map(|path| Record::start(path, &mut settings.node, settings.load.as_ref()));
     let mut record = record.take().transpose()?;
     let began = Instant::now();
-    let node = Node::start(settings.node)?;
+    let (node, mut company) = nodes(settings.node, settings.company)?;
     let mut canary = settings.canary.map(|order| Canary::begin(&node, order)).transpose()?;
     let mut show = Show::new(settings.json, settings.quiet, &node, settings.load.as_ref(), began);
     let load = Load::new(&node, &stop);
     let done = std::thread::scope(|threads| {
         let loading = settings.load.as_ref().map(|spec| {
-            let (heap, load) = (node.heap(), &load);
-            std::thread::Builder::new()
-                .name("host-load".into())
-                .spawn_scoped(threads, move || spec.run(heap, load))
+            let (heap, load, company) = (node.heap(), &load, company.as_ref());
+            let work = move || match company {
+                Some(company) => company.run(spec, heap, load),
+                None => spec.run(heap, load),
+            };
+            std::thread::Builder::new().name("host-load".into()).spawn_scoped(threads, work)
         });
         let loading =
             loading.transpose().context("cannot start a thread: raise the limit on processes and threads")?;
@@ -176,6 +181,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let status = node.status(0);
     let summary = Summary::new(&status, report.as_ref(), recorded, decided, began.elapsed());
     show.end(&node);
+    let failed_beside = company.as_ref().and_then(Company::failure);
+    company.iter_mut().for_each(Company::shutdown);
     node.shutdown();
     if let (Some(pending), Some(report)) = (reclaimed, &report) {
         pending.write(&report.reclaimed)?;
@@ -186,7 +193,20 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             "the strategy {asked_for} failed and 'hold' took its place, which frees nothing: see the messages above"
         );
     }
-    Ok(())
+    match failed_beside {
+        Some(why) => bail!("{why}: see what `host run --json` says on a node of its own"),
+        None => Ok(()),
+    }
+}
+
+/// Starts the node, and with it the others that the load needs.
+fn nodes(config: NodeConfig, company: Option<u32>) -> anyhow::Result<(Node, Option<Company>)> {
+    let Some(nodes) = company else { return Ok((Node::start(config)?, None)) };
+    let mut company = Company::prepare()?;
+    let cluster = Some(company.seat(1, None)?);
+    let first = Node::start(NodeConfig { cluster, ..config.clone() })?;
+    company.start::<anyhow::Error>(&first, nodes, |_| Ok(config.clone()))?;
+    Ok((first, Some(company)))
 }
 
 type Loaded = anyhow::Result<Option<Result<gc_lab::WorkloadReport, gc_lab::WorkloadError>>>;

@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) reclaimed: Option<PathBuf>,
     pub(crate) record: Option<PathBuf>,
     pub(crate) canary: Option<CanaryOrder>,
+    /// How many nodes the load needs in this process, if it needs several.
+    pub(crate) company: Option<u32>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
 }
@@ -53,7 +55,24 @@ impl Settings {
         node.cluster = args.cluster.config()?;
         let Args { reclaimed, record, canary, json, quiet, .. } = args;
         let canary = canary.order()?;
-        Ok(Settings { node, load, reclaimed, record, canary, json, quiet })
+        let nodes = load.as_ref().map_or(1, WorkloadSpec::nodes);
+        let company = Some(nodes).filter(|&nodes| nodes > 1 && node.cluster.is_none());
+        let settings = Settings { node, load, reclaimed, record, canary, company, json, quiet };
+        settings.check_company()?;
+        Ok(settings)
+    }
+
+    /// What is for one heap is not for several.
+    fn check_company(&self) -> anyhow::Result<()> {
+        let Some(nodes) = self.company else { return Ok(()) };
+        let one = [("--record", self.record.is_some()), ("--canary", self.canary.is_some())];
+        if let Some((flag, _)) = one.iter().find(|(_, given)| *given) {
+            let what = format!(
+                "{flag} is for one node, and this load starts {nodes} in this process: run them as nodes of their own with --listen, or leave it out"
+            );
+            return Err(Usage(what).into());
+        }
+        machine::check_heap(self.node.heap.limit_bytes.saturating_mul(nodes.into()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use gc_lab::{Ids, WorkloadReport};
+use gc_lab::{Ids, NodeWork, WorkloadReport};
 use gc_node::{Status, short};
 use serde::Serialize;
 
@@ -68,9 +68,45 @@ struct LoadSummary {
     expected_live: Option<u64>,
     read_ns: u64,
     mutate_ns: u64,
+    /// What each node did, for a load that runs on several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<NodeSummary>,
     /// What the workload found out about its own result, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checks: Vec<String>,
+}
+
+/// What one of several nodes did. Messages and bytes are those that it sent to others: at work, and from when all was forgotten to the end.
+#[derive(Debug, Serialize)]
+struct NodeSummary {
+    node: u32,
+    turns: u64,
+    workers: u64,
+    left_workers: u64,
+    verified: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_ns: Option<u64>,
+    messages: u64,
+    bytes: u64,
+    settle_messages: u64,
+    settle_bytes: u64,
+}
+
+impl From<&NodeWork> for NodeSummary {
+    fn from(work: &NodeWork) -> NodeSummary {
+        NodeSummary {
+            node: work.node,
+            turns: work.turns,
+            workers: work.workers,
+            left_workers: work.left_workers,
+            verified: work.verified,
+            lag_ns: work.lag.map(ns),
+            messages: work.working.messages,
+            bytes: work.working.bytes,
+            settle_messages: work.settling.messages,
+            settle_bytes: work.settling.bytes,
+        }
+    }
 }
 
 fn ns(duration: Duration) -> u64 {
@@ -125,6 +161,7 @@ impl Summary {
                 expected_live: report.expected_live,
                 read_ns: ns(report.read_time),
                 mutate_ns: ns(report.mutate_time),
+                nodes: report.nodes.iter().map(NodeSummary::from).collect(),
                 checks: report.checks.clone(),
             }),
             record,
@@ -143,6 +180,9 @@ impl Summary {
         }
         if let Some(report) = report {
             load_lines(report, reclaimed)?;
+        }
+        if report.is_some_and(|report| report.nodes.len() > 1) {
+            output::line("what follows is of the first node")?;
         }
         output::line(format!(
             "strategy   {}@{}#{}, {}",
