@@ -487,19 +487,22 @@ impl<'d> Together<'d> {
         let (mut quiet, mut before) = (0, None);
         for round in 1..=ROUNDS_MAX {
             self.driver.progress(Progress { phase: Phase::Collect, done: round.into(), total: None });
+            // The others begin when it is over: what they would have to say in it were under way when they look how they stand.
+            let swept = self.peers.collect()?;
             for other in self.others() {
                 if !self.say(other, &[], &Word::Round { round })? {
                     return Ok(true);
                 }
             }
-            let swept = self.peers.collect()?;
-            let (condemned, ledger) = self.cycle()?;
+            let condemned = self.cycle()?;
             let stands = |together: &Together<'_>, other: &u32| {
                 together.standing.get(other).is_some_and(|standing| standing.0 == round)
             };
             if self.wait(|together| together.others().iter().all(|other| stands(together, other)))? {
                 return Ok(true);
             }
+            // What this node has said in this round has arrived: it is answered.
+            let ledger = self.peers.ledger();
             let here = self.standing.iter().filter(|(_, standing)| standing.0 == round);
             let theirs = here.map(|(&node, &(_, condemned, ledger))| (node, condemned, ledger));
             let stand: Vec<(u32, u64, Ledger)> =
@@ -527,17 +530,18 @@ impl<'d> Together<'d> {
                 return Ok(Followed::Ended);
             }
             let Some((who, round)) = self.asked.take() else { return Ok(Followed::Alone) };
-            let (condemned, ledger) = self.cycle()?;
+            let condemned = self.cycle()?;
+            let ledger = self.peers.ledger();
             if !self.say(who, &[], &Word::Stand { round, condemned, ledger })? {
                 return Ok(Followed::Stopped);
             }
         }
     }
 
-    /// A cycle of this node, and how it stands then.
-    fn cycle(&mut self) -> Result<(u64, Ledger), WorkloadError> {
+    /// A cycle of this node. Answers what all of them have condemned.
+    fn cycle(&mut self) -> Result<u64, WorkloadError> {
         self.condemned += self.driver.collect()?;
-        Ok((self.condemned, self.peers.ledger()))
+        Ok(self.condemned)
     }
 
     /// True when the driver asked to stop.
