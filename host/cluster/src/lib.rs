@@ -28,6 +28,7 @@ mod transport;
 mod membership;
 
 mod kept;
+mod writer;
 
 mod coordinator;
 mod members;

@@ -1,12 +1,14 @@
 //! The seat: one node decides, and its disk is the memory of the cluster.
 //!
-//! 1. A membership is on disk before it is answered, told or taken. So a seat that crashes and comes back has what others have, or something newer.
+//! 1. A membership is on disk before it is answered, told or taken. So a seat that crashes and comes back has what others have, or something newer. While one is being written,
+//!    nothing else is decided.
 //! 2. A seat that is shown a later membership of its own than it has was started from an old copy of its folder. It decides nothing: two memberships of one number
 //!    would be the end of the cluster.
 //! 3. That there is a later one is *shown* by all of its pages, by whoever has them: its members may be nobody that the old copy knows. Who only *says* so stops the seat for
 //!    [`CLAIM_STANDS`], once: long enough to show it, and a number that somebody made up stops nothing for good.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use gc_protocol::limits::NODES_MAX;
 use gc_protocol::{Life, Nanos};
@@ -19,12 +21,24 @@ use crate::refused::ChangeRefused;
 /// The membership in the hands of the node that decides about it.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    kept: Kept,
     membership: Membership,
+    /// Decided, and being written down.
+    next: Option<Membership>,
     /// A later membership that others have.
     later: Option<u64>,
     /// Who has said that there is one, by number. Kept after its time, because it counts once.
     claims: BTreeMap<u32, Claim>,
+}
+
+/// What a change comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is so.
+    Stands,
+    /// It will be so once this is written down, and the seat told so: [`Seat::written`].
+    Write(Membership),
+    /// Another change is being written down: ask again after that.
+    Later,
 }
 
 /// Somebody's word that there is a later membership.
@@ -36,34 +50,38 @@ struct Claim {
 }
 
 impl Seat {
-    /// Founds a cluster.
+    fn new(membership: Membership) -> Seat {
+        Seat { membership, next: None, later: None, claims: BTreeMap::new() }
+    }
+
+    /// Founds a cluster. Waits for the disk.
     ///
     /// # Errors
     ///
     /// It cannot be written down: there is no cluster then.
     pub(crate) fn found(
-        kept: Kept,
+        kept: &Kept,
         (cluster, founding): (&str, u64),
         (number, me): (u32, Member),
     ) -> Result<Seat, ChangeRefused> {
         let membership = Membership::found((cluster, founding), true, number, me);
-        write(&kept, &membership)?;
-        Ok(Seat { kept, membership, later: None, claims: BTreeMap::new() })
+        kept.write(&membership).map_err(|error| not_written(kept, &error))?;
+        Ok(Seat::new(membership))
     }
 
-    /// Goes on with a cluster in a later life.
+    /// Goes on with a cluster in a later life. Waits for the disk.
     ///
     /// # Errors
     ///
     /// The life is no later one, or cannot be written down.
     pub(crate) fn resume(
-        kept: Kept,
+        kept: &Kept,
         membership: Membership,
         (number, me): (u32, Member),
     ) -> Result<Seat, ChangeRefused> {
-        let mut seat = Seat { kept, membership, later: None, claims: BTreeMap::new() };
-        seat.admit(0, number, &me)?;
-        Ok(seat)
+        let Some(next) = membership.admit(number, &me)? else { return Ok(Seat::new(membership)) };
+        kept.write(&next).map_err(|error| not_written(kept, &error))?;
+        Ok(Seat::new(next))
     }
 
     /// The present membership.
@@ -76,7 +94,12 @@ impl Seat {
     /// # Errors
     ///
     /// Why it is not let in; nothing has changed.
-    pub(crate) fn admit(&mut self, now: Nanos, number: u32, newcomer: &Member) -> Result<(), ChangeRefused> {
+    pub(crate) fn admit(
+        &mut self,
+        now: Nanos,
+        number: u32,
+        newcomer: &Member,
+    ) -> Result<Decision, ChangeRefused> {
         let next = self.membership.admit(number, newcomer)?;
         self.decide(now, next)
     }
@@ -86,10 +109,25 @@ impl Seat {
     /// # Errors
     ///
     /// Why it stays; nothing has changed.
-    pub(crate) fn exile(&mut self, now: Nanos, life: Life) -> Result<u64, ChangeRefused> {
+    pub(crate) fn exile(&mut self, now: Nanos, life: Life) -> Result<Decision, ChangeRefused> {
         let next = self.membership.exile(life)?;
-        self.decide(now, next)?;
-        Ok(self.membership.epoch)
+        self.decide(now, next)
+    }
+
+    /// What was to be written is on disk, or could not be written: then the change is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing has changed.
+    pub(crate) fn written(&mut self, outcome: Result<(), ChangeRefused>) -> Result<(), ChangeRefused> {
+        let next = self.next.take();
+        outcome?;
+        if let Some(later) = self.later {
+            // Shown meanwhile. Nobody has heard of what was written.
+            return Err(ChangeRefused::SeatIsBehind { present: self.membership.epoch, later });
+        }
+        self.membership = next.unwrap_or_else(|| self.membership.clone());
+        Ok(())
     }
 
     /// A node says which membership there is. Answers whether that is a claim which was not heard before.
@@ -130,24 +168,23 @@ impl Seat {
         Some(ChangeRefused::Doubted { by: claim.by.clone(), present, later: claim.later })
     }
 
-    fn decide(&mut self, now: Nanos, next: Option<Membership>) -> Result<(), ChangeRefused> {
-        let Some(next) = next else { return Ok(()) };
-        match self.stopped(now) {
-            Some(why) => Err(why),
-            None => {
-                write(&self.kept, &next)?;
-                self.membership = next;
-                Ok(())
-            }
+    fn decide(&mut self, now: Nanos, next: Option<Membership>) -> Result<Decision, ChangeRefused> {
+        let Some(next) = next else { return Ok(Decision::Stands) };
+        if let Some(why) = self.stopped(now) {
+            return Err(why);
         }
+        if self.next.is_some() {
+            return Ok(Decision::Later);
+        }
+        self.next = Some(next.clone());
+        Ok(Decision::Write(next))
     }
 }
 
-fn write(kept: &Kept, membership: &Membership) -> Result<(), ChangeRefused> {
-    kept.write(membership).map_err(|error| {
-        let what = format!("{}: {error}", kept.path().display());
-        ChangeRefused::NotWritten(what.chars().take(200).collect())
-    })
+/// What is said when the disk refuses.
+pub(crate) fn not_written(kept: &Kept, error: &io::Error) -> ChangeRefused {
+    let what = format!("{}: {error}", kept.path().display());
+    ChangeRefused::NotWritten(what.chars().take(200).collect())
 }
 
 #[cfg(test)]
@@ -165,8 +202,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity { cluster: "shop".into(), name: "n1".into(), number: 1 };
         let (kept, _) = Kept::open(folder.path(), &identity).unwrap();
-        let seat = Seat::found(kept, ("shop", 7), (1, member("n1"))).unwrap();
+        let seat = Seat::found(&kept, ("shop", 7), (1, member("n1"))).unwrap();
         (folder, seat)
+    }
+
+    /// Lets a node in, and says that it is on disk.
+    fn admit(seat: &mut Seat, now: Nanos, number: u32, name: &str) -> Result<(), ChangeRefused> {
+        match seat.admit(now, number, &member(name))? {
+            Decision::Stands => Ok(()),
+            Decision::Write(_) => seat.written(Ok(())),
+            Decision::Later => unreachable!("nothing is being written"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_decided_before_it_is_written() {
+        let (_folder, mut seat) = founded();
+        let Ok(Decision::Write(next)) = seat.admit(0, 2, &member("n2")) else {
+            panic!("it is written first")
+        };
+        assert_eq!((next.epoch, seat.membership().epoch), (2, 1));
+        // Neither the same nor another change is decided meanwhile.
+        assert_eq!(seat.admit(0, 2, &member("n2")), Ok(Decision::Later));
+        assert_eq!(seat.admit(0, 3, &member("n3")), Ok(Decision::Later));
+        assert_eq!(seat.written(Ok(())), Ok(()));
+        assert_eq!(seat.membership(), &next);
+        assert_eq!(seat.admit(0, 2, &member("n2")), Ok(Decision::Stands));
+        // What could not be written has not happened, and is decided anew.
+        let gone = seat.exile(0, Life::new(2, 1));
+        let full = ChangeRefused::NotWritten("full".into());
+        assert_eq!(seat.written(Err(full.clone())), Err(full));
+        assert_eq!(seat.membership(), &next);
+        assert_eq!(seat.exile(0, Life::new(2, 1)), gone);
     }
 
     #[test]
@@ -175,15 +242,15 @@ mod tests {
         let stands = CLAIM_STANDS.as_nanos() as Nanos;
         assert!(seat.said(100, 5, "n5", 9));
         let doubted = ChangeRefused::Doubted { by: "n5".into(), present: 1, later: 9 };
-        assert_eq!(seat.admit(100 + stands - 1, 2, &member("n2")), Err(doubted));
+        assert_eq!(admit(&mut seat, 100 + stands - 1, 2, "n2"), Err(doubted));
         // Said again, it does not begin again.
         assert!(!seat.said(100 + stands - 1, 5, "n5", 10));
-        assert_eq!(seat.admit(100 + stands, 2, &member("n2")), Ok(()));
+        assert_eq!(admit(&mut seat, 100 + stands, 2, "n2"), Ok(()));
         // Another one's word is another one's.
         assert!(seat.said(200 + stands, 6, "n6", 9));
         assert!(seat.admit(200 + stands, 3, &member("n3")).is_err());
         assert!(!seat.said(200 + stands, 6, "n6", 2));
-        assert_eq!(seat.admit(200 + stands, 3, &member("n3")), Ok(()));
+        assert_eq!(admit(&mut seat, 200 + stands, 3, "n3"), Ok(()));
     }
 
     #[test]
@@ -195,11 +262,13 @@ mod tests {
         for other in [shown(8, 1, 5), shown(7, 2, 5), shown(7, 1, 1)] {
             assert_eq!(seat.shown(&other), None, "{other:?}");
         }
-        assert_eq!(seat.admit(0, 2, &member("n2")), Ok(()));
+        assert_eq!(admit(&mut seat, 0, 2, "n2"), Ok(()));
+        assert!(matches!(seat.admit(0, 3, &member("n3")), Ok(Decision::Write(_))));
         let behind = ChangeRefused::SeatIsBehind { present: 2, later: 5 };
         assert_eq!(seat.shown(&shown(7, 1, 5)), Some(behind.clone()));
-        assert_eq!(seat.admit(Nanos::MAX, 3, &member("n3")), Err(behind));
+        assert_eq!(seat.written(Ok(())), Err(behind.clone()), "what is being written is not told");
+        assert_eq!(admit(&mut seat, Nanos::MAX, 3, "n3"), Err(behind));
         // Who is in already is answered.
-        assert_eq!(seat.admit(Nanos::MAX, 2, &member("n2")), Ok(()));
+        assert_eq!(admit(&mut seat, Nanos::MAX, 2, "n2"), Ok(()));
     }
 }

@@ -31,9 +31,12 @@
 //!    costs a beat. A member is believed about the membership, like all members; nobody else is.
 //! 3. **Links.** Every member keeps a link to every other ([`Transport::keep`]). Who is a member no more is not dialled any more.
 //! 4. **Asking.** What an operator wants is said to the seat until it answers. It names a life, so that nobody is exiled who has come back meanwhile.
-//! 5. Calling [`Members::next`] again says that the protocol has taken what the last notice said. etcd is told so, and may judge proposals by it.
+//! 5. **Disk.** Nothing here waits for it once a node has begun. The seat's decisions are on disk before anybody hears of them, and whoever wants another meanwhile waits; of what a
+//!    member writes nobody waits for the end.
+//! 6. Calling [`Members::next`] again says that the protocol has taken what the last notice said. etcd is told so, and may judge proposals by it.
 
 mod config;
+mod decide;
 mod gossip;
 mod message;
 mod notice;
@@ -58,11 +61,11 @@ pub use status::{MemberStatus, MembersCounters, MembersStatus};
 use crate::coordinator::etcd::{Etcd, EtcdSays};
 use crate::coordinator::seat::Seat;
 use crate::identity::Identity;
-use crate::kept::Kept;
 use crate::limits::{ASK_FOR, ASKS_MAX, BEAT};
 use crate::membership::Membership;
 use crate::refused::ChangeRefused;
 use crate::transport::Transport;
+use crate::writer::Writer;
 use gossip::{Effect, Gossip};
 use message::Message;
 
@@ -73,7 +76,9 @@ pub struct Members {
     life: Life,
     address: SocketAddr,
     begun: Instant,
-    kept: Kept,
+    writer: Writer,
+    /// Who waits until the seat has written something down, and what for: the last of each node, which says it again anyway.
+    held: BTreeMap<u32, (Life, Message)>,
     role: Role,
     /// What this node has taken. It has been in it, or is.
     membership: Option<Membership>,
@@ -137,12 +142,15 @@ impl Members {
             if let Role::Etcd(etcd) = &mut self.role {
                 tokio::select! {
                     () = tokio::time::sleep_until(wake) => self.tick(),
+                    written = self.writer.written() => self.written(written),
                     said = etcd.next() => self.etcd_says(said),
                 }
                 continue;
             }
-            tokio::time::sleep_until(wake).await;
-            self.tick();
+            tokio::select! {
+                () = tokio::time::sleep_until(wake) => self.tick(),
+                written = self.writer.written() => self.written(written),
+            }
         }
     }
 
@@ -188,21 +196,13 @@ impl Members {
     }
 
     fn remove(&mut self, life: Life, itself: bool) -> Answer {
-        let now = self.now();
-        match &mut self.role {
-            Role::Seat(seat) => {
-                let done = seat.exile(now, life);
-                self.tell_decision();
-                answered(done.map(MembershipEpoch))
-            }
-            Role::Member => {
-                let token = rand::random();
-                let message = if itself { Message::Leave { token } } else { Message::exile(token, life) };
-                self.ask(token, message)
-            }
-            #[cfg(feature = "etcd")]
-            Role::Etcd(etcd) => etcd.exile(life),
+        #[cfg(feature = "etcd")]
+        if let Role::Etcd(etcd) = &mut self.role {
+            return etcd.exile(life);
         }
+        let token = rand::random();
+        let message = if itself { Message::Leave { token } } else { Message::exile(token, life) };
+        self.ask(token, message)
     }
 
     fn ask(&mut self, token: u64, message: Message) -> Answer {
@@ -211,8 +211,8 @@ impl Members {
         }
         let (answer, wait) = oneshot::channel();
         let until = self.now() + ASK_FOR.as_nanos() as Nanos;
-        self.say_to_seat(&message);
-        self.asks.insert(token, Ask { message, until, answer });
+        self.asks.insert(token, Ask { message: message.clone(), until, answer });
+        self.ask_seat(message);
         wait
     }
 
@@ -366,11 +366,9 @@ impl Members {
         }
         self.carry_out(out);
         self.dial(&membership);
-        // The seat's file is written by the seat, before it comes here.
-        if !matches!(self.role, Role::Seat(_))
-            && let Err(error) = self.kept.write(&membership)
-        {
-            tracing::warn!(%error, path = %self.kept.path().display(), "the membership is not kept: this node needs --join when it starts again");
+        // The seat's file is written before the membership comes here.
+        if !matches!(self.role, Role::Seat(_)) {
+            self.writer.write(membership.clone());
         }
         self.seen = None;
         self.membership = Some(membership);

@@ -12,6 +12,7 @@ use crate::coordinator::seat::Seat;
 use crate::kept::{Kept, StateError};
 use crate::membership::{Member, Membership};
 use crate::transport::Transport;
+use crate::writer::Writer;
 
 impl Members {
     /// Begins. To be called on a tokio runtime, once per transport, before its events are taken.
@@ -42,7 +43,8 @@ impl Members {
             identity,
             address: config.address,
             begun: Instant::now(),
-            kept,
+            writer: Writer::new(kept),
+            held: BTreeMap::new(),
             role,
             transport,
             membership: None,
@@ -108,11 +110,11 @@ fn role(
 ) -> Result<Role, MembersError> {
     match (&config.decides, found) {
         (Decides::Seat, Some(found)) if found.seat == Some(number) => {
-            Ok(Role::Seat(Seat::resume(kept.clone(), found.clone(), (number, me))?.into()))
+            Ok(Role::Seat(Seat::resume(kept, found.clone(), (number, me))?.into()))
         }
         (Decides::Seat, None) if config.join.is_empty() => {
             let founding = (cluster, rand::random());
-            Ok(Role::Seat(Seat::found(kept.clone(), founding, (number, me))?.into()))
+            Ok(Role::Seat(Seat::found(kept, founding, (number, me))?.into()))
         }
         (Decides::Seat, _) => Ok(Role::Member),
         #[cfg(feature = "etcd")]

@@ -1,4 +1,4 @@
-//! What is said between nodes about the membership, and what is made of it.
+//! What is said between nodes about the membership, and what is made of it. What the seat makes of it is in [`super::decide`].
 
 use bytes::Bytes;
 use gc_protocol::{Life, Nanos};
@@ -6,7 +6,7 @@ use gc_protocol::{Life, Nanos};
 use super::message::{Datagram, Message, read};
 use super::{Link, Members, Role, pages};
 use crate::limits::{BEACONS_PER_BEAT_MAX, PAGES_PER_ANSWER};
-use crate::membership::{EPOCH_MAX, Member, Membership};
+use crate::membership::{EPOCH_MAX, Membership};
 use crate::refused::ChangeRefused;
 use crate::transport::Event;
 
@@ -40,7 +40,7 @@ impl Members {
         }
         self.say(peer, &self.beacon());
         let waiting: Vec<Message> = self.asks.values().map(|ask| ask.message.clone()).collect();
-        waiting.iter().for_each(|message| self.say_to_seat(message));
+        waiting.into_iter().for_each(|message| self.ask_seat(message));
     }
 
     fn received(&mut self, peer: u32, bytes: &[u8]) {
@@ -62,7 +62,7 @@ impl Members {
         }
     }
 
-    fn heard(&mut self, from: Life, message: Message) {
+    pub(super) fn heard(&mut self, from: Life, message: Message) {
         match message {
             Message::Beacon { founding, epoch } => self.heard_beacon(from, founding, epoch),
             Message::Tell { epoch, page } => self.answer_with_pages(from.node.0, epoch, page),
@@ -85,11 +85,8 @@ impl Members {
             Message::Leave { token } => self.heard_exile(from, token, from),
             Message::Answer { token, outcome } => {
                 let seat = self.membership.as_ref().and_then(|present| present.seat);
-                if seat == Some(from.node.0)
-                    && let Some(ask) = self.asks.remove(&token)
-                {
-                    // Whoever asked may have gone.
-                    let _ = ask.answer.send(outcome.map(gc_protocol::MembershipEpoch));
+                if seat == Some(from.node.0) {
+                    self.answered(token, outcome);
                 }
             }
         }
@@ -128,49 +125,12 @@ impl Members {
         }
     }
 
-    fn answer_with_pages(&self, to: u32, epoch: u64, page: u16) {
+    pub(super) fn answer_with_pages(&self, to: u32, epoch: u64, page: u16) {
         let Some(present) = self.membership.as_ref().filter(|present| present.epoch >= epoch) else { return };
         let first = if present.epoch == epoch { usize::from(page) } else { 0 };
         for page in pages::cut(present).into_iter().skip(first).take(PAGES_PER_ANSWER) {
             self.say(to, &Message::Page(page));
         }
-    }
-
-    fn heard_join(&mut self, from: Life, address: std::net::SocketAddr, nonce: u64) {
-        let peer = from.node.0;
-        let Some(name) = self.links.get(&peer).map(|link| link.name.clone()) else { return };
-        let now = self.now();
-        let Role::Seat(seat) = &mut self.role else { return self.answer_with_pages(peer, 0, 0) };
-        let newcomer = Member { name, incarnation: from.incarnation.0, address, nonce, since: 0 };
-        match seat.admit(now, peer, &newcomer) {
-            Ok(()) => {
-                self.tell_decision();
-                self.answer_with_pages(peer, 0, 0);
-            }
-            Err(why) => {
-                // Where the seat is, the newcomer must know to believe its refusal.
-                self.answer_with_pages(peer, 0, 0);
-                tracing::warn!(%from, "not let in: {why}");
-                self.say(peer, &Message::NotAdmitted(why));
-            }
-        }
-    }
-
-    fn heard_exile(&mut self, from: Life, token: u64, life: Life) {
-        let known =
-            self.membership.as_ref().is_some_and(|present| present.members.contains_key(&from.node.0));
-        let now = self.now();
-        let Role::Seat(seat) = &mut self.role else { return };
-        // Who leaves and asks again, because the answer was lost, is no member any more.
-        if !known && from != life {
-            return;
-        }
-        let outcome = seat.exile(now, life);
-        if outcome.is_ok() {
-            tracing::warn!(%life, by = %from, "exiled");
-        }
-        self.tell_decision();
-        self.say(from.node.0, &Message::Answer { token, outcome });
     }
 
     /// A membership that others told whole.
@@ -180,24 +140,6 @@ impl Members {
         if let Some(why) = seat.shown(&membership) {
             self.refuse(why);
         }
-    }
-
-    /// Takes what the seat, if this is it, has decided, and tells all.
-    pub(super) fn tell_decision(&mut self) {
-        let Role::Seat(seat) = &self.role else { return };
-        let decided = seat.membership();
-        if self.membership.as_ref().is_some_and(|present| present.epoch == decided.epoch) {
-            return;
-        }
-        let decided = decided.clone();
-        let pages = pages::cut(&decided);
-        self.take(decided);
-        let mut out = Vec::new();
-        self.gossip.tell(self.now(), &pages, &mut out);
-        self.carry_out(out);
-        // Those who are out are told too: they hear nothing else any more.
-        let peers: Vec<u32> = self.links.keys().copied().take(BEACONS_PER_BEAT_MAX).collect();
-        peers.into_iter().for_each(|peer| self.answer_with_pages(peer, 0, 0));
     }
 
     /// Says what is to be said again and again.
@@ -213,9 +155,8 @@ impl Members {
                 let _ = ask.answer.send(Err(why));
             }
         }
-        for ask in self.asks.values() {
-            self.say_to_seat(&ask.message);
-        }
+        let waiting: Vec<Message> = self.asks.values().map(|ask| ask.message.clone()).collect();
+        waiting.into_iter().for_each(|message| self.ask_seat(message));
         self.say_beacons();
     }
 

@@ -279,6 +279,35 @@ async fn what_the_seat_cannot_write_down_does_not_happen() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_holds_up_decisions_and_nothing_else() {
+    let (mut world, [one, two, three]) = three().await;
+    let gates = [
+        one.ask(|members| members.writer.gate.clone()).await,
+        two.ask(|members| members.writer.gate.clone()).await,
+    ];
+    let shut = |shut| gates.iter().for_each(|gate| gate.shut(shut));
+    shut(true);
+    let four = world.start("n4", &[one.address]).await;
+    let answers = [
+        one.ask(|members| members.exile("n3")).await,
+        one.ask(|members| members.exile("n9")).await,
+        two.ask(|members| members.exile("n3")).await,
+    ];
+    // The seat goes on saying that it is there, and answers what needs no disk.
+    let beats = async || two.ask(|members| members.status()).await.counters.suspicions;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(beats().await, 0);
+    let [exiled, nobody, again] = answers;
+    assert_eq!(nobody.await.unwrap(), Err(ChangeRefused::NoSuchMember("n9".into())));
+    // Nobody hears of what is not on disk.
+    assert!([&one, &two, &three].iter().all(|node| node.epoch() == 3), "told before it was durable");
+    assert_eq!(four.last(), None);
+    shut(false);
+    assert!(exiled.await.unwrap().is_ok() && again.await.unwrap().is_ok());
+    agreed(&[one, two, four], &[(1, 1), (2, 1), (4, 1)]).await;
+}
+
+#[tokio::test]
 async fn two_clusters_that_meet_do_not_mix() {
     let mut world = World::new();
     let one = world.start("n1", &[]).await;
