@@ -1,5 +1,7 @@
 //! Rows that are measured on several nodes on loopback: links, remote references, cycles over nodes.
 
+use std::process::Command;
+
 use serde::Deserialize;
 
 use super::heap::program;
@@ -65,6 +67,28 @@ pub(super) const RING: Row = Row {
         at_most: 1000.0,
     }],
     measure: ring,
+};
+
+pub(super) const SCALING: Row = Row {
+    name: "scaling",
+    goals: &[
+        Goal {
+            name: "global mark in the simulator, 4 to 256 nodes: marks for one (importing node, object), at most",
+            unit: "marks",
+            at_most: 1.0,
+        },
+        Goal {
+            name: "global mark in the simulator, 4 to 256 nodes: bytes per node and cycle, dearest against cheapest cluster",
+            unit: "x",
+            at_most: 1.5,
+        },
+        Goal {
+            name: "global mark in the simulator, 4 to 256 nodes: bytes of the node that coordinates, dearest against cheapest",
+            unit: "x",
+            at_most: 1.5,
+        },
+    ],
+    measure: scaling,
 };
 
 /// The program's part that is measured, with few rounds where that is wanted.
@@ -210,4 +234,51 @@ fn ring(settings: &Settings) -> Result<Vec<Reading>, RowError> {
         middle(&rounds, |round| round.here_ns) / 1e6
     );
     Ok(vec![Reading::of(took, note)])
+}
+
+#[derive(Deserialize)]
+struct Scaled {
+    nodes: f64,
+    pairs: f64,
+    marks: f64,
+    marks_per_pair_max: f64,
+    waves: f64,
+    node: Sent,
+    coordinator_bytes: f64,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    bytes: f64,
+}
+
+/// Counts, not times: the same on every machine.
+fn scaling(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(&settings.root);
+    command.args(["run", "--release", "--quiet", "-p", "gc-sim", "--", "scaling", "--json"]);
+    if settings.quick {
+        command.args(["--nodes", "4,16"]);
+    }
+    let clusters: Vec<Scaled> = command::json_lines(&mut command)?;
+    let largest = |figure: fn(&Scaled) -> f64| all(&clusters, figure).into_iter().fold(f64::MIN, f64::max);
+    let each = |figure: fn(&Scaled) -> f64| {
+        let shown: Vec<String> = clusters.iter().map(|cluster| format!("{:.0}", figure(cluster))).collect();
+        shown.join(", ")
+    };
+    let marks = format!("{:.3} on the average", largest(|cluster| cluster.marks / cluster.pairs));
+    let sizes = each(|cluster| cluster.nodes);
+    let bytes = |figure| format!("{} bytes with {sizes} nodes", each(figure));
+    let ratio = |figure: fn(&Scaled) -> f64| {
+        largest(figure) / all(&clusters, figure).into_iter().fold(f64::MAX, f64::min)
+    };
+    let average: fn(&Scaled) -> f64 = |cluster| cluster.node.bytes;
+    let coordinator: fn(&Scaled) -> f64 = |cluster| cluster.coordinator_bytes;
+    let waves = each(|cluster| cluster.waves);
+    let exact = |value, note| Reading { value, range: None, note };
+    Ok(vec![
+        exact(largest(|cluster| cluster.marks_per_pair_max), marks),
+        exact(ratio(average), format!("{}, sent; waves: {waves}", bytes(average))),
+        exact(ratio(coordinator), format!("{}, both ways", bytes(coordinator))),
+    ])
 }

@@ -28,6 +28,7 @@ pub const ROWS: &[Row] = &[
     cluster::REFERENCES,
     cluster::DROPPED,
     cluster::RING,
+    cluster::SCALING,
 ];
 
 /// One benchmark and the goals it answers for.
