@@ -7,7 +7,7 @@ use gc_lab::testing::Repo;
 use crate::nodes::Cluster;
 
 /// What a naive walk over the graph without the objects of the dead node does not reach, of what is on the nodes that are left.
-fn unreachable_without(repo: &Repo, dead: usize, nodes: usize) -> BTreeSet<String> {
+pub(crate) fn unreachable_without(repo: &Repo, dead: usize, nodes: usize) -> BTreeSet<String> {
     let home = |id: &str| (u64::from_str_radix(&id[..16], 16).unwrap() % nodes as u64) as usize;
     let mut references: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for id in repo.all_objects() {

@@ -9,6 +9,7 @@ use gc_lab::testing::Repo;
 use serde_json::Value;
 
 use crate::common::{Ended, Place};
+use crate::network::Network;
 
 /// How long anything may take. The machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -16,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// A cluster to be: its certificates.
 pub(crate) struct Cluster {
     pub(crate) place: Place,
+    /// Between the nodes. None: they are on loopback.
+    network: Option<Network>,
 }
 
 /// A node that runs; killed when it goes.
@@ -34,13 +37,24 @@ impl Cluster {
         assert_eq!(place.host(&["cert", "init", "shop"]).code, Some(0));
         let issued = place.host(&[&["cert", "issue"], names].concat());
         assert_eq!(issued.code, Some(0), "{issued:?}");
-        Cluster { place }
+        Cluster { place, network: None }
+    }
+
+    /// One whose nodes have a network between them. None where the system does not allow that.
+    pub(crate) fn apart(names: &[&str]) -> Option<Cluster> {
+        let network = Network::of(names)?;
+        Some(Cluster { network: Some(network), ..Cluster::new(names) })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        self.network.as_ref().unwrap()
     }
 
     /// Starts a node. The one without addresses to join founds the cluster.
     pub(crate) fn start(&self, name: &str, join: &[&Node], more: &[&str]) -> Node {
         let join: Vec<&str> = join.iter().map(|node| node.address.as_str()).collect();
-        self.start_on(name, "127.0.0.1:0", &join.join(","), more)
+        let listen = self.network.as_ref().map_or("127.0.0.1:0".into(), |network| network.address(name));
+        self.start_on(name, &listen, &join.join(","), more)
     }
 
     pub(crate) fn start_on(&self, name: &str, listen: &str, join: &str, more: &[&str]) -> Node {
@@ -51,7 +65,9 @@ impl Cluster {
             args.extend(["--join", join]);
         }
         args.extend(more);
-        let mut command = self.place.command(&args);
+        let starter = self.network.as_ref().map(|network| network.inside(name)).unwrap_or_default();
+        let starter: Vec<&str> = starter.iter().map(String::as_str).collect();
+        let mut command = self.place.command_under(&starter, &args);
         let out = std::fs::File::create(self.place.path(&format!("{name}.out"))).unwrap();
         let mut child = command.stdout(Stdio::from(out)).spawn().unwrap();
         let lines = listen_to(child.stderr.take().unwrap());
@@ -194,6 +210,11 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A member in the status of a node.
+pub(crate) fn member<'s>(status: &'s Value, name: &str) -> &'s Value {
+    status["members"].as_array().unwrap().iter().find(|member| member["name"] == name).unwrap()
 }
 
 fn listen_to(stderr: ChildStderr) -> Receiver<String> {

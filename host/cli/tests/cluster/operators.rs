@@ -4,14 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use crate::nodes::Cluster;
+use crate::nodes::{Cluster, member};
 
 fn load(cluster: &Cluster) -> String {
     format!("git:{}?place=hash&stay=true", cluster.place.path("repository").display())
-}
-
-fn member<'s>(status: &'s serde_json::Value, name: &str) -> &'s serde_json::Value {
-    status["members"].as_array().unwrap().iter().find(|member| member["name"] == name).unwrap()
 }
 
 #[test]

@@ -47,9 +47,15 @@ impl Place {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        self.command_under(&[], args)
+    }
+
+    /// Started by another command, such as `ip netns exec NAME`.
+    pub fn command_under(&self, starter: &[&str], args: &[&str]) -> Command {
+        let words = [starter, &[env!("CARGO_BIN_EXE_host")], args].concat();
+        let mut command = Command::new(words[0]);
         command
-            .args(args)
+            .args(&words[1..])
             .current_dir(self.folder.path())
             .env("XDG_RUNTIME_DIR", self.folder.path())
             .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
