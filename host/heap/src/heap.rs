@@ -16,7 +16,7 @@ use crate::handshake::Registry;
 use crate::holdup::HoldupCounts;
 use crate::limits::{BLOCK_CELLS, CAPACITY_MAX, CAPACITY_MIN, CELL_BYTES};
 use crate::mutator::Mutator;
-use crate::pacer::Amount;
+use crate::pacer::{Amount, Brake};
 use crate::remote::Remote;
 use crate::roots::Roots;
 use crate::signal::Signal;
@@ -117,6 +117,7 @@ pub(crate) struct Usage {
     /// From one of these on mutators are slowed: see [`Heap::set_brake`].
     brake_cells: AtomicU64,
     brake_bytes: AtomicU64,
+    brake_span_ns: AtomicU64,
 }
 
 impl Usage {
@@ -147,14 +148,18 @@ impl Usage {
         self.trigger_bytes.store(trigger.bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn brake(&self) -> Amount {
-        let (cells, bytes) = (&self.brake_cells, &self.brake_bytes);
-        Amount { cells: cells.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+    pub(crate) fn brake(&self) -> Brake {
+        let read = |field: &AtomicU64| field.load(Ordering::Relaxed);
+        Brake {
+            from: Amount { cells: read(&self.brake_cells), bytes: read(&self.brake_bytes) },
+            span: Duration::from_nanos(read(&self.brake_span_ns)),
+        }
     }
 
-    fn set_brake(&self, brake: Amount) {
-        self.brake_cells.store(brake.cells, Ordering::Relaxed);
-        self.brake_bytes.store(brake.bytes, Ordering::Relaxed);
+    fn set_brake(&self, Brake { from, span }: Brake) {
+        self.brake_cells.store(from.cells, Ordering::Relaxed);
+        self.brake_bytes.store(from.bytes, Ordering::Relaxed);
+        self.brake_span_ns.store(span.as_nanos() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn subtract(&self, cells: u64, bytes: u64) {
@@ -224,7 +229,7 @@ impl Heap {
         let holdups = Arc::new(HoldupCounts::default());
         let usage = Usage::default();
         usage.set_trigger(Amount::MAX);
-        usage.set_brake(Amount::MAX);
+        usage.set_brake(Brake::OFF);
         Ok(Heap {
             inner: Arc::new(Inner {
                 tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
@@ -286,8 +291,8 @@ impl Heap {
         self.inner.usage.set_trigger(trigger);
     }
 
-    /// Mutators are slowed when what is in use [reaches](Amount::reaches) this: see [`Pacer::brake`](crate::pacer::Pacer::brake).
-    pub fn set_brake(&self, brake: Amount) {
+    /// Where mutators are slowed, and by how much: see [`crate::pacer`].
+    pub fn set_brake(&self, brake: Brake) {
         self.inner.usage.set_brake(brake);
     }
 

@@ -66,14 +66,8 @@ const _: () = assert!(DECISIONS_MAX + 2 * DECISION_SWEEP < DECISION_NUMBERS as u
 /// Bytes of allocation after which a mutator adds its own counts to the heap's.
 pub const ACCOUNT_BYTES: u64 = 64 * 1024;
 
-/// The same while mutators are slowed: some forty small objects.
-pub const ACCOUNT_BRAKED_BYTES: u64 = 2 * 1024;
-
-/// How long a mutator stands still per account of its own while it is slowed, at the very limit. A hundred thousand small objects per second remain.
-pub const BRAKE_MAX: Duration = Duration::from_micros(300);
-
-/// Below this a mutator runs on and stands still for it later: shorter sleeps come out longer.
-pub const BRAKE_MIN: Duration = Duration::from_micros(200);
+/// How long a mutator stands still at a time while it is slowed. Shorter sleeps come out longer.
+pub const BRAKE_STEP: Duration = Duration::from_micros(250);
 
 /// Cells that the first step of a cycle is asked to visit; later steps are sized by their time.
 pub const FIRST_BUDGET: u32 = 4096;

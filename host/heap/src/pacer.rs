@@ -10,8 +10,9 @@
 //! comes first.
 //!
 //! A cycle that takes longer than the ones before it would still let the heap run full, and mutators would wait for its end. So in the last tenth of
-//! what is left they are slowed, the more the less is left, in steps far below a millisecond, and what they do not take of the processors the collector
-//! does. Shenandoah's pacer does this for all of a cycle; here it is the exception.
+//! what was left they are slowed, in steps far below a millisecond: each may use up what is left at a pace at which it would last for four cycles like the last
+//! one, and what they do not take of the processors the collector does. So little is left in the end that nobody waits, however long the cycle takes.
+//! Shenandoah's pacer slows mutators in all of a cycle; here it is the exception.
 
 use std::time::Duration;
 
@@ -67,6 +68,22 @@ pub struct CycleEnded {
     pub quarantined_bytes: u64,
     /// Allocated while it ran.
     pub allocated: Amount,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Where mutators are slowed, and by how much.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Brake {
+    /// Slowed is who allocates when what is in use reaches this.
+    pub from: Amount,
+    /// How long what is left is to last for one mutator, at every moment.
+    pub span: Duration,
+}
+
+impl Brake {
+    /// Nobody is slowed.
+    pub const OFF: Brake = Brake { from: Amount::MAX, span: Duration::ZERO };
 }
 
 /// See the module.
@@ -78,19 +95,28 @@ pub struct Pacer {
     quarantined_bytes: u64,
     /// What is expected to be allocated while the next cycle runs.
     head_start: Amount,
+    /// How long the last cycle took.
+    took: Duration,
 }
 
 impl Pacer {
     /// A pacer for an empty heap.
     #[must_use]
     pub fn new(config: PacerConfig) -> Pacer {
-        Pacer { config, used: Amount::default(), quarantined_bytes: 0, head_start: Amount::default() }
+        Pacer {
+            config,
+            used: Amount::default(),
+            quarantined_bytes: 0,
+            head_start: Amount::default(),
+            took: FIRST_TAKES,
+        }
     }
 
     /// Learns from a cycle.
     pub fn cycle_ended(&mut self, ended: CycleEnded) {
         self.used = ended.used;
         self.quarantined_bytes = ended.quarantined_bytes;
+        self.took = ended.took;
         // Half of the old, half of the new: one odd cycle neither rules nor is lost.
         let middle = |old: u64, new: u64| old / 2 + new / 2;
         self.head_start = Amount {
@@ -125,7 +151,7 @@ impl Pacer {
     /// How long to rest after `busy` of work, when so much is in use and a mutator waits for room or not.
     #[must_use]
     pub fn rest(&self, busy: Duration, used: Amount, waited_for: bool) -> Duration {
-        if waited_for || used.reaches(self.brake()) {
+        if waited_for || used.reaches(self.brake().from) {
             return Duration::ZERO;
         }
         let share = self.share(used);
@@ -136,7 +162,7 @@ impl Pacer {
     #[must_use]
     pub fn share(&self, used: Amount) -> f64 {
         let goal = self.goal_bytes().saturating_add(self.quarantined_bytes);
-        let (near, brake) = (self.limit_trigger(), self.brake());
+        let (near, brake) = (self.limit_trigger(), self.brake().from);
         let past = way(used.bytes, goal, goal.saturating_add(goal / 10))
             .max(way(used.bytes, near.bytes, brake.bytes))
             .max(way(used.cells, near.cells, brake.cells));
@@ -170,16 +196,20 @@ impl Pacer {
         }
     }
 
-    /// From here to the limit mutators are slowed: the reserve.
+    /// From the reserve on mutators are slowed.
     #[must_use]
-    pub fn brake(&self) -> Amount {
+    pub fn brake(&self) -> Brake {
         let limit = self.config.limit;
-        Amount {
+        let from = Amount {
             cells: limit.cells - reserve(limit.cells, self.used.cells),
             bytes: limit.bytes - reserve(limit.bytes, self.used.bytes),
-        }
+        };
+        Brake { from, span: 4 * self.took }
     }
 }
+
+/// How long the first cycle is taken to take.
+const FIRST_TAKES: Duration = Duration::from_millis(100);
 
 /// A tenth of what is left.
 fn reserve(limit: u64, used: u64) -> u64 {
@@ -187,7 +217,7 @@ fn reserve(limit: u64, used: u64) -> u64 {
 }
 
 /// How much of the way from `from` to `to` is gone, 0 to 1.
-pub(crate) fn way(at: u64, from: u64, to: u64) -> f64 {
+fn way(at: u64, from: u64, to: u64) -> f64 {
     let (gone, whole) = (at.saturating_sub(from), to.saturating_sub(from).max(1));
     (gone as f64 / whole as f64).min(1.0)
 }
@@ -210,7 +240,7 @@ mod tests {
     }
 
     fn ended(used: Amount, allocated: Amount) -> CycleEnded {
-        CycleEnded { used, quarantined_bytes: 0, allocated }
+        CycleEnded { used, quarantined_bytes: 0, allocated, took: Duration::from_secs(1) }
     }
 
     #[test]
@@ -237,7 +267,7 @@ mod tests {
     fn quarantine_is_no_growth_but_takes_room_under_the_limit() {
         let quarantined = |used: u64, quarantined: u64| {
             let mut pacer = pacer();
-            let ended = CycleEnded { used: bytes(used), quarantined_bytes: quarantined, allocated: bytes(0) };
+            let ended = CycleEnded { quarantined_bytes: quarantined, ..ended(bytes(used), bytes(0)) };
             pacer.cycle_ended(ended);
             pacer.trigger().bytes
         };
@@ -269,8 +299,9 @@ mod tests {
         let busy = Duration::from_millis(1);
         assert_eq!(pacer.rest(busy, bytes(0), false), Duration::from_millis(3));
         pacer.cycle_ended(ended(bytes(24 * MIB), bytes(100 * MIB)));
-        let brake = pacer.brake();
+        let Brake { from: brake, span } = pacer.brake();
         assert_eq!(brake, Amount { cells: LIMIT.cells - LIMIT.cells / 10, bytes: 924 * MIB });
+        assert_eq!(span, Duration::from_secs(4));
         assert_eq!(pacer.rest(busy, bytes(brake.bytes - 1), false), Duration::from_millis(1));
         assert_eq!(pacer.rest(busy, brake, false), Duration::ZERO);
         assert_eq!(pacer.rest(busy, bytes(0), true), Duration::ZERO);
@@ -285,7 +316,7 @@ mod tests {
             let used = Amount { cells: used.0, bytes: used.1 };
             let quarantined_bytes = (used.bytes as f64 * part) as u64;
             let allocated = Amount { cells: allocated.0, bytes: allocated.1 };
-            pacer.cycle_ended(CycleEnded { used, quarantined_bytes, allocated });
+            pacer.cycle_ended(CycleEnded { used, quarantined_bytes, ..ended(used, allocated) });
             let trigger = pacer.trigger();
             prop_assert!(trigger.cells <= LIMIT.cells && trigger.bytes <= LIMIT.bytes);
             prop_assert!(trigger.cells >= used.cells.min(LIMIT.cells));
@@ -293,7 +324,7 @@ mod tests {
             let live = used.bytes - quarantined_bytes;
             prop_assert!(trigger.bytes <= pacer.goal_bytes().max(live) + quarantined_bytes);
             prop_assert!(pacer.goal_bytes() <= LIMIT.bytes);
-            let (latest, brake) = (pacer.limit_trigger(), pacer.brake());
+            let (latest, brake) = (pacer.limit_trigger(), pacer.brake().from);
             prop_assert!(latest.cells <= brake.cells && brake.cells <= LIMIT.cells);
             prop_assert!(latest.bytes <= brake.bytes && brake.bytes <= LIMIT.bytes);
             let share = pacer.share(used);

@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gc_heap::pacer::{Amount, CycleEnded, Pacer, PacerConfig};
+use gc_heap::pacer::{Amount, Brake, CycleEnded, Pacer, PacerConfig};
 use gc_heap::{Cause, Collector, CycleEnd, CycleReport, CycleRequest, Heap, Pace, Slice, Strategy, Wake};
 
 use crate::ask::Ask;
@@ -381,7 +381,12 @@ impl Worker {
             cells: (used.cells + report.freed_cells).saturating_sub(begun.cells),
             bytes: (used.bytes + report.freed_bytes).saturating_sub(begun.bytes),
         };
-        self.pacer.cycle_ended(CycleEnded { used, quarantined_bytes: self.quarantined_bytes, allocated });
+        self.pacer.cycle_ended(CycleEnded {
+            used,
+            quarantined_bytes: self.quarantined_bytes,
+            allocated,
+            took: self.last_took,
+        });
         self.aim();
     }
 
@@ -604,7 +609,7 @@ impl Worker {
 
     fn shut_down(mut self) {
         self.step(Event::Stopped);
-        self.heap.set_brake(Amount::MAX);
+        self.heap.set_brake(Brake::OFF);
         self.wanted.clear();
         let loading = std::mem::take(&mut self.loading);
         // The inbox goes first: a thread that has finished loading does not wait for room in it. The collector goes too, and tells mutators that

@@ -22,8 +22,8 @@ use crate::error::HeapError;
 use crate::graph::bit;
 use crate::heap::Inner;
 use crate::holdup::{Begun, Holdup};
-use crate::limits::{ACCOUNT_BRAKED_BYTES, ACCOUNT_BYTES, BRAKE_MAX, BRAKE_MIN, CELL_BYTES, CELL_SLOTS};
-use crate::pacer::way;
+use crate::limits::{ACCOUNT_BYTES, BRAKE_STEP, CELL_BYTES, CELL_SLOTS};
+use crate::pacer::Amount;
 use crate::payload;
 use crate::sync::{lock, point};
 use crate::tape::{Recorder, Tape};
@@ -43,8 +43,8 @@ pub(crate) struct Core {
     uncounted: Cell<(u64, u64)>,
     /// Bytes at which they are counted.
     account_bytes: Cell<u64>,
-    /// How long this mutator is to stand still for what it has allocated.
-    owed: Cell<Duration>,
+    /// This mutator is to stand still for what it has allocated.
+    is_braked: Cell<bool>,
     cells: RefCell<CellCache>,
     ends: RefCell<Ends>,
     blocks: RefCell<Cache>,
@@ -83,7 +83,7 @@ impl Core {
             blocks: RefCell::new(heap.slabs.cache()),
             uncounted: Cell::default(),
             account_bytes: Cell::new(ACCOUNT_BYTES),
-            owed: Cell::default(),
+            is_braked: Cell::default(),
             tape: heap.config.tape.as_ref().map(Tape::recorder).map(RefCell::new).map(Box::new),
             heap: Arc::clone(heap),
             shared,
@@ -356,31 +356,34 @@ impl Core {
         if used.reaches(usage.trigger()) {
             self.heap.signal.goal();
         }
-        let (brake, limit) = (usage.brake(), self.heap.limit());
-        if used.reaches(brake) {
-            self.account_bytes.set(ACCOUNT_BRAKED_BYTES);
-            let past =
-                way(used.cells, brake.cells, limit.cells).max(way(used.bytes, brake.bytes, limit.bytes));
-            // Bounded, whatever was allocated before anybody looked: what is owed here is one hold-up.
-            self.owed.set((self.owed.get() + BRAKE_MAX.mul_f64(past)).min(BRAKE_MIN + BRAKE_MAX));
-        } else {
-            self.account_bytes.set(ACCOUNT_BYTES);
-            self.owed.set(Duration::ZERO);
-        }
+        let brake = usage.brake();
+        let is_braked = used.reaches(brake.from);
+        self.is_braked.set(is_braked);
+        self.account_bytes.set(if is_braked { self.braked_account(used, brake.span) } else { ACCOUNT_BYTES });
+    }
+
+    /// What may be allocated from one step of standing still to the next, so that what is left lasts for that long.
+    fn braked_account(&self, used: Amount, span: Duration) -> u64 {
+        let limit = self.heap.limit();
+        let cells = limit.cells.saturating_sub(used.cells) * CELL_BYTES;
+        let left = cells.min(limit.bytes.saturating_sub(used.bytes));
+        let account = u128::from(left) * BRAKE_STEP.as_nanos() / span.as_nanos().max(1);
+        u64::try_from(account).map_or(ACCOUNT_BYTES, |account| account.clamp(1, ACCOUNT_BYTES))
     }
 
     /// Stands still where the heap is nearly full: [`crate::pacer`]. Between operations.
     #[inline]
     pub(crate) fn brake(&self) {
-        if self.owed.get() >= BRAKE_MIN {
+        if self.is_braked.get() {
             self.stand_still();
         }
     }
 
     #[cold]
     fn stand_still(&self) {
+        self.is_braked.set(false);
         let begun = Begun::now();
-        std::thread::sleep(self.owed.take());
+        std::thread::sleep(BRAKE_STEP);
         self.held_up(Holdup::Brake, &begun);
     }
 

@@ -24,7 +24,7 @@ use gc_cluster::{Event as LinkEvent, Lives, Members, Notice, Transport, Watch};
 use gc_heap::Handle;
 use gc_protocol::wire::ModuleDigest;
 use gc_protocol::{CycleEnding, CycleId, Effect, Event, Life, NodeId, Refusal, SwapEnding};
-use gc_remote::{Member, Outward, reference_of};
+use gc_remote::{Lost, Member, Outward, reference_of};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, mpsc};
 
@@ -271,8 +271,9 @@ impl Driver {
         let from = delivery.from.node.0;
         match post::open(delivery.payload) {
             Opened::Application(message) => {
+                let no_room = delivery.references.iter().any(|one| matches!(one.pin, Err(Lost::NoRoom)));
                 let references = delivery.references.into_iter().map(|arrival| arrival.pin.ok()).collect();
-                let delivery = Delivery { from, references, message };
+                let delivery = Delivery { from, references, no_room, message };
                 if let Err(TrySendError::Full(_)) = self.parts.deliver.try_send(delivery) {
                     self.counters.deliveries_dropped += 1;
                     if self.counters.deliveries_dropped == 1 {

@@ -27,8 +27,11 @@ use crate::sync::lock;
 pub struct Delivery {
     /// Number of the node that sent it.
     pub from: u32,
-    /// What it carried, in the order in which it was sent; each is held until its pin goes. None for what was gone by then.
+    /// What it carried, in the order in which it was sent; each is held until its pin goes. None for what was gone by then, and for what this heap
+    /// had no room for.
     pub references: Vec<Option<Pin>>,
+    /// There was no room for some of that, which was let go again.
+    pub no_room: bool,
     /// The message.
     pub message: Vec<u8>,
 }
