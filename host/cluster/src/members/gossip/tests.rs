@@ -1,5 +1,7 @@
 //! Several detectors in simulated time, with datagrams lost and nodes stopped.
 
+mod hour;
+
 use rand::RngExt;
 
 use super::*;
