@@ -245,6 +245,8 @@ fn what_cannot_be_compared_is_refused_before_anything_runs() {
     for (args, code, word) in [
         (vec!["bench", "--a", "tracing", "--workload", SMALL], 2, "--b"),
         ([&two[..], &["--workload", SMALL, "--nodes", "3"]].concat(), 2, "cluster"),
+        ([&two[..], &["--workload", "random-workers", "--nodes", "0"]].concat(), 2, "2 to 64 nodes"),
+        ([&two[..], &["--workload", "random-workers", "--nodes", "65"]].concat(), 2, "2 to 64 nodes"),
         ([&two[..], &[]].concat(), 2, "--workload"),
         ([&two[..], &["--workload", "juggling"]].concat(), 2, "juggling"),
         ([&two[..], &["--workload", SMALL, "--heap", "0.5x"]].concat(), 2, "1.5x"),

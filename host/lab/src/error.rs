@@ -42,6 +42,16 @@ pub enum WorkloadError {
         "random-workers needs several nodes: `host run` and `host bench` start them in one process; start the node with --listen and --certs to run it on nodes of their own"
     )]
     NoNodes,
+    /// References of another node did not fit: what arrives does not wait for a cycle, as an allocation does.
+    #[error(
+        "heap full: n{to} had no room for references that n{from} sent: raise --heap, or choose a strategy that frees more"
+    )]
+    NoRoom {
+        /// Who sent them.
+        from: u32,
+        /// Who had no room.
+        to: u32,
+    },
     /// Another node does not do the same work.
     #[error("node n{node} {what}: give all nodes the same --load")]
     Peer {

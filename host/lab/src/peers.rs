@@ -45,8 +45,11 @@ pub trait Peers: Sync {
 pub struct Received {
     /// Who sent it.
     pub from: u32,
-    /// What it carried, in the order in which it was sent; each is held until its pin goes. None for what was gone already.
+    /// What it carried, in the order in which it was sent; each is held until its pin goes. None for what was gone already, and for
+    /// what this heap had no room for.
     pub references: Vec<Option<Pin>>,
+    /// There was no room for some of that.
+    pub no_room: bool,
     /// The message.
     pub message: Vec<u8>,
 }

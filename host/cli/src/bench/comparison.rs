@@ -158,6 +158,12 @@ impl<'s> Comparison<'s> {
         let noise = schedule::noise(&plan, &field);
         let rounds: Vec<Vec<Job>> = (0..plan.rounds).map(|round| self.round(&plan, &field, round)).collect();
         let asides = self.asides(&plan, &field);
+        if self.alone(&field).workloads.len() < field.workloads.len() {
+            self.report.remarks.push(
+                "over several nodes neither the lag of single objects nor what a swap costs is measured"
+                    .into(),
+            );
+        }
         let alike = |job: &Job| (job.workload, job.kind);
         self.progress.expect(noise.iter().chain(rounds.iter().flatten()).chain(&asides).map(alike));
         self.batch(&noise)?;
@@ -207,11 +213,19 @@ impl<'s> Comparison<'s> {
         let (fuel, oracle) =
             if plan.quick { (plan.rounds.min(7), 1) } else { (plan.rounds, plan.rounds.div_ceil(4)) };
         let mut jobs = schedule::aside(plan, field, Kind::Fuel, fuel);
-        jobs.extend(schedule::aside(plan, field, Kind::Oracle, oracle));
+        // What other nodes hold the oracle of one heap does not know, and a swap of one node is not one of the cluster.
+        let alone = self.alone(field);
+        jobs.extend(schedule::aside(plan, &alone, Kind::Oracle, oracle));
         if plan.swap_at.is_some() && field.subjects.len() > 1 {
-            jobs.extend(schedule::aside(plan, field, Kind::Swap, plan.rounds.min(10)));
+            jobs.extend(schedule::aside(plan, &alone, Kind::Swap, plan.rounds.min(10)));
         }
         jobs
+    }
+
+    /// The same without workloads that run on several nodes.
+    fn alone(&self, field: &Field) -> Field {
+        let one = |&workload: &usize| super::works::nodes(&self.report.workloads[workload].text) == 1;
+        Field { workloads: field.workloads.iter().copied().filter(one).collect(), ..field.clone() }
     }
 
     fn field(&self) -> Field {

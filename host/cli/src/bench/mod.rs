@@ -62,9 +62,9 @@ pub(crate) struct Args {
     /// Untimed iterations of the workload before the timed one, in each run [default: 1; with --quick 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     warmup: Option<u32>,
-    /// Nodes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    nodes: u32,
+    /// Nodes that random-workers runs on, all in one process for each run; each has the heap that is given [default: what the workload says]
+    #[arg(long, value_name = "N")]
+    nodes: Option<u32>,
     /// Measure what a swap to the next strategy costs, at this share of the work, such as 0.5
     #[arg(long, value_name = "SHARE", value_parser = share)]
     swap_at: Option<f64>,
@@ -93,6 +93,7 @@ Examples:
   host bench --a tracing --b mark-sweep --workload gcbench --quick
   host bench --a ./mine.wasm --b tracing --workload service,churn --rounds 20 --heap 1.5x,2x,4x
   host bench --a 'tracing' --b './mine.wasm?depth=3' --trace night.trace --swap-at 0.5
+  host bench --a tracing --b refcount --nodes 3 --workload random-workers --fail-if 'messages > +10%'
   host bench --a ./old.wasm --b ./new.wasm --workload churn --fail-if 'cpu > +3%'
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a --fail-if condition was found, 130 interrupted.";
@@ -176,13 +177,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn setup(args: &Args) -> anyhow::Result<Setup> {
-    if args.nodes != 1 {
-        let what = format!(
-            "--nodes {}: a comparison runs on one node; there is no cluster to run it on yet",
-            args.nodes
-        );
-        return Err(Usage(what).into());
-    }
     let mut texts = vec![args.a.clone()];
     texts.extend([&args.b, &args.c, &args.d, &args.e].into_iter().flatten().cloned());
     if texts.len() < 2 {
@@ -194,7 +188,7 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
     if works.is_empty() {
         return Err(Usage("there is no work to compare on: give --workload or --trace".into()).into());
     }
-    let workloads = works::read(&works, args.quick)?;
+    let workloads = works::read(&works, args.quick, args.nodes)?;
     let cache = crate::run::default_cache();
     let (entrants, baseline) = entrants(&texts, cache.as_deref())?;
     let rounds = args.rounds.unwrap_or(10);
@@ -211,7 +205,7 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
         noise_rounds: rounds.min(NOISE_ROUNDS_MAX),
         warmup_iterations: args.warmup.unwrap_or(u32::from(!args.quick)),
         seed: args.seed,
-        nodes: args.nodes,
+        nodes: workloads.iter().map(|workload| works::nodes(&workload.text)).max().unwrap_or(1),
         timeout_ns: args.timeout.0.as_nanos() as u64,
         swap_at: args.swap_at,
         quick: args.quick,

@@ -10,12 +10,12 @@ use crate::bench::subjects::unique;
 /// Operations of a churn without an end of its own, and the same with `--quick`.
 const CHURN_OPERATIONS: [&str; 2] = ["operations=4M", "operations=800k"];
 
-/// Reads the texts and gives each workload a name of its own.
-pub(crate) fn read(texts: &[String], quick: bool) -> Result<Vec<Workload>, Usage> {
+/// Reads the texts and gives each workload a name of its own. `nodes` is how many nodes they are to run on, if that was said.
+pub(crate) fn read(texts: &[String], quick: bool, nodes: Option<u32>) -> Result<Vec<Workload>, Usage> {
     let mut workloads: Vec<Workload> = Vec::new();
     for text in texts {
         let spec = parse(text)?;
-        let text = complete(text, &spec, quick);
+        let text = spread(complete(text, &spec, quick), &spec, nodes)?;
         let spec = parse(&text)?;
         workloads.push(Workload {
             label: unique(spec.name(), workloads.iter().map(|other| other.label.as_str())),
@@ -30,6 +30,25 @@ pub(crate) fn read(texts: &[String], quick: bool) -> Result<Vec<Workload>, Usage
 
 fn parse(text: &str) -> Result<WorkloadSpec, Usage> {
     text.parse().map_err(|error: gc_lab::SpecError| Usage(error.to_string()))
+}
+
+/// How many nodes a workload runs on, which was read before.
+pub(crate) fn nodes(text: &str) -> u32 {
+    text.parse::<WorkloadSpec>().map_or(1, |spec| spec.nodes())
+}
+
+/// On as many nodes as were asked for.
+fn spread(text: String, spec: &WorkloadSpec, nodes: Option<u32>) -> Result<String, Usage> {
+    match nodes {
+        Some(nodes) if matches!(spec, WorkloadSpec::RandomWorkers(_)) => {
+            Ok(with(&text, &format!("nodes={nodes}")))
+        }
+        None | Some(1) => Ok(text),
+        Some(nodes) => Err(Usage(format!(
+            "--nodes {nodes}: {} runs on one node; give --workload random-workers, which is work for a cluster, or leave out --nodes",
+            spec.name()
+        ))),
+    }
 }
 
 /// With an end where there is none.
@@ -68,7 +87,11 @@ mod tests {
     fn every_run_has_an_end_and_does_the_same() {
         let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
         let read = |list: &[&str], quick| -> Vec<String> {
-            super::read(&texts(list), quick).unwrap().into_iter().map(|workload| workload.text).collect()
+            super::read(&texts(list), quick, None)
+                .unwrap()
+                .into_iter()
+                .map(|workload| workload.text)
+                .collect()
         };
         assert_eq!(
             read(&["churn", "churn?live=1k", "churn?seconds=3", "gcbench"], false),
@@ -79,8 +102,28 @@ mod tests {
         for from_file in ["graph:x", "trace:x", "git:.", "git-history:.?keep=3"] {
             assert_eq!(super::smaller(from_file), None);
         }
-        let two = super::read(&texts(&["churn", "churn?live=1k"]), false).unwrap();
+        let two = super::read(&texts(&["churn", "churn?live=1k"]), false, Some(1)).unwrap();
         assert_eq!((two[0].label.as_str(), two[1].label.as_str()), ("churn", "churn-2"));
-        assert!(super::read(&texts(&["juggling"]), false).unwrap_err().to_string().contains("juggling"));
+        let juggling = super::read(&texts(&["juggling"]), false, None);
+        assert!(juggling.unwrap_err().to_string().contains("juggling"));
+    }
+
+    #[test]
+    fn nodes_are_for_work_that_several_do() {
+        let read = |text: &str, nodes| super::read(&[text.to_owned()], false, nodes);
+        assert_eq!(read("random-workers", Some(4)).unwrap()[0].text, "random-workers?nodes=4");
+        assert_eq!(super::nodes("random-workers?nodes=4"), 4);
+        assert_eq!((super::nodes("random-workers"), super::nodes("churn")), (3, 1));
+        for (text, nodes, says) in [
+            ("random-workers", 0, "nodes=0 cannot be: write 2 to 64 nodes"),
+            ("random-workers", 1, "nodes=1 cannot be"),
+            ("random-workers", 65, "nodes=65 cannot be"),
+            ("random-workers?nodes=3", 3, "given twice"),
+            ("churn", 3, "churn runs on one node"),
+            ("gcbench", 0, "gcbench runs on one node"),
+        ] {
+            let error = read(text, Some(nodes)).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
     }
 }

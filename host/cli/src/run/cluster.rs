@@ -110,6 +110,7 @@ impl Peers for Others<'_> {
         Ok(delivery.map(|delivery| Received {
             from: delivery.from,
             references: delivery.references,
+            no_room: delivery.no_room,
             message: delivery.message,
         }))
     }

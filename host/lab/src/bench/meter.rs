@@ -87,6 +87,31 @@ impl Meter {
     }
 }
 
+/// The sums of several meters: one for each node.
+#[must_use]
+pub fn sums_of(meters: &[Meter]) -> (Spent, Counted) {
+    let add = |(spent, counted): (Spent, Counted), meter: &Meter| {
+        let (more, further) = meter.sums();
+        let spent = Spent {
+            strategy_ns: spent.strategy_ns + more.strategy_ns,
+            between_ns: spent.between_ns + more.between_ns,
+            decide_ns: spent.decide_ns + more.decide_ns,
+            after_ns: spent.after_ns + more.after_ns,
+        };
+        let fuel = match (counted.fuel, further.fuel) {
+            (None, fuel) | (fuel, None) => fuel,
+            (Some(one), Some(other)) => Some(one + other),
+        };
+        let counted = Counted {
+            memory_bytes: counted.memory_bytes + further.memory_bytes,
+            crossings: counted.crossings + further.crossings,
+            fuel,
+        };
+        (spent, counted)
+    };
+    meters.iter().fold((Spent::default(), Counted::default()), add)
+}
+
 /// What the collector thread did last.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 enum Last {
@@ -323,6 +348,8 @@ mod tests {
             metered.settled(&outcome).unwrap();
             work(30);
         }
+        let (spent, counted) = sums_of(&[meter.clone(), meter.clone()]);
+        assert_eq!((spent.strategy_ns, spent.after_ns, counted.crossings), (600, 60, 10));
         let notes = meter.notes();
         assert_eq!(notes.spent, Spent { strategy_ns: 300, between_ns: 6, decide_ns: 2000, after_ns: 30 });
         assert_eq!(notes.cycles.iter().map(|seen| seen.number).collect::<Vec<_>>(), [1, 2]);

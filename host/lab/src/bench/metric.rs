@@ -146,6 +146,19 @@ pub const METRICS: &[Metric] = &[
     less("strategy-memory", "strategy's own memory", Unit::Bytes, Kind::Timed, |run| {
         Some(run.footprint.strategy_bytes_max as f64)
     }),
+    less("messages", "messages between nodes", Unit::Count, Kind::Timed, |run| {
+        run.messages.map(|count| count as f64)
+    }),
+    less("message-bytes", "bytes between nodes", Unit::Bytes, Kind::Timed, |run| {
+        run.message_bytes.map(|bytes| bytes as f64)
+    }),
+    // On one node nothing is left that later cycles would not find.
+    less("left-over", "objects left over", Unit::Count, Kind::Timed, |run| {
+        run.messages.and(run.left_over_objects).map(|count| count as f64)
+    }),
+    less("settle", "time until nothing changes after the end", Unit::Nanoseconds, Kind::Timed, |run| {
+        run.messages.map(|_| run.settle_ns as f64)
+    }),
     less("floating", "floating garbage", Unit::Bytes, Kind::Oracle, |run| {
         run.quality.as_ref().map(|quality| quality.floating_bytes_mean)
     }),

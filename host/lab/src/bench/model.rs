@@ -107,7 +107,7 @@ pub struct Plan {
     pub warmup_iterations: u32,
     /// Seed of the order of runs and, plus the number of the round, of the workloads.
     pub seed: u64,
-    /// Nodes.
+    /// Nodes that the workload with the most of them ran on.
     pub nodes: u32,
     /// A run that takes longer has failed.
     pub timeout_ns: u64,
@@ -255,7 +255,8 @@ pub enum Failure {
 }
 
 /// What one run measured. Of its timed part, unless it says otherwise: from the workload's first operation to its last one, where
-/// [`Workload::times_final_cycles`] with the cycles after that.
+/// [`Workload::times_final_cycles`] with the cycles after that. Over several nodes, which all run in the one process: of all of them together; only
+/// the cycles, their count and the start are those of the first node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Length of the timed part.
@@ -309,9 +310,10 @@ pub struct Measures {
     pub quality: Option<Quality>,
     /// What the swap cost. Only in runs of [`Kind::Swap`].
     pub swap: Option<SwapCost>,
-    /// Bytes of messages between nodes.
+    /// Bytes of the frames that messages between nodes went in: the workload's own, and all that keeps references and the cluster going, up to the end of
+    /// the cycles after the timed part. Absent where there is one node.
     pub message_bytes: Option<u64>,
-    /// Messages between nodes.
+    /// These messages, counted as if there were no batches.
     pub messages: Option<u64>,
 }
 

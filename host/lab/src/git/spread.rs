@@ -354,7 +354,7 @@ impl<'d> Together<'d> {
     }
 
     fn listen(&self) -> Result<Option<Said>, WorkloadError> {
-        let Some(Received { from, references, message }) = self.peers.receive(RECEIVE_PATIENCE)? else {
+        let Some(Received { from, references, message, .. }) = self.peers.receive(RECEIVE_PATIENCE)? else {
             return Ok(None);
         };
         let word = Word::decode(&message).ok_or_else(|| WorkloadError::Peer {

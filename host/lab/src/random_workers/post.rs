@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use gc_heap::{Handle, Heap, HeapError, Pin};
+use gc_heap::{Handle, Pin};
 
 use crate::driver::{Driver, Phase, Progress};
 use crate::error::WorkloadError;
@@ -36,7 +36,6 @@ pub(super) struct Letter {
 
 /// See the module.
 pub(super) struct Post<'d> {
-    heap: &'d Heap,
     driver: &'d dyn Driver,
     peers: &'d dyn Peers,
     pub(super) me: u32,
@@ -65,7 +64,6 @@ impl<'d> Post<'d> {
     /// Waits until all nodes are there and know of each other.
     pub(super) fn meet(
         spec: &RandomWorkersSpec,
-        heap: &'d Heap,
         driver: &'d dyn Driver,
         peers: &'d dyn Peers,
     ) -> Result<Post<'d>, Halt> {
@@ -88,7 +86,6 @@ impl<'d> Post<'d> {
             return Err(WorkloadError::Peer { node: me, what }.into());
         }
         let mut post = Post {
-            heap,
             driver,
             peers,
             me,
@@ -233,12 +230,13 @@ impl<'d> Post<'d> {
     }
 
     fn sort(&mut self, received: Received) -> Result<(), Halt> {
-        let Received { from, references, message } = received;
+        let Received { from, references, no_room, message } = received;
         let wrong = |what: &str| WorkloadError::Peer { node: from, what: what.into() };
         let word = Word::decode(&message).ok_or_else(|| wrong("says something that is not understood"))?;
         match word {
             word if word.is_letter() => {
-                let references = references.into_iter().map(|pin| pin.ok_or_else(|| self.lost(from)));
+                let references =
+                    references.into_iter().map(|pin| pin.ok_or_else(|| self.lost(from, no_room)));
                 let references = references.collect::<Result<Vec<Pin>, WorkloadError>>()?;
                 *self.taken.entry(from).or_default() += 1;
                 self.inbox.push_back(Letter { home: self.me, references, word });
@@ -269,18 +267,11 @@ impl<'d> Post<'d> {
         Ok(())
     }
 
-    /// A reference arrived that leads nowhere: whoever sent it held it, so it was freed in use, or there was no room for a stub of it.
-    fn lost(&self, from: u32) -> WorkloadError {
-        let (used, limit) = (self.heap.used(), self.heap.limit());
-        if used.bytes + used.bytes / 8 >= limit.bytes || used.cells + used.cells / 8 >= limit.cells {
-            return WorkloadError::Heap(HeapError::Full {
-                used_bytes: used.bytes,
-                limit_bytes: limit.bytes,
-                used_cells: used.cells,
-                capacity_cells: limit.cells,
-                cycles: 0,
-            });
+    /// A reference arrived that leads nowhere: there was no room for a stub of it, or what whoever sent it held was freed in use.
+    fn lost(&self, from: u32, no_room: bool) -> WorkloadError {
+        match no_room {
+            true => WorkloadError::NoRoom { from, to: self.me },
+            false => WorkloadError::lost(&format!("a worker that n{from} held and sent to n{}", self.me)),
         }
-        WorkloadError::lost(&format!("a worker that n{from} held and sent to n{}", self.me))
     }
 }

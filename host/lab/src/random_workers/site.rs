@@ -38,7 +38,7 @@ impl<'d> Site<'d> {
         driver: &'d dyn Driver,
         peers: &'d dyn Peers,
     ) -> Result<Site<'d>, Halt> {
-        let post = Post::meet(spec, heap, driver, peers)?;
+        let post = Post::meet(spec, driver, peers)?;
         let before = heap.stats().live_objects;
         let mut mutator = heap.mutator();
         let manager = mutator.scope(|scope| Manager::new(scope))?;

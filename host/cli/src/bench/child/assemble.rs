@@ -12,12 +12,13 @@ use gc_lab::bench::model::{
 };
 use gc_lab::bench::oracle::Witness;
 use gc_lab::bench::protocol::Order;
-use gc_lab::{WorkloadReport, WorkloadSpec};
-use gc_node::{CycleRecord, Node};
+use gc_lab::{Traffic, WorkloadReport, WorkloadSpec};
+use gc_node::CycleRecord;
 
 use crate::bench::child::clocks;
 use crate::bench::child::driver::{Mark, Marks};
 use crate::bench::child::measure::{Asked, Failed, Stand, crossing_ns};
+use crate::bench::child::nodes::Nodes;
 use crate::bench::child::sampler::Sampler;
 
 /// Samples, cycles and pauses that are kept of a run.
@@ -68,11 +69,12 @@ pub(crate) fn measures(
     report: &WorkloadReport,
     sampler: &Sampler,
     stand: &Stand,
-    node: &Node,
+    nodes: &Nodes,
 ) -> Measures {
-    let (notes, digest) = (&stand.meter.notes(), stand.digest());
+    let (notes, digest) = (&stand.notes(), stand.digest());
     let (begin, end) = (&timed.begin, &timed.end);
-    let held = pauses(node.heap().take_holdup_list(), begin.at, end.at);
+    let listed = nodes.all().flat_map(|node| node.heap().take_holdup_list()).collect();
+    let held = pauses(listed, begin.at, end.at);
     let within = || sampler.cycles.iter().filter(|(at, _)| (begin.at..=end.at).contains(at));
     let cpu_ns = end.process_ns - begin.process_ns;
     let crossings = end.counted.crossings.saturating_sub(begin.counted.crossings);
@@ -80,7 +82,9 @@ pub(crate) fn measures(
         0 => (report.operations, "operation"),
         requests => (requests, report.request_unit),
     };
-    let left_over = |expected: u64| node.heap().stats().live_objects.saturating_sub(expected);
+    let live: u64 = nodes.all().map(|node| node.heap().stats().live_objects).sum();
+    let left_over = |expected: u64| live.saturating_sub(expected);
+    let sent = report.nodes.iter().map(|node| node.working.and(node.settling)).reduce(Traffic::and);
     let mut longest = held.list.clone();
     longest.sort_unstable_by_key(|pause| std::cmp::Reverse(pause.length_ns));
     longest.truncate(PAUSES_MAX);
@@ -113,6 +117,8 @@ pub(crate) fn measures(
         crossings: (crossings > 0).then_some(crossings),
         fuel: end.counted.fuel.map(|fuel| fuel - begin.counted.fuel.unwrap_or(0)),
         pauses: held.lengths,
+        messages: sent.map(|sent| sent.messages),
+        message_bytes: sent.map(|sent| sent.bytes),
         ..Measures::default()
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gc_lab::bench::meter::{Counted, Meter, Spent};
-use gc_lab::{CollectFailed, Driver, Phase, Progress};
-use gc_node::Node;
+use gc_heap::HeapStats;
+use gc_lab::bench::meter::{Counted, Meter, Spent, sums_of};
+use gc_lab::{CollectFailed, Driver, Peers, Phase, Progress};
 
 use crate::bench::child::clocks::{self, Thread};
+use crate::bench::child::nodes::Nodes;
+use crate::run::Others;
 
 /// Longest wait for the collector's thread to have its name.
 const NAMING: Duration = Duration::from_secs(1);
@@ -40,24 +42,27 @@ pub(crate) struct Marks {
 
 /// See the module.
 pub(crate) struct Watch<'n> {
-    node: &'n Node,
-    meter: Meter,
-    collector: Option<Thread>,
-    /// Threads that neither collect nor mutate.
+    nodes: &'n Nodes,
+    /// One for each node.
+    meters: Vec<Meter>,
+    collectors: Vec<Thread>,
+    peers: Option<Others<'n>>,
+    /// Threads that neither collect nor mutate: in a cluster also those that drive it.
     others: Vec<Thread>,
     marks: Mutex<Marks>,
 }
 
 impl<'n> Watch<'n> {
     /// Before any mutator thread was started: all threads that there are by now are counted apart from mutators.
-    pub(crate) fn new(node: &'n Node, meter: Meter) -> Watch<'n> {
-        let (collector, others) = threads();
-        Watch { node, meter, collector, others, marks: Mutex::new(Marks::default()) }
+    pub(crate) fn new(nodes: &'n Nodes, meters: Vec<Meter>) -> Watch<'n> {
+        let (collectors, others) = threads(nodes.all().count());
+        let peers = nodes.first.cluster().map(Others);
+        Watch { nodes, meters, collectors, peers, others, marks: Mutex::new(Marks::default()) }
     }
 
     /// An iteration begins.
     pub(crate) fn begin(&self) {
-        self.node.heap().list_holdups();
+        self.nodes.all().for_each(|node| node.heap().list_holdups());
         *self.lock() = Marks::default();
     }
 
@@ -67,15 +72,16 @@ impl<'n> Watch<'n> {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        let (spent, counted) = self.meter.sums();
-        let stats = self.node.heap().stats();
+        let (spent, counted) = sums_of(&self.meters);
+        let stats: Vec<HeapStats> = self.nodes.all().map(|node| node.heap().stats()).collect();
+        let collectors = || self.collectors.iter().map(Thread::cpu_ns).sum::<Option<u64>>();
         Mark {
-            collector_ns: self.collector.as_ref().and_then(Thread::cpu_ns),
+            collector_ns: if self.collectors.is_empty() { None } else { collectors() },
             other_ns: self.others.iter().filter_map(Thread::cpu_ns).sum(),
             spent,
             counted,
-            allocated_objects: stats.allocated_objects_total,
-            allocated_bytes: stats.allocated_bytes_total,
+            allocated_objects: stats.iter().map(|stats| stats.allocated_objects_total).sum(),
+            allocated_bytes: stats.iter().map(|stats| stats.allocated_bytes_total).sum(),
             process_ns: clocks::process_ns(),
             at: Instant::now(),
         }
@@ -86,24 +92,24 @@ impl<'n> Watch<'n> {
     }
 }
 
-/// The collector's thread, and all others. A thread names itself, so one that was just started may not have its name yet.
-fn threads() -> (Option<Thread>, Vec<Thread>) {
+/// The threads of so many collectors, and all others. A thread names itself, so one that was just started may not have its name yet.
+fn threads(collecting: usize) -> (Vec<Thread>, Vec<Thread>) {
     let until = Instant::now() + NAMING;
     loop {
         // Whoever sleeps has been accounted for: the kernel brings figures up to date when a thread is taken off its processor.
         std::thread::sleep(Duration::from_millis(1));
-        let (collector, others): (Vec<_>, Vec<_>) =
+        let (collectors, others): (Vec<_>, Vec<_>) =
             Thread::all().into_iter().partition(|(name, _)| name == "gc-collector");
-        let collector = collector.into_iter().next().map(|(_, thread)| thread);
-        if collector.is_some() || Instant::now() >= until {
-            return (collector, others.into_iter().map(|(_, thread)| thread).collect());
+        if collectors.len() >= collecting || Instant::now() >= until {
+            let bare = |named: Vec<(String, Thread)>| named.into_iter().map(|(_, thread)| thread).collect();
+            return (bare(collectors), bare(others));
         }
     }
 }
 
 impl Driver for Watch<'_> {
     fn collect(&self) -> Result<u64, CollectFailed> {
-        let cycle = self.node.collect().map_err(|error| CollectFailed(error.to_string()))?;
+        let cycle = self.nodes.first.collect().map_err(|error| CollectFailed(error.to_string()))?;
         Ok(cycle.condemned_objects)
     }
 
@@ -123,12 +129,16 @@ impl Driver for Watch<'_> {
         if place.is_none() {
             if !matches!(progress.phase, Phase::Collect) {
                 // Hold-ups from here on are those of the part that begins.
-                let _ = self.node.heap().take_holdup_list();
+                self.nodes.all().for_each(|node| drop(node.heap().take_holdup_list()));
             }
             *place = Some(self.mark());
         }
         if matches!(progress.phase, Phase::Build | Phase::Mutate) {
             marks.progress = Some(progress);
         }
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        self.peers.as_ref().map(|peers| peers as &dyn Peers)
     }
 }

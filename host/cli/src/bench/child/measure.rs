@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gc_heap::{Graph, Heap, HeapError, Strategy};
-use gc_lab::bench::meter::{Counted, Meter, Metered};
+use gc_lab::bench::meter::{Counted, Meter, Metered, Notes};
 use gc_lab::bench::model::{Failure, Kind, Measures, StartCost};
 use gc_lab::bench::oracle::{Stock, Watched, Witness};
 use gc_lab::bench::protocol::{Order, Player};
@@ -25,7 +25,9 @@ use gc_plugin::{Access, CodeOrigin, Limits, LoadedStrategy, Loader, LoaderConfig
 use crate::bench::child::assemble::{self, Timed};
 use crate::bench::child::clocks;
 use crate::bench::child::driver::{Marks, Watch};
+use crate::bench::child::nodes::Nodes;
 use crate::bench::child::sampler::Sampler;
+use crate::run::Company;
 
 /// Why a run has no figures.
 #[derive(Debug)]
@@ -46,10 +48,17 @@ impl From<NodeError> for Failed {
     }
 }
 
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Failed {
+        Failed::new(Failure::Workload, format!("{error:#}"))
+    }
+}
+
 impl From<WorkloadError> for Failed {
     fn from(error: WorkloadError) -> Failed {
         let how = match &error {
-            WorkloadError::Heap(HeapError::Full { .. } | HeapError::TooManySlots { .. }) => Failure::HeapFull,
+            WorkloadError::Heap(HeapError::Full { .. } | HeapError::TooManySlots { .. })
+            | WorkloadError::NoRoom { .. } => Failure::HeapFull,
             WorkloadError::Lost(_) | WorkloadError::Corrupted { .. } | WorkloadError::Collect(_) => {
                 Failure::Strategy
             }
@@ -67,20 +76,20 @@ pub(crate) fn measure(order: &Order) -> Result<Measures, Failed> {
         .parse()
         .map_err(|error: gc_lab::SpecError| Failed::new(Failure::Workload, error.to_string()))?;
     spec.set_seed(order.seed);
-    let stand = Stand::new(order)?;
-    let (node, start) = stand.node(order)?;
-    let watch = Watch::new(&node, stand.meter.clone());
-    let mut sampler = Sampler::new(&node);
+    let stand = Stand::new(order, spec.nodes())?;
+    let (nodes, start) = stand.nodes(order)?;
+    let watch = Watch::new(&nodes, stand.meters.clone());
+    let mut sampler = Sampler::new(&nodes.first);
     let swap = order.swap.as_ref().map(|(player, after_ns)| (player, Duration::from_nanos(*after_ns)));
-    let done = run(&spec, order.warmup_iterations, &node, &watch, &mut sampler, swap);
+    let done = run(&spec, order.warmup_iterations, &nodes, &watch, &mut sampler, swap);
     sampler.end();
     // A strategy that failed is the reason for whatever happened to the workload after it.
-    if let Some(reason) = sampler.failure.take() {
+    if let Some(reason) = sampler.failure.take().or_else(|| nodes.failure()) {
         return Err(Failed::new(Failure::Strategy, reason));
     }
     let (marks, report, swapped) = done?;
     let timed = Timed::new(&spec, &marks, &report, watch.mark());
-    let mut measures = assemble::measures(order, &timed, &report, &sampler, &stand, &node);
+    let mut measures = assemble::measures(order, &timed, &report, &sampler, &stand, &nodes);
     measures.start = start;
     measures.quality =
         (order.kind == Kind::Oracle).then(|| stand.witness.quality(timed.begin.at, timed.end.at)).flatten();
@@ -91,7 +100,7 @@ pub(crate) fn measure(order: &Order) -> Result<Measures, Failed> {
     if let Some(asked) = swapped {
         measures.swap = assemble::swap(order, &timed, &sampler, asked)?;
     }
-    node.shutdown();
+    nodes.shutdown();
     Ok(measures)
 }
 
@@ -111,7 +120,7 @@ pub(crate) struct Asked {
 fn run(
     spec: &WorkloadSpec,
     warmup: u32,
-    node: &Node,
+    nodes: &Nodes,
     watch: &Watch<'_>,
     sampler: &mut Sampler,
     swap: Option<(&Player, Duration)>,
@@ -119,10 +128,10 @@ fn run(
     let work = || {
         for _ in 0..warmup {
             watch.begin();
-            spec.run(node.heap(), watch)?;
+            nodes.run(spec, watch)?;
         }
         watch.begin();
-        spec.run(node.heap(), watch)
+        nodes.run(spec, watch)
     };
     let cannot =
         |error: std::io::Error| Failed::new(Failure::Crashed, format!("cannot start a thread: {error}"));
@@ -132,9 +141,9 @@ fn run(
             .spawn_scoped(threads, work)
             .map_err(cannot)?;
         let swapping =
-            swap.map(|(player, after)| threads.spawn(move || exchange(node, watch, player, after)));
+            swap.map(|(player, after)| threads.spawn(move || exchange(&nodes.first, watch, player, after)));
         while !load.is_finished() {
-            sampler.turn(node);
+            sampler.turn(nodes);
         }
         let report = load.join().map_err(|_| Failed::new(Failure::Crashed, "the workload panicked"))?;
         let swapped = swapping.map(|thread| {
@@ -169,18 +178,22 @@ fn exchange(node: &Node, watch: &Watch<'_>, player: &Player, after: Duration) ->
     Ok(Asked { at, done_at, operations_at, operations_done, pause_ns_max })
 }
 
+/// Why a strategy could not be attached.
+type Trouble = Arc<Mutex<Option<String>>>;
+
 /// The strategy on its stand, ready to be attached.
 pub(crate) struct Stand {
     loaded: Option<Arc<LoadedStrategy>>,
     load: Duration,
-    pub(crate) meter: Meter,
+    /// One for each node.
+    pub(crate) meters: Vec<Meter>,
     witness: Witness,
-    /// Known once the node is.
+    /// That of the first node, known once it is.
     heap: Arc<OnceLock<Heap>>,
 }
 
 impl Stand {
-    fn new(order: &Order) -> Result<Stand, Failed> {
+    fn new(order: &Order, nodes: u32) -> Result<Stand, Failed> {
         let begun = Instant::now();
         let source = StrategySource::from(order.strategy.source.as_str());
         let loaded = match order.strategy.source.as_str() {
@@ -190,7 +203,7 @@ impl Stand {
         Ok(Stand {
             loaded,
             load: begun.elapsed(),
-            meter: Meter::default(),
+            meters: (0..nodes.max(1)).map(|_| Meter::default()).collect(),
             witness: Witness::default(),
             heap: Arc::default(),
         })
@@ -201,23 +214,42 @@ impl Stand {
         self.loaded.as_ref().map_or("native", |loaded| loaded.digest())
     }
 
-    /// Starts the node with the strategy in it.
-    fn node(&self, order: &Order) -> Result<(Node, StartCost), Failed> {
+    /// What was noted on the first node, with the most memory that its strategy had.
+    pub(crate) fn notes(&self) -> Notes {
+        self.meters.first().map(Meter::notes).unwrap_or_default()
+    }
+
+    fn config(&self, order: &Order, node: usize, trouble: &Trouble) -> Result<NodeConfig, Failed> {
         let mut config = NodeConfig { cache_dir: order.cache.clone(), idle: None, ..NodeConfig::default() };
         config.heap.limit_bytes = order.heap_bytes;
-        let trouble = Arc::new(Mutex::new(None));
         match (&self.loaded, order.kind) {
             (Some(loaded), kind) if kind != Kind::Swap => {
-                config.strategy = self.metered(loaded, order, &trouble)?;
+                config.strategy = self.metered(loaded, order, node, trouble)?;
             }
             _ => {
                 config.strategy = StrategySource::from(order.strategy.source.as_str());
                 config.options = order.strategy.options.clone();
             }
         }
+        Ok(config)
+    }
+
+    /// Starts the nodes with the strategy in each.
+    fn nodes(&self, order: &Order) -> Result<(Nodes, StartCost), Failed> {
+        let trouble = Trouble::default();
+        let mut config = self.config(order, 0, &trouble)?;
+        let several = self.meters.len() > 1;
+        let mut company = several.then(Company::prepare).transpose()?;
+        if let Some(company) = &mut company {
+            config.cluster = Some(company.seat(1, None)?);
+        }
         let begun = Instant::now();
         let node = Node::start(config)?;
         let attach = begun.elapsed();
+        if let Some(company) = &mut company {
+            let others = |number: usize| self.config(order, number - 1, &trouble);
+            company.start::<Failed>(&node, self.meters.len() as u32, others)?;
+        }
         if let Some(trouble) = trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(Failed::new(Failure::Strategy, trouble));
         }
@@ -225,19 +257,22 @@ impl Stand {
         let cached =
             self.loaded.as_ref().is_some_and(|loaded| matches!(loaded.code_origin(), CodeOrigin::Cached));
         let nanoseconds = |time: Duration| time.as_nanos() as u64;
-        Ok((node, StartCost { load_ns: nanoseconds(self.load), cached, attach_ns: nanoseconds(attach) }))
+        let nodes = Nodes { company, first: node };
+        Ok((nodes, StartCost { load_ns: nanoseconds(self.load), cached, attach_ns: nanoseconds(attach) }))
     }
 
     fn metered(
         &self,
         loaded: &Arc<LoadedStrategy>,
         order: &Order,
-        trouble: &Arc<Mutex<Option<String>>>,
+        node: usize,
+        trouble: &Trouble,
     ) -> Result<StrategySource, Failed> {
         let options = gc_node::typed(loaded.description(), &order.strategy.options)?;
         let (loaded, trouble) = (Arc::clone(loaded), Arc::clone(trouble));
-        let (meter, witness, heap) = (self.meter.clone(), self.witness.clone(), Arc::clone(&self.heap));
-        let watched = order.kind == Kind::Oracle;
+        let (meter, witness, heap) =
+            (self.meters[node].clone(), self.witness.clone(), Arc::clone(&self.heap));
+        let watched = order.kind == Kind::Oracle && node == 0;
         let maker = move |graph: &Arc<Graph>| -> Box<dyn Strategy + Send> {
             let strategy = match loaded.attach(graph, &options, Access::Auto) {
                 Ok(strategy) => strategy,

@@ -5,6 +5,7 @@ mod assemble;
 mod clocks;
 mod driver;
 mod measure;
+mod nodes;
 mod sampler;
 
 use anyhow::Context;

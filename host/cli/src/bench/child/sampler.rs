@@ -1,9 +1,12 @@
-//! The heap over time, and the events of the node, while a workload runs.
+//! The heap over time, and the events of the node, while a workload runs. Over several nodes: all heaps together, and the events of the first.
 
 use std::time::{Duration, Instant};
 
+use gc_heap::Heap;
 use gc_lab::bench::model::HeapSample;
 use gc_node::{CycleRecord, Event, JournalRecord, Node, Subscription};
+
+use crate::bench::child::nodes::Nodes;
 
 /// Time between two samples of the heap.
 const EVERY: Duration = Duration::from_millis(5);
@@ -45,14 +48,14 @@ impl Sampler {
     }
 
     /// Samples once, then takes in events until the next sample is due.
-    pub(crate) fn turn(&mut self, node: &Node) {
-        let heap = node.heap();
+    pub(crate) fn turn(&mut self, nodes: &Nodes) {
+        let sum = |of: fn(&Heap) -> u64| nodes.all().map(|node| of(node.heap())).sum::<u64>();
         let at = Instant::now();
         let committed_bytes = match self.samples.last() {
             Some(last) if !self.samples.len().is_multiple_of(COMMITTED_EVERY) => last.committed_bytes,
-            _ => heap.stats().committed_bytes,
+            _ => sum(|heap| heap.stats().committed_bytes),
         };
-        self.samples.push(Sample { at, used_bytes: heap.used().bytes, committed_bytes });
+        self.samples.push(Sample { at, used_bytes: sum(|heap| heap.used().bytes), committed_bytes });
         let until = at + EVERY;
         while let Ok(event) = self.events.next_within(until.saturating_duration_since(Instant::now())) {
             self.take(event);
