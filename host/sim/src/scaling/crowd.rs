@@ -267,7 +267,8 @@ impl Crowd {
     /// Whether the cycle did its work: what can be reached is there, what cannot has gone.
     pub(super) fn judge(&mut self) -> Result<(), String> {
         for (at, place) in self.places.iter_mut().enumerate() {
-            if !matches!(place.ended, Some((CycleEnding::Swept, _))) || place.condemned_cells != GARBAGE_CELLS {
+            if !matches!(place.ended, Some((CycleEnding::Swept, _))) || place.condemned_cells != GARBAGE_CELLS
+            {
                 let (ended, cells) = (place.ended, place.condemned_cells);
                 return Err(format!("node {at}: {ended:?}, {cells} cells condemned of {GARBAGE_CELLS}"));
             }
@@ -375,7 +376,8 @@ impl Crowd {
         let way = self.shape.way(place, home).ok_or("a message from nobody's home")?;
         let owner = &mut self.places[place];
         for (what, arrival) in exported(way, self.plan.chain).zip(&delivery.references) {
-            let stub = arrival.pin.as_ref().map_err(|lost| format!("{} is lost: {lost:?}", arrival.reference))?;
+            let stub =
+                arrival.pin.as_ref().map_err(|lost| format!("{} is lost: {lost:?}", arrival.reference))?;
             match what {
                 Exported::Step(0) => owner.hold(stub)?,
                 Exported::Step(step) => owner.store(step - 1, way, stub)?,
