@@ -80,7 +80,7 @@ impl Pair {
         let delivered = std::mem::take(&mut self.delivered);
         assert!(delivered.len() as u32 >= REFERENCES, "{}", delivered.len());
         for (reference, import) in delivered {
-            self.feed(1, Event::StubDropped { reference, import });
+            self.feed(1, Event::StubsDropped { stubs: vec![(reference, import)] });
         }
         self.settle();
         assert_eq!((self.nodes[1].references().stub_count(), self.nodes[0].references().pin_count()), (0, 0));

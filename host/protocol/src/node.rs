@@ -167,9 +167,9 @@ impl Node {
                     effects.push(Effect::NotSent { token, reason });
                 }
             }
-            Event::StubDropped { reference, import } => {
-                self.with_references(effects, |references, out| references.dropped(reference, import, out));
-            }
+            Event::StubsDropped { stubs } => self.with_references(effects, |references, out| {
+                stubs.iter().for_each(|&(reference, import)| references.dropped(reference, import, out));
+            }),
             Event::RootRefused { object } => {
                 self.with_references(effects, |references, out| references.root_refused(object, out));
             }

@@ -8,7 +8,9 @@
 //! 2. A frame keeps the membership and the cycle that it was first sent in, however often it is sent.
 //! 3. At most [`WINDOW_FRAMES_MAX`] frames are unacknowledged. Further messages wait in `pending`; those of the application wait before that and are refused
 //!    when there are too many. So memory for a peer that never reads is bounded.
-//! 4. Unsequenced frames (hello, leases, acknowledgements alone) may be lost, repeated and overtaken, and say nothing that may not.
+//! 4. At most one frame per `flush_after`, or full ones. Over connections that keep the order the first message after a pause goes at once and those behind it share the next
+//!    frame: waiting for company before the first would save one frame per pause, and cost every hop of a question and its answer that long.
+//! 5. Unsequenced frames (hello, leases, acknowledgements alone) may be lost, repeated and overtaken, and say nothing that may not.
 //!
 //! Over QUIC nothing is lost while the connection lasts, and the time-out is only a net. Frames that overtake each other are dropped and sent again
 //! (go-back-n): simple, and on an ordered stream it never happens.
@@ -32,7 +34,7 @@ pub(crate) struct Stamps {
 /// Times of a link.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkConfig {
-    /// How long a message waits for others to share its frame.
+    /// How long a message waits for others to share its frame. See `in_order`.
     pub flush_after: Nanos,
     /// How long a frame may be unacknowledged before it is sent again.
     pub resend_after: Nanos,
@@ -40,6 +42,9 @@ pub struct LinkConfig {
     pub acknowledge_after: Nanos,
     /// How often the hello is repeated until it is answered.
     pub hello_every: Nanos,
+    /// Connections keep the order of frames, as streams of QUIC do. Then only messages that come within `flush_after` of the last frame wait, and those after a pause go at
+    /// once. Where frames overtake each other, each that does costs `resend_after`, and all messages wait.
+    pub in_order: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +89,8 @@ pub(crate) struct Link {
     pending: VecDeque<Message>,
     pending_bytes: usize,
     flush_at: Option<Nanos>,
+    /// Before this the next frame is not begun, unless it is full.
+    rests_until: Nanos,
     acknowledge_at: Option<Nanos>,
     unanswered_frames: u64,
     faults: Faults,
@@ -105,6 +112,7 @@ impl Link {
             pending: VecDeque::new(),
             pending_bytes: 0,
             flush_at: None,
+            rests_until: 0,
             acknowledge_at: None,
             unanswered_frames: 0,
             faults,
@@ -149,7 +157,8 @@ impl Link {
         if !self.pending.back_mut().is_some_and(|last| last.absorb(&mut message)) {
             self.pending.push_back(message);
         }
-        self.flush_at.get_or_insert(now.saturating_add(config.flush_after));
+        let wait = if config.in_order { self.rests_until } else { now.saturating_add(config.flush_after) };
+        self.flush_at.get_or_insert(now.max(wait));
         self.pending_bytes <= PENDING_BYTES_MAX
     }
 
@@ -227,6 +236,7 @@ impl Link {
             };
             transmit(self.frame(stamps.me, &sent));
             self.unacknowledged.push_back(sent);
+            self.rests_until = now.saturating_add(config.flush_after);
             self.resend_at.get_or_insert(now.saturating_add(config.resend_after));
             self.answered();
         }

@@ -116,7 +116,7 @@ impl Net {
 
     fn drop_stub(&mut self, node: u32, reference: Reference) {
         let import = self.nodes[&node].references().import(reference).expect("it has a stub");
-        self.feed(node, Event::StubDropped { reference, import });
+        self.feed(node, Event::StubsDropped { stubs: vec![(reference, import)] });
     }
 
     fn wanted(&self, node: u32, effect: &Effect) -> bool {
@@ -182,6 +182,24 @@ fn a_reference_handed_on_costs_five_small_messages() {
     net.drop_stub(2, object_of(1));
     net.run(50);
     assert!(net.wanted(1, &Effect::Root(OBJECT)) && net.wanted(1, &Effect::Unroot(OBJECT)));
+}
+
+#[test]
+fn the_first_message_goes_at_once_and_those_behind_it_share_a_frame() {
+    let mut net = Net::new(2, |_| {});
+    net.run(100);
+    net.held_up = BTreeSet::from([(1, 2), (2, 1)]);
+    let frames = |net: &Net| net.queues.get(&(1, 2)).map_or(0, VecDeque::len);
+    net.send(1, 2, object_of(1));
+    assert_eq!(frames(&net), 1, "nobody else comes: the link was silent");
+    (0..10).for_each(|_| net.send(1, 2, object_of(1)));
+    net.run(1);
+    assert_eq!(frames(&net), 1, "a frame for each");
+    net.run(1);
+    assert_eq!(frames(&net), 2);
+    net.held_up.clear();
+    net.run(50);
+    assert_eq!(net.nodes[&2].counters().copies_received, 11);
 }
 
 /// The frame with the clean of node 2 arrives, and what was in it is lost: as by a fault of whatever stands below the tables.

@@ -4,7 +4,7 @@
 //!                     ┌──────────────────── Member ───────────────────┐
 //!  events ──────────▶ │  gc_protocol::Node        gc_heap::Heap        │ ──▶ frames, deliveries, memberships
 //!  (the driver)       │        │  Root, Deliver ───▶ hold, import      │     (outward)
-//!                     │        │  ◀── StubDropped ── freed stubs       │
+//!                     │        │  ◀── StubsDropped ─ freed stubs       │
 //!                     └────────┼──────────────────────────────────────┘
 //!                              ▼ Shade, DecideCycle, Sweep
 //!                            Desk ◀──────▶ Seat, in the hands of the collector thread

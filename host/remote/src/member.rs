@@ -173,13 +173,15 @@ impl Member {
             self.feed(now, event, &mut outward);
         }
         self.freed.extend(self.heap.take_freed_stubs());
-        for _ in 0..DROPS_PER_POLL {
-            let Some(freed) = self.freed.pop_front() else { return outward };
-            let dropped = Event::StubDropped { reference: reference_of(freed.handle), import: freed.import };
-            self.feed(now, dropped, &mut outward);
+        let now_freed = self.freed.drain(..self.freed.len().min(DROPS_PER_POLL));
+        let stubs: Vec<_> = now_freed.map(|freed| (reference_of(freed.handle), freed.import)).collect();
+        if !stubs.is_empty() {
+            self.feed(now, Event::StubsDropped { stubs }, &mut outward);
         }
-        // The rest in another turn: between two turns the driver renews leases.
-        self.desk.ring();
+        if !self.freed.is_empty() {
+            // In another turn: between two turns the driver renews leases.
+            self.desk.ring();
+        }
         outward
     }
 
@@ -296,7 +298,7 @@ impl Member {
         };
         // There was no stub either, else the import had found it: what this heap holds of it is nothing.
         if let Err(Lost::NoRoom) = pin {
-            events.push_back(Event::StubDropped { reference, import });
+            events.push_back(Event::StubsDropped { stubs: vec![(reference, import)] });
         }
         Arrival { reference, pin }
     }

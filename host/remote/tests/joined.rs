@@ -280,6 +280,26 @@ fn an_object_stays_as_long_as_another_node_has_a_stub_of_it() {
 }
 
 #[test]
+fn what_one_collection_frees_travels_together() {
+    let mut two = Two::new();
+    let objects: Vec<Pin> = (0..100).map(|_| two.make(A)).collect();
+    two.send(A, &objects);
+    two.pass(50);
+    two.arrived[B].clear();
+    let heap = two.heap(B);
+    let request = CycleRequest::new(Cause::Request);
+    Collector::new(&heap).run(&request, &mut Marking::new(&heap), None, &mut |_| Pace::Go);
+    let outward = two.members[B].poll(two.now);
+    two.take(B, outward);
+    let listed = |two: &Two| two.members[A].node().references().listed_count(life(B));
+    assert_eq!(listed(&two), 100);
+    for (to, frame) in std::mem::take(&mut two.frames) {
+        two.feed(to, Event::Received { peer: life(1 - to).node, frame });
+    }
+    assert_eq!(listed(&two), 0, "in this very moment");
+}
+
+#[test]
 fn a_reference_that_comes_again_while_its_stub_goes_is_kept() {
     let mut two = Two::new();
     let object = two.make(A);

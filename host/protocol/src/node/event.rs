@@ -44,7 +44,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: batches of 2 ms, leases of 5 s with 0.1 % drift, homes that propose an exile, digests every 5 s.
+    /// The defaults: a batch each 2 ms, leases of 5 s with 0.1 % drift, homes that propose an exile, digests every 5 s.
     #[must_use]
     pub fn new(me: Life, cluster: u64, nonce: u64) -> Config {
         Config {
@@ -56,6 +56,7 @@ impl Config {
                 resend_after: 1000 * MILLISECOND,
                 acknowledge_after: 25 * MILLISECOND,
                 hello_every: 500 * MILLISECOND,
+                in_order: true,
             },
             lease: LeaseConfig {
                 duration: 5000 * MILLISECOND,
@@ -110,12 +111,10 @@ pub enum Event {
         /// Comes back if the message could not be taken or is dropped.
         token: u64,
     },
-    /// The local heap has freed a stub.
-    StubDropped {
-        /// The stub.
-        reference: Reference,
-        /// The last `import` that it was delivered with.
-        import: u32,
+    /// The local heap has freed stubs. Those of one collection in one event travel together.
+    StubsDropped {
+        /// Each with the last `import` that it was delivered with.
+        stubs: Vec<(Reference, u32)>,
     },
     /// An [`Effect::Root`] could not be done: there is no such object.
     RootRefused {

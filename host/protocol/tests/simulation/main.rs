@@ -43,6 +43,14 @@ fn nothing_is_lost_and_nothing_left_after_trouble() {
     assert!(stats.exiles > 50 && stats.restarts > 50);
 }
 
+#[test]
+fn nothing_is_lost_and_nothing_left_where_messages_go_at_once() {
+    let stats = all_right(0..150, |seed| Settings { at_once: true, ..Settings::rough(seed) });
+    assert!(stats.exiles > 15 && stats.restarts > 15, "{stats:?}");
+    let stats = all_right(0..30, |seed| Settings { at_once: true, ..cyclic(Settings::calm(seed)) });
+    assert!(stats.swept > 50, "{stats:?}");
+}
+
 /// Cycles over nodes, with the cluster marking them.
 fn cyclic(settings: Settings) -> Settings {
     Settings { cycles: true, pace_us: 10_000, active_ms: 1000, ..settings }

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) pauses: bool,
     pub(crate) crashes: bool,
     pub(crate) drift_ppm: u64,
+    /// Nodes send at once, as over connections that keep the order; these do not.
+    pub(crate) at_once: bool,
     /// References may form cycles over nodes, and the cluster marks them.
     pub(crate) cycles: bool,
     /// Marking forgets to tell of some stubs that it reached.
@@ -58,6 +60,7 @@ impl Settings {
             pauses: false,
             crashes: false,
             drift_ppm: 1_000,
+            at_once: false,
             cycles: false,
             lazy_marker: false,
             pace_us: 4_000,
@@ -177,9 +180,11 @@ impl World {
 
     fn host(&mut self, life: Life) -> Host {
         let nonce = self.random.draw();
+        let mut config = hasty(life, nonce, self.settings.drift_ppm, self.settings.faults);
+        config.link.in_order = self.settings.at_once;
         Host {
             life,
-            node: Node::new(hasty(life, nonce, self.settings.drift_ppm, self.settings.faults)),
+            node: Node::new(config),
             heap: Heap::new(life),
             alive: true,
             paused: false,
@@ -257,7 +262,7 @@ impl World {
                 if self.hosts[host].paused {
                     self.hosts[host].waiting.push(Thing::Drop { host, life, reference, import });
                 } else if known {
-                    self.feed(host, Event::StubDropped { reference, import });
+                    self.feed(host, Event::StubsDropped { stubs: vec![(reference, import)] });
                 }
             }
             Thing::Membership { host, epoch, members } => {

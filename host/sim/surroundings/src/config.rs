@@ -13,6 +13,7 @@ pub fn hasty(life: Life, nonce: u64, drift_ppm: u64, faults: Faults) -> Config {
         resend_after: 50 * MS,
         acknowledge_after: 8 * MS,
         hello_every: 30 * MS,
+        in_order: false,
     };
     config.lease = LeaseConfig {
         duration: 300 * MS,
