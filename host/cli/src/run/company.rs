@@ -166,7 +166,7 @@ impl Place {
                 Err(error) => last = Some(error),
             }
         }
-        let why = last.map_or_else(|| std::io::Error::other("no name is free"), |error| error);
+        let why = last.unwrap_or_else(|| std::io::Error::other("no name is free"));
         Err(why).with_context(|| why_not(&base))
     }
 }

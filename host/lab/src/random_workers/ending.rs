@@ -11,7 +11,7 @@ use crate::error::WorkloadError;
 use crate::limits::{QUIET_ROUNDS, ROUND_PATIENCE, ROUND_REST, ROUNDS_MAX, SEND_AGAIN, SPREAD_REFERENCES};
 use crate::report::WorkloadReport;
 
-use super::manager::BOOK;
+use super::book::BOOK;
 use super::post::{Halt, Letter};
 use super::site::Site;
 use super::word::{Stage, Stand, Word};

@@ -23,7 +23,7 @@
 //! 1. Work that has been sent keeps its worker and what it carries by pins, until it is done or on its way.
 //! 2. A node that has done its turns sends nothing any more that carries a reference. What it sent arrives in order; so once all have said that they are done,
 //!    nothing is under way.
-//! 3. No program takes more than [`DELIVERIES`](crate::limits::LETTERS_OPEN) messages of another at a time: the sender waits, and takes in what comes meanwhile.
+//! 3. No more than [`LETTERS_OPEN`](crate::limits::LETTERS_OPEN) messages to a node are under way at a time: the sender waits, and takes in what comes meanwhile.
 
 mod spec;
 mod word;
@@ -31,7 +31,7 @@ mod word;
 mod post;
 mod worker;
 
-mod manager;
+mod book;
 
 mod site;
 
@@ -44,7 +44,7 @@ use crate::crew;
 use crate::driver::Driver;
 use crate::error::WorkloadError;
 use crate::report::WorkloadReport;
-use manager::BOOK;
+use book::BOOK;
 use post::Halt;
 use site::Site;
 pub use spec::{Mode, RandomWorkersSpec};

@@ -10,7 +10,7 @@ use crate::limits::{NAP_MAX, RECEIVE_PATIENCE};
 use crate::peers::Peers;
 use crate::report::{NodeWork, WorkloadReport};
 
-use super::manager::Manager;
+use super::book::Book;
 use super::post::{Halt, Letter, Post};
 use super::spec::RandomWorkersSpec;
 use super::word::{Stage, Word};
@@ -24,7 +24,7 @@ pub(super) struct Site<'d> {
     pub(super) peers: &'d dyn Peers,
     pub(super) mutator: Mutator,
     pub(super) shop: Shop,
-    pub(super) manager: Manager,
+    pub(super) manager: Book,
     pub(super) post: Post<'d>,
     /// Objects that were here before.
     pub(super) before: u64,
@@ -41,7 +41,7 @@ impl<'d> Site<'d> {
         let post = Post::meet(spec, driver, peers)?;
         let before = heap.stats().live_objects;
         let mut mutator = heap.mutator();
-        let manager = mutator.scope(|scope| Manager::new(scope))?;
+        let manager = mutator.scope(|scope| Book::new(scope))?;
         let shop = Shop::new(spec, post.me, post.others.clone());
         Ok(Site { spec, heap, driver, peers, mutator, shop, manager, post, before })
     }

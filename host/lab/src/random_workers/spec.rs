@@ -97,7 +97,7 @@ const STREAMING: Chances = Chances {
 /// | option | default | quick | meaning |
 /// |---|---|---|---|
 /// | `nodes=N` | 3 | 3 | nodes, 2 to 64 |
-/// | `turns=N`, `seconds=N` | 5k turns | 1k | pings of each node's manager, or the end in time, whichever comes first |
+/// | `turns=N`, `seconds=N` | 50k turns | 5k | pings of each node's manager, or the end in time, whichever comes first |
 /// | `rate=N` | 0 | 0 | pings per second and node; 0 is one after the other |
 /// | `mode=...` | `torture-small` | | `torture-small`, `torture-large` or `streaming`, the published settings |
 /// | `size=BYTES` | of the mode | | most bytes of a piece of work: 50, or 5120 |
@@ -127,7 +127,7 @@ impl Default for RandomWorkersSpec {
     fn default() -> RandomWorkersSpec {
         RandomWorkersSpec {
             nodes: 3,
-            turns: Some(5000),
+            turns: Some(50_000),
             duration: None,
             rate: 0,
             mode: Mode::TortureSmall,
@@ -139,10 +139,10 @@ impl Default for RandomWorkersSpec {
 }
 
 impl RandomWorkersSpec {
-    /// The same with a fifth of the turns.
+    /// The same with a tenth of the turns.
     #[must_use]
     pub fn quick() -> RandomWorkersSpec {
-        RandomWorkersSpec { turns: Some(1000), ..RandomWorkersSpec::default() }
+        RandomWorkersSpec { turns: Some(5000), ..RandomWorkersSpec::default() }
     }
 
     pub(crate) fn parse(options: &mut Options<'_>) -> Result<RandomWorkersSpec, SpecError> {

@@ -20,7 +20,7 @@ const SIDE: u32 = KNOWN_MAX + 2 * AT_ONCE;
 
 /// Whom a manager knows: workers of this node in the first half of an object's slots, others in its second half, both without gaps.
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub(super) struct Book {
     locals: u32,
     remotes: u32,
 }
@@ -31,12 +31,12 @@ enum Side {
     Remote,
 }
 
-impl Manager {
+impl Book {
     /// Opens an empty book.
-    pub(super) fn new(scope: &Scope<'_>) -> Result<Manager, WorkloadError> {
+    pub(super) fn new(scope: &Scope<'_>) -> Result<Book, WorkloadError> {
         let book = scope.alloc(&[None; 2 * SIDE as usize], &[])?;
         scope.set_root(BOOK, Some(book));
-        Ok(Manager::default())
+        Ok(Book::default())
     }
 
     /// Everybody that it knows.
@@ -198,7 +198,7 @@ mod tests {
         let heap = Heap::new(HeapConfig { node: 1, ..HeapConfig::with_limit(64 << 20) }).unwrap();
         let mut shop = Shop::new(&RandomWorkersSpec::default(), 1, vec![2, 3]);
         let mut mutator = heap.mutator();
-        let mut manager = mutator.scope(|scope| Manager::new(scope)).unwrap();
+        let mut manager = mutator.scope(|scope| Book::new(scope)).unwrap();
         let (mut most, mut emptied) = (0, 0);
         for _ in 0..2000 {
             mutator.scope(|scope| manager.act(scope, &mut shop)).unwrap();
