@@ -1,8 +1,8 @@
 //! What a marking cycle over all nodes costs as the cluster grows and the work of each node stays the same.
 //!
-//! Every node has the same objects, refers to three others and is referred to by three ([`shape`]). All are members, connected, with default settings over a
+//! Every node has the same objects, refers to three others and is referred to by three (`shape`). All are members, connected, with default settings over a
 //! wire of one millisecond. When nobody has anything left to say, one cycle runs; every frame that is sent until it is swept everywhere is taken apart and
-//! counted ([`ledger`]). No chance but the seed, so a count is the same each time.
+//! counted (`ledger`). No chance but the seed, so a count is the same each time.
 //!
 //! ```text
 //!  for N in 4, 16, 64, 256:   build ──▶ quiet ──▶ cycle, counted ──▶ what can be reached is there, what cannot is gone ──▶ Cost
