@@ -20,7 +20,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
 /// Most references that a message of the application may carry.
 pub const REFERENCES_PER_COPY_MAX: usize = 4096;
 
-/// Most entries of a list in one message: 32 KiB of mentions. A longer list goes out as several messages.
+/// Most entries of a list in one message: 40 KiB of mentions at most. A longer list goes out as several messages.
 pub const ENTRIES_PER_MESSAGE_MAX: usize = 2048;
 
 /// Bytes of a piece of a strategy's module.
@@ -48,10 +48,14 @@ pub const ACK_FRAMES: u64 = 16;
 /// Buckets of a digest.
 pub const BUCKETS: usize = 256;
 
+/// Most bytes of a reference in a list, and of a mention.
+const REFERENCE_BYTES_MAX: usize = 5 + 10 + 5 + 5;
+const MENTION_BYTES_MAX: usize = 5 + 5 + 10;
+
 // A batch is closed by the message that fills it, so its body may exceed BATCH_BYTES by one message; the largest message must still fit a frame.
-const COPY_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 20 * REFERENCES_PER_COPY_MAX + 64;
+const COPY_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + REFERENCE_BYTES_MAX * REFERENCES_PER_COPY_MAX + 64;
 const _: () = assert!(BATCH_BYTES + COPY_BYTES_MAX <= FRAME_BODY_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES + CHUNK_BYTES + 128 <= FRAME_BODY_BYTES_MAX);
-const _: () = assert!(ENTRIES_PER_MESSAGE_MAX * 16 + 64 <= BATCH_BYTES);
+const _: () = assert!(ENTRIES_PER_MESSAGE_MAX * MENTION_BYTES_MAX + 64 <= BATCH_BYTES);
 const _: () = assert!(PENDING_BYTES_MAX / 16 >= 4_000_000);
 const _: () = assert!(OUTBOX_BYTES_MAX >= COPY_BYTES_MAX);

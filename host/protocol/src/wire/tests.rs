@@ -112,6 +112,77 @@ fn the_size_of_a_message_is_known_before_it_is_written() {
     }
 }
 
+/// A list, its record, and what is read from it.
+fn list_of(mentions: Vec<Mention>) -> (usize, Vec<Mention>, Result<Vec<Mention>, WireError>) {
+    let mut bytes = Vec::new();
+    mentions.put(&mut bytes);
+    let mut rest = &bytes[..];
+    let read = Vec::<Mention>::take(&mut rest);
+    assert!(rest.is_empty());
+    (bytes.len(), mentions, read)
+}
+
+#[test]
+fn neighbours_in_a_list_take_few_bytes_and_strangers_a_bounded_number() {
+    let mention = |cell, generation, seq| Mention { object: Object { cell, generation }, seq };
+    let (bytes, list, read) =
+        list_of((0..1000).map(|at| mention(5000 + at, 3, 1 << 40 | u64::from(at))).collect());
+    assert_eq!(read, Ok(list));
+    assert!(bytes <= 4 + 20 + 3 * 999, "{bytes}");
+    // Steps as far as they go, both ways.
+    let far = [0, 1, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX];
+    let far = |at: usize| far[at % 5];
+    let seq = |at: usize| u64::from(far(at)) << 32 | u64::from(far(at / 5));
+    let (bytes, list, read) =
+        list_of((0..625).map(|at| mention(far(at), far(at / 5), seq(at / 25))).collect());
+    assert_eq!(read, Ok(list));
+    assert!(bytes <= 4 + 20 * 625, "{bytes}");
+    let references: Vec<Reference> = (0..625)
+        .map(|at| Reference {
+            home: Life::new(far(at / 25), seq(at)),
+            object: Object { cell: far(at / 5), generation: 1 },
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    references.put(&mut bytes);
+    assert!(bytes.len() <= 4 + 25 * 625);
+    assert_eq!(Vec::take(&mut &bytes[..]), Ok(references));
+}
+
+#[test]
+fn a_number_has_one_form() {
+    let take = |entry: &[u8]| Vec::<u64>::take(&mut &[&[1, 0, 0, 0], entry].concat()[..]);
+    assert_eq!(take(&[2]), Ok(vec![1]));
+    assert_eq!(take(&[0x80, 1]), Ok(vec![64]));
+    let last = [&[0xff; 9][..], &[1]].concat();
+    assert_eq!(take(&last), Ok(vec![1 << 63]));
+    // Longer than it need be; more than 64 bits; without an end.
+    assert_eq!(take(&[0x82, 0]), Err(WireError::Value));
+    assert_eq!(take(&[&[0xff; 9][..], &[2]].concat()), Err(WireError::Value));
+    assert_eq!(take(&[&[0xff; 10][..], &[0]].concat()), Err(WireError::Value));
+    assert_eq!(take(&[0x80]), Err(WireError::Truncated));
+    // More than 32 bits where there are 32.
+    let cell = [&[1, 0, 0, 0][..], &[0x80, 0x80, 0x80, 0x80, 0x10, 0]].concat();
+    assert_eq!(Vec::<Object>::take(&mut &cell[..]), Err(WireError::Value));
+}
+
+/// Every list of few entries with short steps, and every two bytes behind a length: what is read from them is written as they are.
+#[test]
+fn no_two_records_say_the_same() {
+    for first in 0..=u8::MAX {
+        for second in 0..=u8::MAX {
+            for entries in [1, 2] {
+                let bytes = [entries, 0, 0, 0, first, second];
+                let mut rest = &bytes[..];
+                let Ok(list) = Vec::<u32>::take(&mut rest) else { continue };
+                let mut again = Vec::new();
+                list.put(&mut again);
+                assert_eq!(again, bytes[..bytes.len() - rest.len()]);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_truncation_and_every_flipped_bit_is_noticed() {
     let whole = frame(&header(), &samples());
