@@ -87,7 +87,7 @@ pub struct NodeWork {
     pub working: Traffic,
     /// What it sent from when everybody was forgotten to the end.
     pub settling: Traffic,
-    /// From when everybody was forgotten to when nothing was left on it; none if something is.
+    /// From when everybody was forgotten to when none of its workers was left; none if some are.
     pub lag: Option<Duration>,
     /// Workers of its own that are still there.
     pub left_workers: u64,

@@ -152,7 +152,7 @@ pub const METRICS: &[Metric] = &[
     less("message-bytes", "bytes between nodes", Unit::Bytes, Kind::Timed, |run| {
         run.message_bytes.map(|bytes| bytes as f64)
     }),
-    // On one node nothing is left that later cycles would not find.
+    // On one node what is left goes with a later cycle.
     less("left-over", "objects left over", Unit::Count, Kind::Timed, |run| {
         run.messages.and(run.left_over_objects).map(|count| count as f64)
     }),

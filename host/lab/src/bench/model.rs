@@ -296,7 +296,7 @@ pub struct Measures {
     pub settle_ns: u64,
     /// Cycles that took.
     pub settle_cycles: u64,
-    /// Objects that were left over at the end and that the workload does not know any more.
+    /// Objects that were left over at the end and that the workload does not know any more; over several nodes those of them that it counts, its workers.
     pub left_over_objects: Option<u64>,
     /// Memory.
     pub footprint: Footprint,

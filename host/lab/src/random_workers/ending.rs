@@ -20,7 +20,7 @@ use super::word::{Stage, Stand, Word};
 #[derive(Default)]
 struct Outcome {
     condemned: u64,
-    /// From when all had forgotten everybody to when nothing was left here.
+    /// From when all had forgotten everybody to when none of its workers was left.
     lag: Option<Duration>,
 }
 
@@ -40,8 +40,7 @@ impl Site<'_> {
         }
         report.settle_time = begun.elapsed();
         report.expected_live = Some(self.before);
-        let there = |worker: &&Handle| self.heap.bytes_of(**worker).is_some();
-        let left_workers = self.shop.spawned.iter().filter(there).count() as u64;
+        let left_workers = self.left();
         for node in &mut report.nodes {
             node.verified = self.shop.verified;
             node.known = known;
@@ -107,6 +106,12 @@ impl Site<'_> {
         Ok((reached, elsewhere))
     }
 
+    /// How many of its workers are still there. Looking so keeps nobody.
+    fn left(&self) -> u64 {
+        let there = |worker: &&Handle| self.heap.bytes_of(**worker).is_some();
+        self.shop.spawned.iter().filter(there).count() as u64
+    }
+
     /// Rounds of cycles, over all nodes and on each, until nothing is left or nothing changes any more.
     fn lead(&mut self, begun: Instant, outcome: &mut Outcome) -> Result<(), Halt> {
         let (mut quiet, mut before) = (0, None);
@@ -152,7 +157,7 @@ impl Site<'_> {
     /// A cycle of this node, and how it stands when the others know what came of it.
     fn cycle(&mut self, round: u32, begun: Instant, outcome: &mut Outcome) -> Result<Stand, Halt> {
         outcome.condemned += self.driver.collect()?;
-        let left = self.heap.stats().live_objects.saturating_sub(self.before);
+        let left = self.left();
         if left == 0 {
             outcome.lag.get_or_insert_with(|| begun.elapsed());
         }

@@ -16,7 +16,7 @@ pub(super) fn lines(nodes: &[NodeWork]) -> Vec<String> {
 
 fn line(node: &NodeWork) -> String {
     let reclaimed = match node.lag {
-        Some(lag) => format!("nothing left after {}", milliseconds(lag)),
+        Some(lag) => format!("none left after {}", milliseconds(lag)),
         None => format!("{} workers left over", node.left_workers),
     };
     format!(

@@ -45,7 +45,7 @@ pub(super) enum Stage {
 pub(super) struct Stand {
     pub(super) round: u32,
     pub(super) condemned: u64,
-    /// Objects of the workload that are still there.
+    /// Workers that are still there.
     pub(super) left: u64,
     pub(super) ledger: Ledger,
 }

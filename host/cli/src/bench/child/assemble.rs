@@ -84,6 +84,8 @@ pub(crate) fn measures(
     };
     let live: u64 = nodes.all().map(|node| node.heap().stats().live_objects).sum();
     let left_over = |expected: u64| live.saturating_sub(expected);
+    // Where nodes work together each knows what of its own is still there, to the object.
+    let left_workers = report.nodes.iter().map(|node| node.left_workers).reduce(|sum, left| sum + left);
     let sent = report.nodes.iter().map(|node| node.working.and(node.settling)).reduce(Traffic::and);
     let mut longest = held.list.clone();
     longest.sort_unstable_by_key(|pause| std::cmp::Reverse(pause.length_ns));
@@ -112,7 +114,7 @@ pub(crate) fn measures(
         cycle_count: within().count() as u64,
         settle_ns: report.settle_time.as_nanos() as u64,
         settle_cycles: sampler.cycles.iter().filter(|(at, _)| *at > end.at).count() as u64,
-        left_over_objects: report.expected_live.map(left_over),
+        left_over_objects: left_workers.or_else(|| report.expected_live.map(left_over)),
         footprint: footprint(sampler, notes, begin.at, end.at),
         crossings: (crossings > 0).then_some(crossings),
         fuel: end.counted.fuel.map(|fuel| fuel - begin.counted.fuel.unwrap_or(0)),
