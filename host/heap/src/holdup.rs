@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::ThreadId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gc_memory::clock::running_ns;
 
@@ -117,6 +117,12 @@ pub(crate) struct Begun {
 impl Begun {
     pub(crate) fn now() -> Begun {
         Begun { running_ns: running_ns(), wall: Instant::now() }
+    }
+
+    /// How long that is ago, and for how much of it the thread was running, where the system tells.
+    pub(crate) fn elapsed(&self) -> (Duration, Option<Duration>) {
+        let running = running_ns().checked_sub(self.running_ns).filter(|_| self.running_ns > 0);
+        (self.wall.elapsed(), running.map(Duration::from_nanos))
     }
 }
 

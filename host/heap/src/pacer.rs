@@ -148,14 +148,14 @@ impl Pacer {
         Amount { cells: limit.cells, bytes: growth.min(limit.bytes) }
     }
 
-    /// How long to rest after `busy` of work, when so much is in use and a mutator waits for room or not.
+    /// How long to rest after a piece of work that took so long and was on a processor for `busy` of that, when so much is in use and a mutator waits for
+    /// room or not. Where mutators keep the collector from its share, it does not rest on top of that.
     #[must_use]
-    pub fn rest(&self, busy: Duration, used: Amount, waited_for: bool) -> Duration {
+    pub fn rest(&self, took: Duration, busy: Duration, used: Amount, waited_for: bool) -> Duration {
         if waited_for || used.reaches(self.brake().from) {
             return Duration::ZERO;
         }
-        let share = self.share(used);
-        busy.mul_f64((1.0 - share) / share)
+        busy.div_f64(self.share(used)).saturating_sub(took)
     }
 
     /// The share of one processor: the configured one up to the goal, rising to the largest at a tenth past it or where the brake begins.
@@ -296,15 +296,16 @@ mod tests {
     #[test]
     fn resting_keeps_the_share_and_nobody_rests_while_a_mutator_waits_or_is_slowed() {
         let mut pacer = pacer();
-        let busy = Duration::from_millis(1);
-        assert_eq!(pacer.rest(busy, bytes(0), false), Duration::from_millis(3));
+        let rest = |pacer: &Pacer, took: u64, used: Amount, waited_for: bool| {
+            pacer.rest(Duration::from_millis(took), Duration::from_millis(1), used, waited_for).as_millis()
+        };
+        assert_eq!([1, 2, 4, 5].map(|took| rest(&pacer, took, bytes(0), false)), [3, 2, 0, 0]);
         pacer.cycle_ended(ended(bytes(24 * MIB), bytes(100 * MIB)));
         let Brake { from: brake, span } = pacer.brake();
         assert_eq!(brake, Amount { cells: LIMIT.cells - LIMIT.cells / 10, bytes: 924 * MIB });
         assert_eq!(span, Duration::from_secs(4));
-        assert_eq!(pacer.rest(busy, bytes(brake.bytes - 1), false), Duration::from_millis(1));
-        assert_eq!(pacer.rest(busy, brake, false), Duration::ZERO);
-        assert_eq!(pacer.rest(busy, bytes(0), true), Duration::ZERO);
+        assert_eq!(rest(&pacer, 1, bytes(brake.bytes - 1), false), 1);
+        assert_eq!((rest(&pacer, 1, brake, false), rest(&pacer, 1, bytes(0), true)), (0, 0));
     }
 
     proptest! {

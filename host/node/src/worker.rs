@@ -645,7 +645,7 @@ fn run_cycle(
 ) -> CycleReport {
     let mut pace = |slice: Slice| {
         if let Some(pacer) = pacer {
-            rest(pacer.rest(slice.busy, heap.used(), false), heap, stops);
+            rest(pacer.rest(slice.took, slice.busy, heap.used(), false), heap, stops);
         }
         if stops() { Pace::Abandon } else { Pace::Go }
     };

@@ -72,7 +72,8 @@ pub enum CycleEnding {
     TimedOut,
     /// The membership changed.
     MembershipChanged,
-    /// The coordinator gave it up, for one of these reasons, or a newer cycle has begun, or this node has voted against it and did not wait for the others.
+    /// The coordinator gave it up, for one of these reasons, or a newer cycle has begun, or this node has voted against it and did not wait for the others,
+    /// or a member has not been heard of for a lease.
     Abandoned,
 }
 
@@ -532,6 +533,18 @@ impl Mark {
         // The coordinator hears its own vote in this very step, and gives the cycle up for all.
         if !agreed && coordinator != me {
             self.end(CycleEnding::Abandoned, out);
+        }
+    }
+
+    /// A member has not been heard of for a lease. The coordinator has its vote, or it will not come in time: the cycle is given up for all. Who does not hear of its
+    /// coordinator gives up too, unless it has agreed.
+    pub fn lost(&mut self, member: Life, out: &mut MarkOutput) {
+        let coordinator = self.coordinator();
+        let Some(running) = &self.running else { return };
+        if coordinator == Some(self.me) {
+            self.give_up(CycleEnding::Abandoned, out);
+        } else if coordinator == Some(member) && running.voted != Some(true) {
+            self.failed(running.cycle, out);
         }
     }
 

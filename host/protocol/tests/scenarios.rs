@@ -468,6 +468,42 @@ fn who_has_agreed_waits_for_what_the_others_make_of_it() {
 }
 
 #[test]
+fn a_cycle_ends_when_a_member_is_cut_off() {
+    let mut net = Net::new(3, |config| config.lease.mode = HomeMode::Hold);
+    let cycle = net.cycle_to_decision();
+    net.prove(1, cycle, &[], &[]);
+    net.prove(2, cycle, &[], &[]);
+    net.held_up.extend([(1, 3), (3, 1), (2, 3), (3, 2)]);
+    let abandoned = Effect::CycleEnded(cycle, CycleEnding::Abandoned);
+    net.run(1000);
+    assert!((1..=3).all(|node| !net.wanted(node, &abandoned)), "it may be back in time");
+    net.run(7000);
+    assert!((1..=3).all(|node| net.wanted(node, &abandoned)), "nobody waits for the deadline");
+    net.held_up.clear();
+    net.run(3000);
+    let next = net.cycle_to_decision();
+    assert!(next > cycle);
+}
+
+#[test]
+fn who_is_cut_off_and_has_agreed_waits() {
+    let mut net = Net::new(3, |config| config.lease.mode = HomeMode::Hold);
+    let cycle = net.cycle_to_decision();
+    net.held_up.insert((1, 2));
+    (1..=3).for_each(|node| net.prove(node, cycle, &[], &[]));
+    net.run(20);
+    // Node 3 has voted, and hears no more; then node 2 votes too, and the others sweep.
+    net.held_up.extend([(1, 3), (3, 1), (2, 3), (3, 2)]);
+    net.held_up.remove(&(1, 2));
+    net.run(8000);
+    let ended = |effect: &Effect| matches!(effect, Effect::CycleEnded(of, _) if *of == cycle).then_some(());
+    assert!(net.swept(1, cycle) && net.swept(2, cycle) && net.found(3, ended).is_none());
+    net.held_up.clear();
+    net.run(50);
+    assert!(net.swept(3, cycle));
+}
+
+#[test]
 fn a_garbage_cycle_over_two_nodes_is_swept() {
     let mut net = Net::new(3, |_| {});
     net.send(1, 2, object_of(1));

@@ -46,7 +46,7 @@ pub enum MembersError {
     #[error("the cluster cannot be founded or gone on with: {0}")]
     Refused(#[from] ChangeRefused),
     /// The binary was built without etcd.
-    #[error("this binary was built without etcd: build it with `--features gc-cluster/etcd`")]
+    #[error("this binary was built without etcd: build it with `--features etcd`")]
     NoEtcd,
     /// An address of etcd is none.
     #[error("'{0}' is no address of etcd: it is http://HOST:PORT")]

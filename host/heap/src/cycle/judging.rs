@@ -21,6 +21,7 @@ use super::{Cycle, Stop};
 use crate::decision::{DecisionRecord, Rule};
 use crate::graph::{bit, cells_of, has};
 use crate::heap::Inner;
+use crate::holdup::Begun;
 use crate::limits::{DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX};
 use crate::mutator::shared::mode;
 use crate::proof::{Violation, Violations, scan, withhold};
@@ -117,11 +118,10 @@ impl Cycle<'_> {
         let words = heap.space.words_in_use();
         let mut violations = Violations::default();
         for from in (0..words).step_by(PACE_WORDS) {
-            let begun = Instant::now();
+            let begun = Begun::now();
             scan(&heap.graph, condemned, from..words.min(from + PACE_WORDS), &mut violations);
-            let busy = begun.elapsed();
-            self.report.proof_ns += busy.as_nanos() as u64;
-            self.slice(busy)?;
+            self.report.proof_ns += begun.elapsed().0.as_nanos() as u64;
+            self.slice(&begun)?;
         }
         Ok(violations)
     }

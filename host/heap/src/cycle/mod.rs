@@ -26,6 +26,7 @@ use crate::decision::Sweep;
 use crate::graph::has;
 use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
+use crate::holdup::Begun;
 use crate::limits::FIRST_BUDGET;
 use crate::mutator::Pin;
 use crate::mutator::shared::{Handshake, Record, mode};
@@ -66,6 +67,8 @@ impl CycleRequest {
 #[derive(Debug, Copy, Clone)]
 pub struct Slice {
     /// How long it took.
+    pub took: Duration,
+    /// How long the collector was on a processor in that time: less, where mutators go first.
     pub busy: Duration,
 }
 
@@ -345,8 +348,9 @@ impl<'a> Cycle<'a> {
         self.collector.retired.extend(taken.retired);
     }
 
-    fn slice(&mut self, busy: Duration) -> Result<(), Stop> {
-        let pace = (self.pace)(Slice { busy });
+    fn slice(&mut self, begun: &Begun) -> Result<(), Stop> {
+        let (took, running) = begun.elapsed();
+        let pace = (self.pace)(Slice { took, busy: running.unwrap_or(took) });
         match pace {
             // Who waits for room waits for this heap alone.
             Pace::Go if self.over.is_some() && self.heap.signal.is_full() => Err(Stop::Abandoned),

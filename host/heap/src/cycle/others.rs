@@ -23,6 +23,7 @@ use super::{Collector, Cycle, CycleRequest, Pace, Slice, Stop};
 use crate::graph::{bit, cells_of, has};
 use crate::handle::Handle;
 use crate::heap::Inner;
+use crate::holdup::Begun;
 use crate::limits::{BATCH_CELLS, ROOTS_COMPACTED_AT};
 use crate::report::{CycleEnd, CycleReport};
 use crate::strategy::{Cause, Fault, Strategy};
@@ -136,7 +137,9 @@ fn stand_by(
     }
     let begun = Instant::now();
     let is_over = loop {
-        if heap.signal.is_full() || pace(Slice { busy: Duration::ZERO }) == Pace::Abandon {
+        if heap.signal.is_full()
+            || pace(Slice { took: Duration::ZERO, busy: Duration::ZERO }) == Pace::Abandon
+        {
             break false;
         }
         match others.rest() {
@@ -185,7 +188,7 @@ impl Cycle<'_> {
     }
 
     fn rest(&mut self) -> Result<Heard, Stop> {
-        self.slice(Duration::ZERO)?;
+        self.slice(&Begun::now())?;
         let begun = Instant::now();
         let heard = self.over.as_mut().map_or(Heard::GiveUp, |over| over.others.rest());
         self.report.others_ns += begun.elapsed().as_nanos() as u64;

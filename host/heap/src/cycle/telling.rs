@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::{Cycle, Stop};
 use crate::graph::{cells_of, has};
+use crate::holdup::Begun;
 use crate::limits::{BATCH_CELLS, BATCH_CHANGES};
 use crate::mutator::shared::mode;
 use crate::strategy::{Change, CycleInfo};
@@ -146,9 +146,9 @@ impl Cycle<'_> {
             self.complete(cells.map(|cell| (cell, [0; 4])), &mut changes);
             changes.retain(|change| change[5..] != [0; 4]);
             self.report.changes += changes.len() as u64;
-            let begun = Instant::now();
+            let begun = Begun::now();
             self.tell_some(main, beside, &changes)?;
-            self.slice(begun.elapsed())?;
+            self.slice(&begun)?;
             self.take();
         }
         Ok(())

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Cycle, Stop};
+use crate::holdup::Begun;
 use crate::limits::{BATCH_CELLS, BUDGET_MAX, FIRST_BUDGET, STEPS_MAX};
 use crate::strategy::{Fault, Progress};
 
@@ -35,12 +36,12 @@ impl Cycle<'_> {
     fn step_until_idle(&mut self) -> Result<(), Stop> {
         let mut idle = false;
         loop {
-            let begun = Instant::now();
+            let begun = Begun::now();
             if !idle {
                 idle = self.step()? == Progress::Idle;
             }
             let beside_idle = self.step_shadow();
-            self.slice(begun.elapsed())?;
+            self.slice(&begun)?;
             // Without a handshake: just so that logs do not fill.
             self.take();
             if idle && beside_idle {

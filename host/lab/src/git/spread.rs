@@ -489,6 +489,10 @@ impl<'d> Together<'d> {
             self.driver.progress(Progress { phase: Phase::Collect, done: round.into(), total: None });
             // The others begin when it is over: what they would have to say in it were under way when they look how they stand.
             let swept = self.peers.collect()?;
+            // Who is told to stop changes nothing any more: others who leave with it take what they hold along.
+            if self.driver.stop_requested() {
+                return Ok(true);
+            }
             for other in self.others() {
                 if !self.say(other, &[], &Word::Round { round })? {
                     return Ok(true);
@@ -546,15 +550,17 @@ impl<'d> Together<'d> {
 
     /// True when the driver asked to stop.
     fn wait(&mut self, until: impl Fn(&Together<'_>) -> bool) -> Result<bool, WorkloadError> {
-        while !until(self) {
+        loop {
             if self.driver.stop_requested() {
                 return Ok(true);
+            }
+            if until(self) {
+                return Ok(false);
             }
             if let Some((from, word, _)) = self.hear()? {
                 self.note(from, word)?;
             }
         }
-        Ok(false)
     }
 }
 

@@ -45,20 +45,22 @@ impl Node {
                     self.pump = true;
                     effects.push(Effect::Trust(home));
                 }
-                LeaseChange::Lapsed(client) => match self.config.lease.mode {
-                    HomeMode::Hold => effects.push(Effect::LeaseLapsed(client)),
-                    HomeMode::FenceFree => {
-                        effects.push(Effect::LeaseLapsed(client));
-                        effects.push(Effect::ProposeExile { client, epoch: self.exile.epoch() });
+                LeaseChange::Lapsed(client) => {
+                    effects.push(Effect::LeaseLapsed(client));
+                    self.with_mark(effects, |mark, _, out| mark.lost(client, out));
+                    match self.config.lease.mode {
+                        HomeMode::Hold => {}
+                        HomeMode::FenceFree => {
+                            effects.push(Effect::ProposeExile { client, epoch: self.exile.epoch() });
+                        }
+                        HomeMode::LeaseFree => {
+                            self.leases.dropped_all(client);
+                            self.with_references(effects, |references, out| {
+                                references.forget_client(client, out);
+                            });
+                        }
                     }
-                    HomeMode::LeaseFree => {
-                        effects.push(Effect::LeaseLapsed(client));
-                        self.leases.dropped_all(client);
-                        self.with_references(effects, |references, out| {
-                            references.forget_client(client, out);
-                        });
-                    }
-                },
+                }
             }
         }
         self.lease_ends_at = self.leases.next_end();
