@@ -278,3 +278,44 @@ fn no_schedule_loses_what_the_driver_of_the_protocol_was_given() {
     let floor = SCHEDULES as u64 / 4;
     assert!(counts.0 > floor && counts.1 > floor, "look-ups and verdicts hardly ever met: {counts:?}");
 }
+
+/// A strategy that has seen nothing yet is told the whole heap as it was when the log epoch ended. An object that was allocated just before that, and written just
+/// after, was there with what it referred to then.
+#[test]
+fn what_is_allocated_just_before_the_whole_heap_is_told_is_told() {
+    shuttle::check_random(
+        move || {
+            let heap = heap();
+            let mutator = {
+                let heap = heap.clone();
+                thread::spawn(move || {
+                    let mut mutator = heap.mutator();
+                    for name in ["one", "two", "three"] {
+                        mutator.scope(|scope| {
+                            let leaf = object(scope, &[]);
+                            let top = object(scope, &[Some(leaf), None]);
+                            scope.set_root(name, Some(top));
+                        });
+                        mutator.scope(|scope| {
+                            let top = scope.root(name).unwrap();
+                            scope.store(top, 1, Some(top)).unwrap();
+                        });
+                    }
+                })
+            };
+            let mut collector = Collector::new(&heap);
+            let mut strategy = Counting::new(&heap);
+            for _ in 0..2 {
+                let report =
+                    collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go);
+                assert_eq!(report.end, CycleEnd::Settled, "a right strategy was refused");
+            }
+            mutator.join().unwrap();
+            let end =
+                collector.run(&CycleRequest::new(Cause::Request), &mut strategy, None, &mut |_| Pace::Go).end;
+            assert_eq!(end, CycleEnd::Settled, "a right strategy was refused");
+            assert_eq!(heap.stats().live_objects, 6);
+        },
+        SCHEDULES,
+    );
+}

@@ -137,11 +137,7 @@ impl Cycle<'_> {
                 // What is in quarantine is not allocated; what is pending is, and the strategy has forgotten that it proposed it.
                 cells_of(index, allocated)
             });
-            // What was allocated in the log epoch that has just begun was not there when the last one ended.
-            let (graph, stamps, epoch) = (&heap.graph, &heap.columns.stamp, self.epoch);
-            let cells = cells.filter(|&cell| {
-                !(has(graph.young(), cell) && stamps[cell as usize].load(Ordering::Acquire) == epoch)
-            });
+            // What was allocated in the log epoch that has just begun was not there when the last one ended: its record says so.
             let mut changes = Vec::with_capacity(BATCH_CHANGES);
             self.complete(cells.map(|cell| (cell, [0; 4])), &mut changes);
             changes.retain(|change| change[5..] != [0; 4]);
