@@ -47,7 +47,7 @@ struct Held {
 }
 
 fn pauses(settings: &Settings) -> Result<Vec<Reading>, RowError> {
-    let (objects, seconds) = if settings.quick { ("200000", "1") } else { ("10000000", "10") };
+    let (objects, seconds) = if settings.quick { ("1000000", "1") } else { ("10000000", "10") };
     let spans: Vec<Held> = command::json_lines(program(settings, "pauses").arg(objects).arg(seconds))?;
     let longest = spans.iter().map(|span| span.max_ns).fold(0.0, f64::max) / 1e3;
     let operations: u64 = spans.iter().map(|span| span.operations).sum();
