@@ -2,7 +2,7 @@
 //!
 //! Like Go's pacer in its outer shape: the heap may grow by a percentage over what survived (100 by default), a cycle is begun so early that it ends
 //! at about that goal, and the collector takes a fixed share of one processor (25 %) unless allocation overtakes it. Near the hard limit the
-//! share may rise to a half and no further, and cycles do not follow each other without a pause: a heap that is full of live objects makes allocation fail, it does not make
+//! share may rise to a half, and to all that it can get only where mutators are slowed or wait: a heap that is full of live objects makes allocation fail, it does not make
 //! the program stand still (Go issue 42805 and OpenJDK's GCTimeLimit have the same rule for the same reason).
 //!
 //! Growth is counted in bytes. What can run out are bytes and cells, each by itself, and what lies in quarantine still takes both: so a cycle begins at
@@ -43,7 +43,7 @@ pub struct PacerConfig {
     pub growth_percent: u32,
     /// The collector's share of one processor while a cycle runs, above 0 and at most 1. Default 0.25.
     pub share: f64,
-    /// The largest share, for when the heap is past its goal or nears its limit. Default 0.5.
+    /// The largest share, for when the heap is past its goal or nears its limit, up to where mutators are slowed. Default 0.5.
     pub share_max: f64,
     /// No cycle is begun by growth while fewer bytes are in use. Default 4 MiB.
     pub minimum_bytes: u64,

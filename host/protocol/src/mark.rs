@@ -536,8 +536,8 @@ impl Mark {
         }
     }
 
-    /// A member has not been heard of for a lease. The coordinator has its vote, or it will not come in time: the cycle is given up for all. Who does not hear of its
-    /// coordinator gives up too, unless it has agreed.
+    /// A member has not been heard of for a lease. The coordinator gives the cycle up for all: what is still to come of that member, its vote or its sweep, would
+    /// keep everybody until the deadline. Any other node ends it if the silent one is its coordinator, unless it has agreed: others may be sweeping.
     pub fn lost(&mut self, member: Life, out: &mut MarkOutput) {
         let coordinator = self.coordinator();
         let Some(running) = &self.running else { return };

@@ -57,7 +57,7 @@ impl<'s> Scope<'s> {
 
     /// Allocates an object with these references and a payload of these bytes. A payload does not change after that.
     ///
-    /// When the heap is nearly full this takes up to half a millisecond now and then ([`crate::pacer`]); when it is full it waits for the collector, see
+    /// When the heap is nearly full this stands still for a quarter of a millisecond now and then ([`crate::pacer`]); when it is full it waits for the collector, see
     /// [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
     ///
     /// # Errors
