@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, ROOTS, SLOTS};
 use crate::on_heap;
 use clap::Args;
 use gc_heap::{Heap, HoldupsBy, Mutator};
@@ -24,21 +24,26 @@ pub struct Arguments {
 
 /// Objects that a walk goes through before it allocates.
 const DEPTH: u32 = 6;
+/// Slots that walks follow. They stay as they were built, so walks end at the same objects all the time.
+const FOLLOWED: u64 = SLOTS as u64 - 1;
 
-/// One walk from a root, at the end of which a new object takes the place of a reference.
+/// One walk from a root, at whose end a new object that refers back takes the place of the last reference.
+///
+/// An object where walks end keeps at most one of the new ones, and nothing else refers to it: the live part does not grow for ever, and what is
+/// replaced is garbage at once.
 fn walk(mutator: &mut Mutator, random: &mut u64) -> Result<u64, gc_heap::HeapError> {
     mutator.scope(|scope| {
         *random ^= *random << 13;
         *random ^= *random >> 7;
         *random ^= *random << 17;
         let Some(roots) = scope.root("roots") else { return Ok(0) };
-        let Some(mut object) = scope.load(roots, (*random % 1000) as u32)? else { return Ok(1) };
+        let Some(mut object) = scope.load(roots, (*random % u64::from(ROOTS)) as u32)? else { return Ok(1) };
         for step in 0..DEPTH {
-            let slot = *random >> (10 + 2 * step) & 3;
+            let slot = (*random >> (10 + 8 * step) & 0xff) % FOLLOWED;
             object = scope.load(object, slot as u32)?.unwrap_or(object);
         }
         let fresh = scope.alloc(&[Some(object)], b"payload")?;
-        scope.store(object, (*random >> 40 & 3) as u32, Some(fresh))?;
+        scope.store(object, FOLLOWED as u32, Some(fresh))?;
         Ok(u64::from(DEPTH) + 4)
     })
 }
