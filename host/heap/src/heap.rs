@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use gc_memory::{SlabConfig, Slabs};
+use gc_memory::{Block, SlabConfig, Slabs};
 
 use crate::cells::CellSpace;
 use crate::columns::{Columns, flag};
@@ -55,7 +55,7 @@ pub struct HeapConfig {
     pub proof: bool,
     /// Whether a verdict of a few cells may wait for later ones, to share one proof with them.
     pub share_proofs: bool,
-    /// How long an allocation, or the import of a reference, waits in a full heap while no collection frees anything, before it answers [`HeapError::Full`]. It does so as well after a
+    /// How long an allocation, or a reference that has arrived, waits in a full heap while no collection frees anything, before it answers [`HeapError::Full`]. It does so as well after a
     /// few dozen collections that freed something which others took. Default 2 s.
     pub full_wait: Duration,
     /// Payload memory. Its arena is made as large as `limit_bytes`.
@@ -173,6 +173,7 @@ impl Usage {
 pub(crate) struct Totals {
     pub(crate) condemned_objects: AtomicU64,
     pub(crate) condemned_cells: AtomicU64,
+    pub(crate) condemned_bytes: AtomicU64,
     pub(crate) freed_objects: AtomicU64,
     pub(crate) freed_cells: AtomicU64,
     pub(crate) freed_bytes: AtomicU64,
@@ -371,6 +372,12 @@ impl Inner {
     /// What a stub stands for.
     pub(crate) fn home_handle(&self, stub: u32, remote: &Remote) -> Option<Handle> {
         remote.stubs.handle(self.columns.stamp[stub as usize].load(Ordering::Relaxed), stub)
+    }
+
+    /// Bytes of the block that the payload of a cell is in.
+    pub(crate) fn block_bytes(&self, cell: u32) -> u64 {
+        let locator = self.columns.locator[cell as usize].load(Ordering::Relaxed);
+        Block::from_index(locator).map_or(0, |block| self.slabs.block_bytes(block))
     }
 
     /// Whether a handle names an object of this heap, in this life.

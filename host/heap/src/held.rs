@@ -4,16 +4,46 @@
 
 use std::sync::atomic::Ordering;
 
-use gc_memory::Block;
-
 use crate::error::Gone;
 use crate::graph::{bit, cells_of, has};
 use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
 use crate::limits::CELL_BYTES;
 use crate::remote::Remote;
+use crate::signal::Wish;
 use crate::stubs::FreedStub;
 use crate::sync::{lock, point};
+
+/// What an allocation does when it waits for room, for a thread that must not wait. For as long as this is there the heap [is full](crate::Signal::is_full).
+///
+/// Try; where there is no room [ask](RoomWanted::ask); try again when there [is news](RoomWanted::has_news). Give up when asking is in vain: by the same measure as
+/// for an allocation, see [`HeapConfig::full_wait`](crate::HeapConfig::full_wait).
+pub struct RoomWanted {
+    heap: Heap,
+    wish: Wish,
+}
+
+impl RoomWanted {
+    /// Asks for a cycle. False when that is in vain.
+    #[must_use]
+    pub fn ask(&mut self) -> bool {
+        let inner = &*self.heap.inner;
+        inner.signal.ask(&mut self.wish, inner.config.full_wait)
+    }
+
+    /// Whether a cycle has ended since that was asked, or asking again would be in vain.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let inner = &*self.heap.inner;
+        inner.signal.has_news(&self.wish, inner.config.full_wait)
+    }
+}
+
+impl Drop for RoomWanted {
+    fn drop(&mut self) {
+        self.heap.inner.signal.unwish(&self.wish);
+    }
+}
 
 impl Heap {
     /// Keeps an object for other nodes until [`Heap::release`]: it is a root of every cycle, those over nodes excepted. Holding twice is holding once. Never waits
@@ -53,8 +83,13 @@ impl Heap {
     pub fn bytes_of(&self, handle: Handle) -> Option<u64> {
         let inner = &*self.inner;
         let cell = inner.is_home_of(handle).then(|| inner.locate(handle)).flatten()?;
-        let block = Block::from_index(inner.columns.locator[cell as usize].load(Ordering::Relaxed));
-        Some(CELL_BYTES + block.map_or(0, |block| inner.slabs.block_bytes(block)))
+        Some(CELL_BYTES + inner.block_bytes(cell))
+    }
+
+    /// There is no room for something, as [`Scope::import`](crate::Scope::import) has said, and whoever needs it goes on with other things until there is.
+    #[must_use]
+    pub fn want_room(&self) -> RoomWanted {
+        RoomWanted { wish: self.inner.signal.wish(), heap: self.clone() }
     }
 
     /// The stubs whose cells were freed since this was asked last, each once. Worth asking after each cycle.

@@ -40,11 +40,14 @@ mod mutator;
 
 mod proof;
 mod reclaim;
+mod recount;
 mod report;
 
 mod cycle;
 pub mod pacer;
 mod why;
+
+mod retained;
 
 pub use cycle::{Collector, CycleRequest, Heard, Others, Pace, Slice};
 pub use decision::{DecisionRecord, Rule};
@@ -53,11 +56,14 @@ pub use gc_memory::{MemoryError, SlabConfig};
 pub use graph::{Graph, PlaneLayout};
 pub use handle::{Handle, HandleSyntax};
 pub use heap::{Heap, HeapConfig, Quarantine};
+pub use held::RoomWanted;
 pub use holdup::{HeldUp, Holdup, Holdups, HoldupsBy};
 pub use mutator::{Local, Mutator, Pin, Scope};
 pub use proof::Violation;
 pub use reclaim::Freed;
+pub use recount::Recount;
 pub use report::{CycleEnd, CycleReport, HeapStats, ShadowReport, cell_bytes};
+pub use retained::Retained;
 pub use signal::{Signal, Wake};
 pub use strategy::{
     Cause, Change, CycleInfo, Fault, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,

@@ -92,7 +92,7 @@ impl Reclaimer {
             point();
             for cell in cells_of(index, condemned) {
                 sum.objects += u64::from(!columns.is_extension(cell));
-                sum.bytes += self.block_bytes(cell);
+                sum.bytes += heap.block_bytes(cell);
             }
             sum.cells += u64::from(condemned.count_ones());
             batch.words.push((index as u32, condemned));
@@ -103,13 +103,9 @@ impl Reclaimer {
         }
         heap.totals.condemned_objects.fetch_add(sum.objects, Ordering::Relaxed);
         heap.totals.condemned_cells.fetch_add(sum.cells, Ordering::Relaxed);
+        heap.totals.condemned_bytes.fetch_add(sum.bytes, Ordering::Relaxed);
         heap.totals.quarantined_cells.fetch_add(sum.cells, Ordering::Relaxed);
         sum
-    }
-
-    fn block_bytes(&self, cell: u32) -> u64 {
-        let locator = self.heap.columns.locator[cell as usize].load(Ordering::Relaxed);
-        Block::from_index(locator).map_or(0, |block| self.heap.slabs.block_bytes(block))
     }
 
     /// A verdict was proved: frees what has waited long enough, `fresh` batches (condemned just now) excepted where the quarantine says so.
@@ -208,7 +204,7 @@ impl Reclaimer {
         for &cell in &found {
             sum.objects += u64::from(!columns.is_extension(cell));
             sum.cells += 1;
-            sum.bytes += CELL_BYTES + self.block_bytes(cell);
+            sum.bytes += CELL_BYTES + heap.block_bytes(cell);
             columns.flags[cell as usize].fetch_and(!flag::RETIRED, Ordering::Relaxed);
             self.leave_batch(cell);
         }
@@ -223,6 +219,7 @@ impl Reclaimer {
         }
         heap.totals.condemned_objects.fetch_sub(sum.objects, Ordering::Relaxed);
         heap.totals.condemned_cells.fetch_sub(sum.cells, Ordering::Relaxed);
+        heap.totals.condemned_bytes.fetch_sub(sum.bytes, Ordering::Relaxed);
         heap.totals.quarantined_cells.fetch_sub(sum.cells, Ordering::Relaxed);
         sum
     }

@@ -57,7 +57,7 @@ pub struct CycleReport {
     pub condemned_objects: u64,
     /// Cells condemned.
     pub condemned_cells: u64,
-    /// Bytes condemned, cells and payload blocks together.
+    /// Bytes condemned, cells and payload blocks together; in a dry run those that would have been.
     pub condemned_bytes: u64,
     /// Objects whose memory can be used again, mostly condemned in earlier cycles.
     pub freed_objects: u64,
@@ -69,11 +69,11 @@ pub struct CycleReport {
     pub withheld_cells: u64,
     /// Cells that were proposed and kept because they are roots.
     pub rooted_cells: u64,
-    /// Objects that are neither condemned nor free, at the end.
+    /// As [`HeapStats::live_objects`], at the end.
     pub live_objects: u64,
-    /// Their cells.
+    /// As [`HeapStats::live_cells`], at the end.
     pub live_cells: u64,
-    /// Bytes in use, quarantine included, at the end.
+    /// As [`HeapStats::live_bytes`], at the end.
     pub live_bytes: u64,
     /// Retired cells that have not gone.
     pub retired_waiting: u64,
@@ -147,7 +147,7 @@ impl CycleReport {
         let stats = Heap { inner: Arc::clone(heap) }.stats();
         self.live_objects = stats.live_objects;
         self.live_cells = stats.live_cells;
-        self.live_bytes = stats.used_bytes;
+        self.live_bytes = stats.live_bytes;
         self.retired_waiting = retired_waiting as u64;
     }
 }
@@ -185,18 +185,26 @@ impl ShadowReport {
     }
 }
 
-/// Counts of a heap at one moment. Taken without stopping anybody: counts of running mutators may be a little apart.
+/// Counts of a heap at one moment, kept as sums of births and deaths. Taken without stopping anybody: while mutators run, counts may be a few objects apart. When
+/// nobody works on the heap they are exact: [`Heap::recount`] comes to the same.
+///
+/// *Live* is what no verdict has condemned: what survived the last cycle and everything made since, so garbage too, as long as no cycle has found it. A stub is an object
+/// of one cell; an object with many slots is one object of several cells.
 #[derive(Debug, Clone, Default)]
 pub struct HeapStats {
-    /// Objects that are neither condemned nor free.
+    /// Objects that are neither condemned nor free, stubs included.
     pub live_objects: u64,
-    /// Their cells.
+    /// Their cells, extension cells included.
     pub live_cells: u64,
+    /// Bytes of those cells, 32 each, and of their payload blocks.
+    pub live_bytes: u64,
     /// Cells that the heap can hold.
     pub capacity_cells: u64,
-    /// Cells that wait in quarantine.
+    /// Cells that wait in quarantine: condemned, and not freed yet.
     pub quarantined_cells: u64,
-    /// Bytes in use, as the limit counts them: 32 per cell, and payload blocks, quarantine included.
+    /// Bytes of those cells and of their payload blocks.
+    pub quarantined_bytes: u64,
+    /// Bytes in use: live and quarantined. What allocations are held against ([`Heap::used`]) lags behind this by at most 64 KiB per mutator.
     pub used_bytes: u64,
     /// The limit.
     pub limit_bytes: u64,
@@ -208,7 +216,7 @@ pub struct HeapStats {
     pub allocated_objects_total: u64,
     /// Bytes allocated since the start.
     pub allocated_bytes_total: u64,
-    /// Objects condemned since the start.
+    /// Objects condemned since the start; less what was restored.
     pub condemned_objects_total: u64,
     /// Objects freed since the start.
     pub freed_objects_total: u64,
@@ -239,9 +247,11 @@ impl Heap {
         let inner = &*self.inner;
         let totals = &inner.totals;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        // Deaths before births: a death that is counted has its birth counted too.
+        // The later in life the earlier here: what is counted as freed is counted as condemned too, and that as born.
+        let (freed_objects, freed_bytes) = (read(&totals.freed_objects), read(&totals.freed_bytes));
         let condemned_objects = read(&totals.condemned_objects);
         let condemned_cells = read(&totals.condemned_cells);
+        let condemned_bytes = read(&totals.condemned_bytes);
         let (allocated, mutators) = lock(&inner.registry).allocated();
         let slabs = inner.slabs.stats();
         let (held_objects, stubs) = {
@@ -251,17 +261,19 @@ impl Heap {
         HeapStats {
             live_objects: allocated.objects.saturating_sub(condemned_objects),
             live_cells: allocated.cells.saturating_sub(condemned_cells),
+            live_bytes: allocated.bytes.saturating_sub(condemned_bytes),
             capacity_cells: u64::from(inner.capacity()),
             quarantined_cells: read(&totals.quarantined_cells),
-            used_bytes: inner.usage.bytes(),
+            quarantined_bytes: condemned_bytes.saturating_sub(freed_bytes),
+            used_bytes: allocated.bytes.saturating_sub(freed_bytes),
             limit_bytes: inner.config.limit_bytes,
             committed_bytes: inner.resident_bytes() + slabs.committed_bytes,
             payload_bytes: slabs.used_bytes(),
             allocated_objects_total: allocated.objects,
             allocated_bytes_total: allocated.bytes,
             condemned_objects_total: condemned_objects,
-            freed_objects_total: read(&totals.freed_objects),
-            freed_bytes_total: read(&totals.freed_bytes),
+            freed_objects_total: freed_objects,
+            freed_bytes_total: freed_bytes,
             cycles_total: read(&totals.cycles),
             refused_total: read(&totals.refused),
             withheld_cells_total: read(&totals.withheld_cells),

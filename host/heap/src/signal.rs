@@ -33,6 +33,29 @@ struct State {
     served: bool,
 }
 
+impl State {
+    /// Whether there is no point in waiting for room since then: nobody collects, four cycles freed next to nothing, or nothing at all was freed for as long as
+    /// `patience`.
+    fn is_in_vain(&self, begun: Instant, poor_before: u64, patience: Duration) -> bool {
+        !self.served
+            || self.poor_cycles - poor_before >= POOR_CYCLES_MAX
+            || self.left(begun, patience).is_zero()
+    }
+
+    /// For how long whoever waits since then is patient, if nothing more is freed.
+    fn left(&self, begun: Instant, patience: Duration) -> Duration {
+        let since = self.freed.map_or(begun, |freed| freed.max(begun));
+        left_until(since.checked_add(patience))
+    }
+}
+
+/// That somebody wants room who does not stand still for it, and what he has seen of the collector.
+pub(crate) struct Wish {
+    begun: Instant,
+    cycles: u64,
+    poor_before: u64,
+}
+
 /// See the module. One collector thread waits here.
 #[derive(Default)]
 pub struct Signal {
@@ -76,7 +99,7 @@ impl Signal {
         self.collector.notify_one();
     }
 
-    /// Whether a mutator waits for room at this moment, so that a cycle should not dawdle.
+    /// Whether somebody waits for room at this moment, so that a cycle should not dawdle.
     #[must_use]
     pub fn is_full(&self) -> bool {
         lock(&self.state).waiting > 0
@@ -125,19 +148,49 @@ impl Signal {
             if waited > 0 && room() {
                 break Ok(());
             }
-            let since = state.freed.map_or(begun, |freed| freed.max(begun));
-            let left = left_until(since.checked_add(patience));
             // The first cycle to end may have begun before the heap was full, and what it condemned may rest until the next proof.
-            if !state.served || state.poor_cycles - poor_before >= POOR_CYCLES_MAX || left.is_zero() {
+            if state.is_in_vain(begun, poor_before, patience) {
                 break Err(waited);
             }
             state.full = true;
             self.collector.notify_one();
+            let left = state.left(begun, patience);
             state =
                 self.mutators.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         };
         state.waiting -= 1;
         result
+    }
+
+    // The same for whoever goes on with other things meanwhile.
+
+    /// The heap is full for somebody, until [`Signal::unwish`].
+    pub(crate) fn wish(&self) -> Wish {
+        let mut state = lock(&self.state);
+        state.waiting += 1;
+        Wish { begun: Instant::now(), cycles: state.cycles, poor_before: state.poor_cycles }
+    }
+
+    pub(crate) fn unwish(&self, _: &Wish) {
+        lock(&self.state).waiting -= 1;
+    }
+
+    /// Asks for a cycle. False where that is in vain.
+    pub(crate) fn ask(&self, wish: &mut Wish, patience: Duration) -> bool {
+        let mut state = lock(&self.state);
+        if state.is_in_vain(wish.begun, wish.poor_before, patience) {
+            return false;
+        }
+        wish.cycles = state.cycles;
+        state.full = true;
+        self.collector.notify_one();
+        true
+    }
+
+    /// Whether a cycle has ended since that was asked, or will be waited for in vain.
+    pub(crate) fn has_news(&self, wish: &Wish, patience: Duration) -> bool {
+        let state = lock(&self.state);
+        state.cycles != wish.cycles || state.is_in_vain(wish.begun, wish.poor_before, patience)
     }
 }
 

@@ -106,7 +106,8 @@ impl Heap {
 }
 
 impl Inner {
-    fn present_roots(&self) -> Vec<(RootKind, u32)> {
+    /// Every root at this moment, with what it is.
+    pub(crate) fn present_roots(&self) -> Vec<(RootKind, u32)> {
         let names = self.roots.names().into_iter();
         let mut found: Vec<_> = names.map(|(name, cell)| (RootKind::Named(name), cell)).collect();
         found.extend(self.roots.pinned().into_iter().map(|cell| (RootKind::Pin, cell)));

@@ -22,7 +22,7 @@ use crate::decision::{DecisionRecord, Rule};
 use crate::graph::{bit, cells_of, has};
 use crate::heap::Inner;
 use crate::holdup::Begun;
-use crate::limits::{DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX};
+use crate::limits::{CELL_BYTES, DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX};
 use crate::mutator::shared::mode;
 use crate::proof::{Violation, Violations, scan, withhold};
 use crate::reclaim::Freed;
@@ -206,6 +206,7 @@ impl Cycle<'_> {
             for cell in cells_of(index, word.load(Ordering::Relaxed)) {
                 self.report.condemned_cells += 1;
                 self.report.condemned_objects += u64::from(!self.heap.columns.is_extension(cell));
+                self.report.condemned_bytes += CELL_BYTES + self.heap.block_bytes(cell);
             }
         }
         self.report.end = CycleEnd::DryRun;

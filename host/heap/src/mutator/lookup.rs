@@ -143,8 +143,8 @@ impl<'s> Scope<'s> {
     /// What a reference that has arrived in a message is here: the object itself if it is one of this heap, else the stub for it, which is made if there is none.
     /// `import` is the number that the protocol gave to the delivery; it comes back with [`Heap::take_freed_stubs`](crate::Heap::take_freed_stubs).
     ///
-    /// Never waits: not for a verdict, since what is looked up before that has fallen is kept, and not for room. Whoever drives the protocol calls it, and leases end
-    /// while that thread stands still. On a tape a fresh stub is an object without slots and without payload.
+    /// Never waits: not for a verdict, since what is looked up before that has fallen is kept, and not for room, see [`Heap::want_room`](crate::Heap::want_room). Whoever drives
+    /// the protocol calls it, and leases end while that thread stands still. On a tape a fresh stub is an object without slots and without payload.
     ///
     /// # Errors
     ///
@@ -166,10 +166,7 @@ impl<'s> Scope<'s> {
             core.look_for_room();
             imported()
         });
-        let (local, is_fresh) = imported.map_err(|NoRoom| {
-            heap.signal.goal();
-            heap.full(0)
-        })?;
+        let (local, is_fresh) = imported.map_err(|NoRoom| heap.full(0))?;
         let cell = local.cell.get();
         core.record(|tape, epoch| match is_fresh {
             true => tape.allocated(epoch, cell, std::iter::empty(), 0),

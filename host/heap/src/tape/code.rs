@@ -1,7 +1,7 @@
 //! What the bytes of a block mean. `docs/trace-format.md` says it in prose.
 //!
 //! An event begins with a byte: the operation in its low half, an argument in its high half; [`ARGUMENT_FOLLOWS`] there means that the argument is the
-//! varint behind it. Objects are written as codes relative to the [`Ring`] of those that the stream has seen last.
+//! varint behind it. Objects are written as places in the [`Table`] of those that the stream has come upon.
 
 /// Time passes: a varint with the microseconds since the stamp before, or since the beginning of the block.
 pub const STAMP: u8 = 0;
@@ -48,13 +48,13 @@ pub const ARGUMENT_FOLLOWS: u8 = 15;
 pub const NULL: u64 = 0;
 /// Code in a list of slots: this one and all that follow are null.
 pub const REST_IS_NULL: u64 = 1;
-/// Smallest code of an object: even ones are in the ring, odd ones are distances from the youngest object.
-pub const FIRST_OBJECT: u64 = 2;
+/// Code of the object at place 0 of the table; the other places follow.
+pub const FIRST_PLACE: u64 = 2;
+/// Code of the youngest object, where it is not in the table; other objects are this and their distance from it.
+pub const FIRST_FAR: u64 = FIRST_PLACE + PLACES as u64;
 
-/// Objects in the ring. Writers find a cell in it by a table of bytes, so at most 128; all of it stays in the fastest cache beside what a program does.
-pub const RING: u32 = 128;
-/// An operand that was seen longer ago than this is put into the ring again.
-pub const REFRESH: u32 = RING / 2;
+/// Places of the [`Table`]. All of it stays in the fastest cache beside what a program does, and nearly every place is a code of one byte.
+pub const PLACES: usize = 128;
 
 /// Largest number that a varint holds: seven bits per byte, eight bytes.
 pub const VARINT_MAX: u64 = (1 << 56) - 1;
@@ -107,49 +107,54 @@ pub fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// The cells that a stream has seen last, in the order in which it saw them. Writer and reader keep the same one; it is emptied at the beginning of a
-/// block.
+/// Cells that a stream has come upon. Each has a place, by its number; what comes upon a place takes it over. Writer and reader keep the same table; it is
+/// emptied at the beginning of a block.
+///
+/// To find a cell takes one load, to put one in takes one store. An order by age would keep more of what is used again and cost four times as many instructions;
+/// what is lost that way costs two bytes each.
 #[derive(Debug, Clone)]
-pub struct Ring {
-    cells: [u32; RING as usize],
-    head: u32,
+pub struct Table {
+    cells: [u32; PLACES],
 }
 
-impl Default for Ring {
-    fn default() -> Ring {
-        Ring { cells: [0; RING as usize], head: 0 }
+impl Default for Table {
+    fn default() -> Table {
+        Table { cells: [0; PLACES] }
     }
 }
 
-impl Ring {
+impl Table {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.cells.fill(0);
-        self.head = 0;
     }
 
-    /// Place of the next cell: how many were put in.
+    /// Puts a cell at its place.
+    #[inline]
+    pub fn put(&mut self, cell: u32) {
+        self.cells[place_of(cell)] = cell;
+    }
+
+    /// The place of a cell other than 0, if it is there.
     #[inline]
     #[must_use]
-    pub fn head(&self) -> u32 {
-        self.head
-    }
-
-    /// Puts a cell in; answers its place.
-    #[inline]
-    pub fn push(&mut self, cell: u32) -> u32 {
-        let place = self.head;
-        self.cells[(place % RING) as usize] = cell;
-        self.head = place.wrapping_add(1);
-        place
+    pub fn find(&self, cell: u32) -> Option<u32> {
+        let place = place_of(cell);
+        (self.cells[place] == cell).then_some(place as u32)
     }
 
     /// The cell at a place; 0 where none is.
     #[inline]
     #[must_use]
     pub fn at(&self, place: u32) -> u32 {
-        self.cells[(place % RING) as usize]
+        self.cells.get(place as usize).copied().unwrap_or(0)
     }
+}
+
+/// Cells one after the other go to places far from each other (Knuth, *The Art of Computer Programming*, volume 3, section 6.4: the golden ratio).
+#[inline]
+fn place_of(cell: u32) -> usize {
+    (cell.wrapping_mul(0x9e37_79b1) >> (32 - PLACES.ilog2())) as usize
 }
 
 #[cfg(test)]
@@ -167,6 +172,20 @@ mod tests {
         }
         assert_eq!((varint_len(127), varint_len(128), varint_len(VARINT_MAX)), (1, 2, 8));
         assert_eq!(read_varint(&[0; 9]), None);
+    }
+
+    #[test]
+    fn cells_in_a_row_share_no_place() {
+        for first in [1, 1000, 77_777, u32::MAX - 100] {
+            let mut table = Table::default();
+            (first..first + 64).for_each(|cell| table.put(cell));
+            assert!((first..first + 64).all(|cell| table.find(cell).is_some()), "{first}");
+            assert_eq!(table.find(first + 64), None);
+            let place = table.find(first).unwrap();
+            assert_eq!(table.at(place), first);
+            table.clear();
+            assert_eq!((table.find(first), table.at(place), table.at(PLACES as u32)), (None, 0, 0));
+        }
     }
 
     #[test]

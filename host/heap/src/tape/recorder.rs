@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::code::{self, Ring, zigzag};
+use super::code::{self, Table, zigzag};
 use super::{
     ALLOC_SLOTS_MAX, BLOCK_BYTES, BLOCK_BYTES_MAX, Block, NAME_BYTES_MAX, NAMES_MAX, STAMP_BYTES, Tape,
 };
-
-/// Places of the table that says where in the ring a cell is.
-const SEEN: usize = 2 * code::RING as usize;
 
 /// Room behind a block, for what [`Pen`] takes in hand.
 const SLACK_BYTES: usize = WINDOW;
@@ -18,6 +15,10 @@ const WINDOW: usize = 64;
 
 /// Where in them it begins to write a number at the latest: the operation, its argument and two numbers are behind it by then.
 const WRITTEN_MAX: usize = 32;
+
+/// What an event that is no operation adds to the counts, and an operation.
+const EVENT: u64 = 1;
+const OPERATION: u64 = 1 << 32 | 1;
 
 /// See the module.
 pub(crate) struct Recorder {
@@ -29,17 +30,15 @@ pub(crate) struct Recorder {
     len: usize,
     /// Where the next look at the clock is due.
     look_at: usize,
-    events: u32,
-    operations: u32,
+    /// Events of the block in the low half, operations among them in the high half: one addition counts both.
+    counts: u64,
     begun_ns: u64,
     stamped_us: u64,
     /// Log epoch of the last event.
     epoch: u32,
-    /// Nobody takes blocks any more.
+    /// Nobody takes blocks any more. The next look is always due then.
     over: bool,
-    ring: Ring,
-    /// Low bits of the place in the ring where a cell was put last, by a hash of the cell. What is there is checked.
-    seen: [u8; SEEN],
+    table: Table,
     /// The cell allocated last.
     youngest: u32,
     /// The cell found last by its handle.
@@ -61,14 +60,12 @@ impl Recorder {
             bytes: room(Vec::new()),
             len: 0,
             look_at: STAMP_BYTES,
-            events: 0,
-            operations: 0,
+            counts: 0,
             begun_ns,
             stamped_us: begun_ns / 1000,
             epoch: 0,
             over: false,
-            ring: Ring::default(),
-            seen: [0; SEEN],
+            table: Table::default(),
             youngest: 0,
             found: 0,
             names: HashMap::new(),
@@ -81,19 +78,19 @@ impl Recorder {
 
     /// `outermost` says whether no scope is open yet.
     pub(crate) fn scope_opened(&mut self, epoch: u32, outermost: bool) {
-        if !self.begin(epoch) {
+        if !self.begin(epoch, EVENT) {
             return;
         }
         if outermost {
             let now_ns = self.tape.now_ns();
             self.stamp(now_ns);
         }
-        self.event(code::SCOPE_OPEN, 0, []);
+        self.event(code::SCOPE_OPEN, 0, [], []);
     }
 
     pub(crate) fn scope_closed(&mut self, epoch: u32) {
-        if self.begin(epoch) {
-            self.event(code::SCOPE_CLOSE, 0, []);
+        if self.begin(epoch, EVENT) {
+            self.event(code::SCOPE_CLOSE, 0, [], []);
         }
     }
 
@@ -104,154 +101,149 @@ impl Recorder {
         mut slots: impl ExactSizeIterator<Item = u32>,
         payload_len: usize,
     ) {
-        if !self.operation(epoch) {
+        if !self.begin(epoch, OPERATION) {
             return;
         }
         let count = slots.len();
-        self.event(code::ALLOC, count as u64, [payload_len as u64]);
-        self.put_small(zigzag(i64::from(cell) - i64::from(self.youngest) - 1));
+        let distance = zigzag(i64::from(cell) - i64::from(self.youngest) - 1);
+        self.event(code::ALLOC, count as u64, [distance], [payload_len as u64]);
         self.youngest = cell;
-        let (mut slot, mut written, mut expected) = (0, 0, None);
+        let (mut slot, mut nulls) = (0, 0);
         // A plain loop: adapters of iterators cost more here than what they would say.
         while slot < ALLOC_SLOTS_MAX {
             let Some(value) = slots.next() else { break };
-            if value != 0 {
-                while written < slot {
-                    self.put_small(code::NULL);
-                    written += 1;
-                }
-                let (code, next) = self.slot(value, expected);
-                self.put_small(code);
-                written += 1;
-                expected = next;
-            }
             slot += 1;
+            if value == 0 {
+                nulls += 1;
+                continue;
+            }
+            while nulls > 0 {
+                self.put_small(code::NULL);
+                nulls -= 1;
+            }
+            let code = self.slot(value);
+            self.put_small(code);
         }
-        if written < count {
+        if nulls > 0 || count > ALLOC_SLOTS_MAX {
             self.put_small(code::REST_IS_NULL);
         }
-        self.push(cell);
-        for value in slots {
+        self.table.put(cell);
+        for (slot, value) in (slot..).zip(slots) {
             if value != 0 {
                 self.stored(epoch, cell, slot as u32, value);
             }
-            slot += 1;
         }
     }
 
     pub(crate) fn loaded(&mut self, epoch: u32, object: u32, slot: u32, found: u32) {
-        if self.operation(epoch) {
-            let codes = [self.operand(object), self.come_upon(found, object)];
-            self.event(code::LOAD, u64::from(slot), codes);
+        if self.begin(epoch, OPERATION) {
+            let (object_code, found) = (self.operand(object), self.come_upon(found, object));
+            self.event(code::LOAD, u64::from(slot), [object_code], [found]);
         }
     }
 
     pub(crate) fn stored(&mut self, epoch: u32, object: u32, slot: u32, value: u32) {
-        if self.operation(epoch) {
+        if self.begin(epoch, OPERATION) {
             let codes = [self.operand(object), self.operand(value)];
-            self.event(code::STORE, u64::from(slot), codes);
+            self.event(code::STORE, u64::from(slot), codes, []);
         }
     }
 
     pub(crate) fn retired(&mut self, epoch: u32, object: u32) {
-        if self.operation(epoch) {
+        if self.begin(epoch, OPERATION) {
             let code = self.operand(object);
-            self.event(code::RETIRE, 0, [code]);
+            self.event(code::RETIRE, 0, [code], []);
         }
     }
 
     /// 0 for a handle whose object is gone.
     pub(crate) fn looked_up(&mut self, epoch: u32, found: u32) {
-        if !self.operation(epoch) {
+        if !self.begin(epoch, OPERATION) {
             return;
         }
         if found == 0 {
-            self.event(code::GONE, 0, []);
+            self.event(code::GONE, 0, [], []);
             return;
         }
-        self.event(code::FOUND, 0, [zigzag(i64::from(found) - i64::from(self.found))]);
+        let distance = zigzag(i64::from(found) - i64::from(self.found));
+        self.event(code::FOUND, 0, [], [distance]);
         self.found = found;
-        self.push(found);
+        self.table.put(found);
     }
 
     pub(crate) fn root_set(&mut self, epoch: u32, turn: u64, name: &str, value: u32) {
-        if self.operation(epoch) {
+        if self.begin(epoch, OPERATION) {
             let name = self.name(name);
             let codes = [self.turns(turn), self.operand(value)];
-            self.event(code::ROOT_SET, name, codes);
+            self.event(code::ROOT_SET, name, codes, []);
         }
     }
 
     pub(crate) fn root_read(&mut self, epoch: u32, turn: u64, name: &str, found: u32) {
-        if self.operation(epoch) {
+        if self.begin(epoch, OPERATION) {
             let name = self.name(name);
-            let codes = [self.turns(turn), self.come_upon(found, self.youngest)];
-            self.event(code::ROOT_GET, name, codes);
+            let (turns, found) = (self.turns(turn), self.come_upon(found, self.youngest));
+            self.event(code::ROOT_GET, name, [turns], [found]);
         }
     }
 
     pub(crate) fn pinned(&mut self, epoch: u32, turn: u64, place: u32, object: u32) {
-        if self.operation(epoch) {
+        if self.begin(epoch, OPERATION) {
             let codes = [self.turns(turn), self.operand(object)];
-            self.event(code::PIN, u64::from(place), codes);
+            self.event(code::PIN, u64::from(place), codes, []);
         }
     }
 
     pub(crate) fn pin_read(&mut self, epoch: u32, place: u32, found: u32) {
-        if self.operation(epoch) {
-            let code = self.come_upon(found, self.youngest);
-            self.event(code::PINNED, u64::from(place), [code]);
+        if self.begin(epoch, OPERATION) {
+            let found = self.come_upon(found, self.youngest);
+            self.event(code::PINNED, u64::from(place), [], [found]);
         }
     }
 
     pub(crate) fn unpinned(&mut self, turn: u64, place: u32) {
         let epoch = self.epoch;
-        if self.operation(epoch) {
+        if self.begin(epoch, OPERATION) {
             let now_ns = self.tape.now_ns();
             self.stamp(now_ns);
-            let code = self.turns(turn);
-            self.event(code::UNPIN, u64::from(place), [code]);
+            let turns = self.turns(turn);
+            self.event(code::UNPIN, u64::from(place), [turns], []);
         }
     }
 
     // Blocks and time.
 
-    /// Makes room for an event and says the time where that is due. Answers whether events are taken at all.
+    /// Makes room for an event, says the time where that is due, and counts it. Answers whether events are taken at all.
     #[inline]
-    fn begin(&mut self, epoch: u32) -> bool {
-        if self.len >= self.look_at || epoch != self.epoch {
-            self.look(epoch);
+    fn begin(&mut self, epoch: u32, counts: u64) -> bool {
+        if (self.len >= self.look_at || epoch != self.epoch) && !self.look(epoch) {
+            return false;
         }
-        !self.over
-    }
-
-    #[inline]
-    fn operation(&mut self, epoch: u32) -> bool {
-        let taken = self.begin(epoch);
-        self.operations += 1;
-        taken
+        self.counts += counts;
+        true
     }
 
     #[cold]
-    fn look(&mut self, epoch: u32) {
-        self.epoch = epoch;
+    fn look(&mut self, epoch: u32) -> bool {
         if self.over {
-            self.look_at = usize::MAX;
-            return;
+            return false;
         }
+        self.epoch = epoch;
         let now_ns = self.tape.now_ns();
         if self.len >= BLOCK_BYTES {
             self.hand_over(now_ns);
         } else {
             self.stamp(now_ns);
         }
-        self.look_at = (self.len + STAMP_BYTES).min(BLOCK_BYTES);
+        self.look_at = if self.over { 0 } else { (self.len + STAMP_BYTES).min(BLOCK_BYTES) };
+        !self.over
     }
 
     fn stamp(&mut self, now_ns: u64) {
         let now_us = now_ns / 1000;
         if now_us > self.stamped_us {
-            self.event(code::STAMP, 0, [now_us - self.stamped_us]);
+            self.counts += EVENT;
+            self.event(code::STAMP, 0, [], [now_us - self.stamped_us]);
             self.stamped_us = now_us;
         }
     }
@@ -264,8 +256,8 @@ impl Recorder {
             number: self.number,
             begun_ns: self.begun_ns,
             ended_ns: now_ns,
-            events: self.events,
-            operations: self.operations,
+            events: self.counts as u32,
+            operations: (self.counts >> 32) as u32,
             bytes,
         };
         match self.tape.inner.sink.take(block) {
@@ -276,21 +268,25 @@ impl Recorder {
             }
         }
         self.number += 1;
-        (self.len, self.events, self.operations) = (0, 0, 0);
+        (self.len, self.counts) = (0, 0);
         self.begun_ns = now_ns;
         self.stamped_us = now_ns / 1000;
-        self.ring.clear();
-        self.seen.fill(0);
+        self.table.clear();
         (self.youngest, self.found) = (0, 0);
     }
 
     // Bytes.
 
-    /// An event with at most two numbers behind its argument.
+    /// An event with at most two numbers behind its argument: first those that mostly take one byte.
     #[inline]
-    fn event<const N: usize>(&mut self, operation: u8, argument: u64, numbers: [u64; N]) {
-        const { assert!(1 + 8 + 8 * N <= WRITTEN_MAX) };
-        self.events += 1;
+    fn event<const S: usize, const N: usize>(
+        &mut self,
+        operation: u8,
+        argument: u64,
+        small: [u64; S],
+        numbers: [u64; N],
+    ) {
+        const { assert!(1 + 8 + 8 * (S + N) <= WRITTEN_MAX) };
         let mut pen = Pen::new(&mut self.bytes, self.len);
         if argument < u64::from(code::ARGUMENT_FOLLOWS) {
             pen.byte(operation | (argument as u8) << 4);
@@ -298,6 +294,7 @@ impl Recorder {
             pen.byte(operation | code::ARGUMENT_FOLLOWS << 4);
             pen.number(argument);
         }
+        small.into_iter().for_each(|number| pen.small(number));
         numbers.into_iter().for_each(|number| pen.number(number));
         self.len += pen.written;
     }
@@ -331,7 +328,8 @@ impl Recorder {
         }
         let end = name.floor_char_boundary(NAME_BYTES_MAX);
         let cut = &name.as_bytes()[..end];
-        self.event(code::RARE, code::RARE_NAME, [cut.len() as u64]);
+        self.counts += EVENT;
+        self.event(code::RARE, code::RARE_NAME, [], [cut.len() as u64]);
         self.bytes[self.len..self.len + cut.len()].copy_from_slice(cut);
         self.len += cut.len();
         let number = self.next_name;
@@ -344,53 +342,31 @@ impl Recorder {
 
     // Objects.
 
-    /// Where in the ring a cell is.
-    #[inline]
-    fn find(&self, cell: u32) -> Option<u32> {
-        let behind = (self.ring.head() as u8).wrapping_sub(self.seen[slot_of(cell)]);
-        let place = self.ring.head().wrapping_sub(u32::from(behind));
-        let inside = behind != 0 && u32::from(behind) <= code::RING;
-        (inside && self.ring.at(place) == cell).then_some(place)
-    }
-
-    #[inline]
-    fn push(&mut self, cell: u32) {
-        let place = self.ring.push(cell);
-        self.seen[slot_of(cell)] = place as u8;
-    }
-
     /// The code of an object that is used, or of null.
     #[inline]
     fn operand(&mut self, cell: u32) -> u64 {
         if cell == 0 {
             return code::NULL;
         }
-        let Some(place) = self.find(cell) else {
-            let code = self.far(cell);
-            self.push(cell);
-            return code;
-        };
-        let behind = self.ring.head().wrapping_sub(place);
-        if behind > code::REFRESH {
-            self.push(cell);
+        let code = self.slot(cell);
+        if code >= code::FIRST_FAR {
+            self.table.put(cell);
         }
-        code::FIRST_OBJECT + 2 * u64::from(behind - 1)
+        code
     }
 
-    /// The code of an object in a list of slots; the one behind the last in the ring is expected. Answers too what to expect next.
+    /// The code of an object in a list of slots.
     #[inline]
-    fn slot(&self, cell: u32, expected: Option<u32>) -> (u64, Option<u32>) {
-        let Some(place) = self.find(cell) else { return (self.far(cell), expected) };
-        let distance = match expected {
-            Some(expected) => zigzag(i64::from(place.wrapping_sub(expected) as i32)),
-            None => u64::from(self.ring.head().wrapping_sub(place) - 1),
-        };
-        (code::FIRST_OBJECT + 2 * distance, Some(place.wrapping_add(1)))
+    fn slot(&self, cell: u32) -> u64 {
+        match self.table.find(cell) {
+            Some(place) => code::FIRST_PLACE + u64::from(place),
+            None => self.far(cell),
+        }
     }
 
     #[inline]
     fn far(&self, cell: u32) -> u64 {
-        code::FIRST_OBJECT + 1 + 2 * zigzag(i64::from(cell) - i64::from(self.youngest))
+        code::FIRST_FAR + zigzag(i64::from(cell) - i64::from(self.youngest))
     }
 
     /// The code of what an operation came upon: a mutator holds it from here on.
@@ -399,7 +375,7 @@ impl Recorder {
         if cell == 0 {
             return code::NULL;
         }
-        self.push(cell);
+        self.table.put(cell);
         1 + zigzag(i64::from(cell) - i64::from(from))
     }
 }
@@ -424,6 +400,16 @@ impl<'b> Pen<'b> {
         self.written += 1;
     }
 
+    /// A number that mostly takes one byte.
+    #[inline]
+    fn small(&mut self, value: u64) {
+        if value < 1 << 7 {
+            self.byte(code::varint_of(value, 1) as u8);
+        } else {
+            self.number(value);
+        }
+    }
+
     #[inline]
     fn number(&mut self, value: u64) {
         let len = code::varint_len(value);
@@ -439,18 +425,14 @@ impl Drop for Recorder {
             return;
         }
         if self.stream != super::HEAP_STREAM {
-            self.event(code::RARE, code::RARE_LEAVE, []);
+            self.counts += EVENT;
+            self.event(code::RARE, code::RARE_LEAVE, [], []);
         }
         if self.len > 0 {
             let now_ns = self.tape.now_ns();
             self.hand_over(now_ns);
         }
     }
-}
-
-#[inline]
-fn slot_of(cell: u32) -> usize {
-    (cell.wrapping_mul(0x9e37_79b1) >> (32 - SEEN.ilog2())) as usize
 }
 
 /// A buffer for a block, in memory that was one before if it can be.
