@@ -19,9 +19,12 @@
 pub mod limits;
 mod names;
 
+mod arrival;
+
 pub mod desk;
 pub mod member;
 
+pub use arrival::{Arrival, Delivery, Lost};
 pub use desk::{Desk, Seat};
-pub use member::{Arrival, Delivery, Lost, Member, NotJoined, Outward, Standing};
+pub use member::{Member, NotJoined, Outward, Standing};
 pub use names::{handle_of, reference_of};

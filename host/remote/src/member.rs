@@ -6,7 +6,7 @@
 //! order, [`Event::Ticked`] at [`Member::next_wake`]. Rules 2 to 5 and 9 are kept here:
 //!
 //! * *Sending* takes pins, so what is sent is held until the node has pinned it.
-//! * *Receiving* makes every reference a pin of this heap before anybody can acknowledge it; the application gets the pins.
+//! * *Receiving* makes every reference a pin of this heap; the application gets the pins. Where there is no room for a stub the message waits, see the module `arrival`.
 //! * *Dropping* is said when the heap has really freed a stub, with the number of its import.
 //! * *Rooting* is [`Heap::hold`] and [`Heap::release`]; an object that is gone is answered so.
 //! * *Marking* goes over the [`Desk`]. When [`Effect::BeginCycle`] comes back the driver has its collector [sit down](Desk::sit) and run a cycle over nodes.
@@ -20,6 +20,7 @@
 //!
 //! 1. From `DecideCycle` until the verdict is handed to the node, whatever arrives, is mentioned or is sent is noted. A verdict that condemns any of it is answered with
 //!    `ProofFailed` instead.
+//!    What waits for room counts as arriving at this moment: the heap may condemn an older stub of it.
 //! 2. In the same time no object is released: else something that arrived and was let go again would not be in the list of exported objects, and the veto would miss it.
 //!    A release that comes later keeps a root a little longer.
 //!
@@ -32,42 +33,16 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use gc_heap::{FreedStub, Heap, HeapError, Mutator, Pin};
+use gc_heap::{FreedStub, Heap, HeapError, Mutator, Pin, RoomWanted};
 use gc_protocol::{
     Config, CycleEnding, CycleId, Delivered, Effect, Event, Life, Nanos, Node, NodeId, Object, Reference,
     StubLoss,
 };
 
+use crate::arrival::{Arriving, Delivery, Lost, Waiting};
 use crate::desk::Desk;
-use crate::limits::DROPS_PER_POLL;
+use crate::limits::{DROPS_PER_POLL, ROOM_LOOK};
 use crate::names::{handle_of, reference_of};
-
-/// Why a reference that arrived is nothing that this heap holds.
-#[derive(Debug, Copy, Clone, PartialEq, Eq)]
-pub enum Lost {
-    /// The object is gone, or the life that it belonged to.
-    Gone,
-    /// This heap had no room for a stub. The reference was let go again.
-    NoRoom,
-}
-
-/// A reference that arrived, in its place in the message.
-pub struct Arrival {
-    /// What it refers to.
-    pub reference: Reference,
-    /// It as an object or a stub of this heap. Held until the pin is dropped.
-    pub pin: Result<Pin, Lost>,
-}
-
-/// A message that arrived.
-pub struct Delivery {
-    /// Who sent it.
-    pub from: Life,
-    /// The references in it.
-    pub references: Vec<Arrival>,
-    /// The rest of it.
-    pub payload: Vec<u8>,
-}
 
 /// What is to be done outside, in the order given.
 pub enum Outward {
@@ -112,6 +87,9 @@ pub struct Member {
     deciding: Option<Deciding>,
     /// Freed stubs that the node has not heard of yet.
     freed: VecDeque<FreedStub>,
+    waiting: Waiting,
+    /// Of the last turn.
+    now: Nanos,
 }
 
 /// From `DecideCycle` until the verdict is handed on.
@@ -141,6 +119,8 @@ impl Member {
             desk: Desk::new(),
             deciding: None,
             freed: VecDeque::new(),
+            waiting: Waiting::default(),
+            now: 0,
             heap,
         })
     }
@@ -168,6 +148,7 @@ impl Member {
     /// Hears what the heap and the collector have to say.
     pub fn poll(&mut self, now: Nanos) -> Vec<Outward> {
         let mut outward = Vec::new();
+        self.now = now;
         while let Some(event) = self.desk.next_event() {
             let event = self.checked(event);
             self.feed(now, event, &mut outward);
@@ -182,13 +163,30 @@ impl Member {
             // In another turn: between two turns the driver renews leases.
             self.desk.ring();
         }
+        self.look_for_room(now, &mut outward);
         outward
+    }
+
+    /// Delivers what has waited for room, as far as there is some.
+    fn look_for_room(&mut self, now: Nanos, outward: &mut Vec<Outward>) {
+        if self.waiting.room.as_ref().is_some_and(RoomWanted::has_news) {
+            let mut events = VecDeque::new();
+            self.deliver(true, &mut events, outward);
+            events.into_iter().for_each(|event| self.feed(now, event, outward));
+        }
     }
 
     /// When [`Event::Ticked`] is wanted, at the latest.
     #[must_use]
     pub fn next_wake(&self) -> Option<Nanos> {
-        self.node.next_wake()
+        let look = (!self.waiting.is_empty()).then(|| self.now.saturating_add(ROOM_LOOK));
+        self.node.next_wake().into_iter().chain(look).min()
+    }
+
+    /// How many messages have arrived and wait for room in the heap.
+    #[must_use]
+    pub fn waiting_for_room(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The node, to ask it.
@@ -257,8 +255,8 @@ impl Member {
                 None => self.heap.release(handle_of(Reference { home: me, object })),
             },
             Effect::Deliver { from, references, payload } => {
-                let references = references.into_iter().map(|it| self.arrive(it, events)).collect();
-                outward.push(Outward::Delivered(Delivery { from, references, payload }));
+                let references = references.into_iter().map(|it| (it, self.arrive(it))).collect();
+                self.take_in(Arriving { from, references, payload }, events, outward);
             }
             Effect::Shade { cycle, objects, number } => self.desk.shade(cycle, me, &objects, number),
             // Strategies speak in marks, which the host can check. What is said in bytes is a hand-over with nothing in it.
@@ -271,6 +269,11 @@ impl Member {
             Effect::Sweep(cycle) => self.desk.end(cycle, true),
             Effect::BeginCycle(cycle) => {
                 self.desk.begin(cycle, me, &self.node.cycle_roots());
+                let references: Vec<Reference> = self.waiting.references().collect();
+                if !references.is_empty() {
+                    // The heap does not know them yet, and so cannot say it.
+                    events.push_back(Event::StubsReached { cycle, references });
+                }
                 outward.push(Outward::Effect(Effect::BeginCycle(cycle)));
             }
             Effect::CycleEnded(cycle, why) => {
@@ -282,25 +285,67 @@ impl Member {
         }
     }
 
-    /// Makes a reference that arrived something that this heap holds.
-    fn arrive(&mut self, delivered: Delivered, events: &mut VecDeque<Event>) -> Arrival {
+    /// Makes a reference that has arrived something that this heap holds. None where that may need room, and its turn.
+    fn arrive(&mut self, delivered: Delivered) -> Option<Result<Pin, Lost>> {
         let Delivered { reference, import } = delivered;
         self.note(reference);
-        let handle = handle_of(reference);
-        let own = reference.home == self.node.me();
-        let pin = match () {
-            () if !own && import == 0 => Err(Lost::Gone),
-            () => self.driver.scope(|scope| match scope.import(handle, import) {
-                Ok(local) => Ok(scope.pin(local)),
-                Err(HeapError::Gone(_)) => Err(Lost::Gone),
-                Err(_) => Err(Lost::NoRoom),
-            }),
-        };
-        // There was no stub either, else the import had found it: what this heap holds of it is nothing.
-        if let Err(Lost::NoRoom) = pin {
-            events.push_back(Event::StubsDropped { stubs: vec![(reference, import)] });
+        match reference.home == self.node.me() {
+            true => Some(self.import(delivered)),
+            false => (import == 0).then_some(Err(Lost::Gone)),
         }
-        Arrival { reference, pin }
+    }
+
+    fn import(&mut self, Delivered { reference, import }: Delivered) -> Result<Pin, Lost> {
+        self.driver.scope(|scope| match scope.import(handle_of(reference), import) {
+            Ok(local) => Ok(scope.pin(local)),
+            Err(HeapError::Gone(_)) => Err(Lost::Gone),
+            Err(_) => Err(Lost::NoRoom),
+        })
+    }
+
+    /// Delivers a message, or lets it wait.
+    fn take_in(&mut self, arriving: Arriving, events: &mut VecDeque<Event>, outward: &mut Vec<Outward>) {
+        let (waits, is_whole) = (self.waiting.goes_before(&arriving), arriving.next().is_none());
+        if is_whole && !waits {
+            return outward.push(Outward::Delivered(arriving.delivery()));
+        }
+        self.waiting.push(arriving);
+        if !waits || self.waiting.is_too_much() {
+            self.deliver(!waits, events, outward);
+        }
+    }
+
+    /// Delivers what waits, in order: as far as there is room, or else asking for some is in vain, or nobody is `patient`.
+    fn deliver(&mut self, patient: bool, events: &mut VecDeque<Event>, outward: &mut Vec<Outward>) {
+        while let Some(first) = self.waiting.first() {
+            let Some(delivered) = first.next() else {
+                outward.extend(self.waiting.pop().map(|first| Outward::Delivered(first.delivery())));
+                continue;
+            };
+            let reference = delivered.reference;
+            let pin = match self.node.references().import(reference) {
+                // Its home has died since, or has said that there is no such object.
+                None => Err(Lost::Gone),
+                Some(_) => self.import(delivered),
+            };
+            match pin {
+                Ok(_) => {
+                    self.note(reference);
+                    self.waiting.room = None;
+                }
+                Err(Lost::Gone) => {}
+                Err(Lost::NoRoom) => {
+                    let heap = &self.heap;
+                    let room = self.waiting.room.get_or_insert_with(|| heap.want_room());
+                    if patient && room.ask() {
+                        return;
+                    }
+                    // There is no stub either, else the import had found it: what this heap holds of it is nothing.
+                    events.push_back(Event::StubsDropped { stubs: vec![(reference, delivered.import)] });
+                }
+            }
+            self.waiting.arrived(pin);
+        }
     }
 
     fn note(&mut self, reference: Reference) {
@@ -323,7 +368,8 @@ impl Member {
             stubs.contains(reference) || (reference.home == me && objects.contains(&reference.object))
         };
         let deciding = self.deciding.as_ref().filter(|deciding| deciding.cycle == cycle);
-        let stale = deciding.is_some_and(|deciding| deciding.touched.iter().any(condemns));
+        let stale = deciding.is_some_and(|deciding| deciding.touched.iter().any(condemns))
+            || self.waiting.references().any(|reference| condemns(&reference));
         self.decided();
         if stale { Event::ProofFailed { cycle } } else { event }
     }
