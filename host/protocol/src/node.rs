@@ -19,7 +19,8 @@
 //! 1. Time is monotonic and counts suspend. A step with an earlier time is taken as at the latest one.
 //! 2. **Sending.** [`Event::SendRequested`] while the sender still holds every reference; [`Effect::Root`] is among its effects.
 //! 3. **Receiving.** During [`Effect::Deliver`] every reference becomes something that the local heap holds: an object of its own, or a stub. The acknowledgement that
-//!    lets the sender's pin go is an effect that comes later.
+//!    lets the sender's pin go is an effect that comes later. A stub for which the heap has no room at the moment may come later too: until it is dropped by the number of this
+//!    delivery, the home lists it. Meanwhile a cycle is told that it is reached, and no verdict may name it.
 //! 4. **Dropping.** When the local heap has freed a stub it says so with the import number of its last delivery, once. If a delivery came in between, the number
 //!    is too old and the drop is ignored: the stub that the delivery made is another one.
 //! 5. **Rooting.** Between `Root` and `Unroot` an object is a root of the local heap, except in a marking cycle of the cluster, where only

@@ -456,19 +456,25 @@ impl References {
         self.stubs.of_home(home)
     }
 
-    /// Number of stubs.
+    /// Number of stubs that count: those that this node [holds](References::holds).
     #[must_use]
     pub fn stub_count(&self) -> usize {
-        self.stubs.count()
+        self.stubs.held_count()
     }
 
-    /// Number of entries of scions, tombstones included.
+    /// Number of stubs that were let go, and whose homes have not said yet that they know.
+    #[must_use]
+    pub fn cleaning_count(&self) -> usize {
+        self.stubs.cleaning_count()
+    }
+
+    /// Number of scions: an object that two clients are listed for has two.
     #[must_use]
     pub fn scion_count(&self) -> usize {
-        self.scions.count()
+        self.scions.listing_count() as usize
     }
 
-    /// Number of tombstones.
+    /// Number of entries that hold nothing: a client has cleaned, and something older may still be under way from it. A few round trips' worth.
     #[must_use]
     pub fn tombstone_count(&self) -> usize {
         self.scions.tombstone_count()

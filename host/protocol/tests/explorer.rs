@@ -261,6 +261,22 @@ impl State {
                 return Err(format!("the heap of node {node} has a stub that the tables have let go"));
             }
         }
+        self.check_counts()
+    }
+
+    /// What the tables count is what there is of the one object.
+    fn check_counts(&self) -> Result<(), String> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let scions = (0..3).filter(|&client| node.lists(OBJECT, life(client))).count();
+            let stubs = usize::from(node.holds(reference()));
+            let cleaning = usize::from(node.mention(reference()).is_some()) - stubs;
+            let counted = (node.scion_count(), node.stub_count(), node.cleaning_count());
+            if counted != (scions, stubs, cleaning) {
+                return Err(format!(
+                    "node {number} counts {counted:?} scions, stubs and stubs being cleaned; there are {scions}, {stubs} and {cleaning}"
+                ));
+            }
+        }
         Ok(())
     }
 

@@ -354,7 +354,8 @@ fn condemned_and_back(rule: Option<Rule>) -> bool {
     net.run(50);
     net.drop_stub(3, object_of(1));
     net.run(50);
-    assert_eq!(net.nodes[&3].references().stub_count(), 0);
+    let references = net.nodes[&3].references();
+    assert_eq!((references.stub_count(), references.cleaning_count()), (0, 0));
     net.prove(3, cycle, &[], &[]);
     net.run(50);
     net.swept(1, cycle)

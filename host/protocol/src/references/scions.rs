@@ -263,8 +263,9 @@ impl Scions {
         self.client(life).map_or(0, |client| client.listed_count)
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.entries.len()
+    /// Listings: an object that two clients are listed for counts twice. A look at each client.
+    pub(crate) fn listing_count(&self) -> u64 {
+        self.clients.iter().flatten().map(|client| client.listed_count).sum()
     }
 
     pub(crate) fn tombstone_count(&self) -> usize {

@@ -60,6 +60,8 @@ struct Home {
     digest: Digest,
     /// Mentions up to here were unanswered at the last interval too.
     retry_below: u64,
+    /// Stubs in `Cleaning`.
+    cleaning: usize,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +90,7 @@ impl Home {
         if stub.state == State::Held && !stub.local && !pinned {
             let mention = self.mention(object);
             self.table.insert(object, Stub { seq: mention.seq, state: State::Cleaning, ..stub });
+            self.cleaning += 1;
             self.digest.toggle(object);
             out.send(home, Message::Clean(vec![mention]));
         }
@@ -106,10 +109,10 @@ impl Home {
     }
 
     fn remove(&mut self, object: Object) {
-        if let Some(stub) = self.table.remove(&object)
-            && matches!(stub.state, State::Registering | State::Held)
-        {
-            self.digest.toggle(object);
+        match self.table.remove(&object).map(|stub| stub.state) {
+            Some(State::Registering | State::Held) => self.digest.toggle(object),
+            Some(State::Cleaning) => self.cleaning -= 1,
+            Some(State::Reacquired) | None => {}
         }
     }
 
@@ -180,9 +183,11 @@ impl Stubs {
                     State::Held => wait = false,
                     State::Cleaning if self.faults.keeps(Rule::ReacquireRegisters) => {
                         stub.state = State::Reacquired;
+                        home.cleaning -= 1;
                     }
                     State::Cleaning => {
                         stub.state = State::Held;
+                        home.cleaning -= 1;
                         wait = false;
                     }
                 }
@@ -217,9 +222,7 @@ impl Stubs {
         let Some(home) = self.homes.get_mut(&from) else { return };
         let Some(stub) = home.answered(mention) else { return };
         match stub.state {
-            State::Cleaning => {
-                home.table.remove(&mention.object);
-            }
+            State::Cleaning => home.remove(mention.object),
             State::Reacquired => home.register(from, mention.object, stub, out),
             State::Registering | State::Held => {}
         }
@@ -359,12 +362,18 @@ impl Stubs {
         self.homes.keys().copied()
     }
 
-    /// Stubs of a home that the home lists or is about to list.
+    /// Stubs of a home that count.
     pub(crate) fn of_home(&self, life: Life) -> impl Iterator<Item = Object> + '_ {
-        self.homes.get(&life).into_iter().flat_map(|home| home.table.keys().copied())
+        let table = self.homes.get(&life).into_iter().flat_map(|home| &home.table);
+        table.filter(|(_, stub)| stub.state != State::Cleaning).map(|(&object, _)| object)
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.homes.values().map(|home| home.table.len()).sum()
+    /// Stubs that count.
+    pub(crate) fn held_count(&self) -> usize {
+        self.homes.values().map(|home| home.table.len() - home.cleaning).sum()
+    }
+
+    pub(crate) fn cleaning_count(&self) -> usize {
+        self.homes.values().map(|home| home.cleaning).sum()
     }
 }

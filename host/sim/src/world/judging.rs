@@ -110,10 +110,10 @@ impl World {
         let slots = own.flat_map(|&object| self.oracle.slots(object)).flatten().copied();
         let stubs: BTreeSet<Reference> = slots.chain(owner.held()).filter(|it| it.home != me).collect();
         let there = stubs.iter().filter(|&&stub| self.is_home_there(stub)).count();
-        let (stubs, pins) = (tables.stub_count(), tables.pin_count());
+        let (stubs, pins) = (tables.stub_count(), tables.cleaning_count() + tables.pin_count());
         if stubs != there || pins != 0 {
             return Err(format!(
-                "site {site} can reach {there} stubs; its tables have {stubs}, and {pins} pins"
+                "site {site} can reach {there} stubs; its tables have {stubs}, and {pins} pins and cleanings"
             ));
         }
         let leaving = node.membership().leaving().len();

@@ -47,10 +47,11 @@ impl World {
                 let held: Vec<_> = left.iter().map(|left| owner.node.held_by(left.object)).collect();
                 return self.fail(format!("garbage is left on host {host}: {left:?}, held by {held:?}"));
             }
-            if tables.stub_count() != owner.heap.stubs.len() || tables.pin_count() != 0 {
-                let (stubs, pins) = (tables.stub_count(), tables.pin_count());
+            let open = tables.cleaning_count() + tables.pin_count();
+            if tables.stub_count() != owner.heap.stubs.len() || open != 0 {
+                let (stubs, pins) = (tables.stub_count(), open);
                 let text = format!(
-                    "host {host} has {} stubs, its tables {stubs} and {pins} pins",
+                    "host {host} has {} stubs, its tables {stubs} and {pins} pins and cleanings",
                     owner.heap.stubs.len()
                 );
                 return self.fail(text);
