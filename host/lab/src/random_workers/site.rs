@@ -26,8 +26,6 @@ pub(super) struct Site<'d> {
     pub(super) shop: Shop,
     pub(super) manager: Book,
     pub(super) post: Post<'d>,
-    /// Objects that were here before.
-    pub(super) before: u64,
 }
 
 impl<'d> Site<'d> {
@@ -39,11 +37,10 @@ impl<'d> Site<'d> {
         peers: &'d dyn Peers,
     ) -> Result<Site<'d>, Halt> {
         let post = Post::meet(spec, driver, peers)?;
-        let before = heap.stats().live_objects;
         let mut mutator = heap.mutator();
         let manager = mutator.scope(|scope| Book::new(scope))?;
         let shop = Shop::new(spec, post.me, post.others.clone());
-        Ok(Site { spec, heap, driver, peers, mutator, shop, manager, post, before })
+        Ok(Site { spec, heap, driver, peers, mutator, shop, manager, post })
     }
 
     /// All turns of all nodes: the measured part.
