@@ -42,11 +42,18 @@ pub const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// one open question per reference that it holds, so four million references fit.
 pub const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Copies of references to one peer that it has not acknowledged: it does so when it is registered. Each is a pin.
+pub const COPIES_OPEN_MAX: usize = 1 << 20;
+
 /// Frames admitted from a peer before it is told so although there is nothing else to say.
 pub const ACK_FRAMES: u64 = 16;
 
 /// Buckets of a digest.
 pub const BUCKETS: usize = 256;
+
+/// Sets of buckets that are read of a peer for one digest: all buckets of eight million entries, and more in pieces of [`ENTRIES_PER_MESSAGE_MAX`]. Who has more is
+/// healed in several intervals.
+pub const SETS_MAX: usize = 16 * BUCKETS;
 
 /// Most bytes of a reference in a list, and of a mention.
 const REFERENCE_BYTES_MAX: usize = 5 + 10 + 5 + 5;
@@ -59,3 +66,4 @@ const _: () = assert!(BATCH_BYTES + CHUNK_BYTES + 128 <= FRAME_BODY_BYTES_MAX);
 const _: () = assert!(ENTRIES_PER_MESSAGE_MAX * MENTION_BYTES_MAX + 64 <= BATCH_BYTES);
 const _: () = assert!(PENDING_BYTES_MAX / 16 >= 4_000_000);
 const _: () = assert!(OUTBOX_BYTES_MAX >= COPY_BYTES_MAX);
+const _: () = assert!(COPIES_OPEN_MAX >= REFERENCES_PER_COPY_MAX);

@@ -42,7 +42,7 @@
 //!
 //! 1. What a peer sends can change what is kept for that peer, and nothing else. The worst it can do with a lie is to lose its own references.
 //! 2. A step never panics on what comes from outside, and never waits. Its work is bounded by the frame or list that it is given, except for
-//!    exile, which reads the scions once, and the comparison of a digest that differs, which reads one table.
+//!    exile, which reads the scions once, and the comparison of a digest that differs, which reads one table. A peer may have that compared once in half an interval.
 //! 3. Nothing grows without a bound of `limits.rs`, except tables that are bounded by the heaps: a stub is a cell of this heap, a scion entry an object of this heap and
 //!    a member, an unanswered message one of those.
 //! 4. No message concerning references is lost between two living members, whatever happens to connections ([`crate::session`]).
@@ -58,7 +58,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::exile::Exile;
 use crate::ids::{Life, MembershipEpoch, Nanos, NodeId, Reference};
 use crate::lease::Leases;
-use crate::limits::{PAYLOAD_BYTES_MAX, REFERENCES_PER_COPY_MAX};
+use crate::limits::{COPIES_OPEN_MAX, ENTRIES_PER_MESSAGE_MAX, PAYLOAD_BYTES_MAX, REFERENCES_PER_COPY_MAX};
 use crate::mark::{Mark, MarkNotice, MarkOutput};
 use crate::phi::Phi;
 use crate::references::{NotSendable, Notice, Output, References};
@@ -77,6 +77,12 @@ struct Peer {
     outbox: Outbox,
     phi: Phi,
     digest_at: Nanos,
+    /// The peer, as home, has been sent a digest, and may answer it with its hashes.
+    asked: bool,
+    /// Before this no further digest of the peer is compared.
+    compares_at: Nanos,
+    /// Sets of buckets that are read of the peer: each reads the table.
+    sets_left: usize,
     /// The lease for which the whole set was sent.
     reregistering: u64,
 }
@@ -244,7 +250,8 @@ impl Node {
             });
         }
         let peer = self.peers.get_mut(&to).ok_or(Refusal::NoSuchMember)?;
-        if !peer.outbox.has_room(payload.len()) {
+        let open = self.references.open_copies(peer.link.peer) + references.len();
+        if !peer.outbox.has_room(payload.len()) || open > COPIES_OPEN_MAX {
             return Err(Refusal::Full);
         }
         let mut out = Output::default();
@@ -333,7 +340,13 @@ impl Node {
         self.put_mark(marks, effects);
         self.with_swap(effects, |swap, out| swap.membership_changed(&members, out));
         for member in members {
-            let admitted = self.references.admitted(member);
+            let mut admitted = self.references.admitted(member);
+            // There may be a million: what a message has no room for goes before the acknowledgement, on the same link.
+            while admitted.len() > ENTRIES_PER_MESSAGE_MAX {
+                let rest = admitted.split_off(ENTRIES_PER_MESSAGE_MAX);
+                let first = std::mem::replace(&mut admitted, rest);
+                self.queue(member, Message::Dirty(first), effects);
+            }
             self.queue(member, Message::ExileAck(ExileAck { epoch: epoch.0, admitted }), effects);
         }
         self.pump = true;
@@ -350,6 +363,9 @@ impl Node {
             outbox: Outbox::default(),
             phi: Phi::new(self.config.lease.renew_every),
             digest_at: self.now.saturating_add(self.config.digest_every),
+            asked: false,
+            compares_at: 0,
+            sets_left: 0,
             reregistering: 0,
         }
     }

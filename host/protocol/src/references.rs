@@ -195,7 +195,9 @@ impl References {
         out: &mut Output,
     ) -> Vec<Delivered> {
         let mut delivered = Vec::with_capacity(copy.references.len());
-        for (number, &reference) in (copy.first..).zip(&copy.references) {
+        for (at, &reference) in copy.references.iter().enumerate() {
+            // A peer may name any number.
+            let number = copy.first.wrapping_add(at as u64);
             let import = if reference.home == self.me {
                 out.notice(Notice::Touched(reference));
                 out.send(from, Message::CopyAck(vec![number]));
@@ -333,15 +335,15 @@ impl References {
         self.stubs.differing(home, theirs, out);
     }
 
-    /// A bucket of the client has come.
-    pub fn take_bucket(&mut self, client: Life, set: &BucketSet, out: &mut Output) {
-        for object in self.scions.lacking(client, set) {
+    /// Buckets of the client have come. Reads the table once.
+    pub fn take_buckets(&mut self, client: Life, sets: &[BucketSet], out: &mut Output) {
+        for object in self.scions.lacking(client, sets) {
             let before = self.is_exported(object);
             self.scions.remove(client, object);
             self.notice_change(object, before, out);
             out.notice(Notice::Healed { client, object, added: false });
         }
-        for mention in &set.mentions {
+        for mention in sets.iter().flat_map(|set| &set.mentions) {
             if !self.scions.lists(mention.object, client) {
                 self.take_mention(client, mention, true, true, out);
             }
@@ -478,6 +480,12 @@ impl References {
     #[must_use]
     pub fn tombstone_count(&self) -> usize {
         self.scions.tombstone_count()
+    }
+
+    /// Copies to a receiver that it has not acknowledged.
+    #[must_use]
+    pub fn open_copies(&self, to: Life) -> usize {
+        self.pins.open(to)
     }
 
     /// Number of pins.

@@ -153,8 +153,12 @@ impl Link {
 
     /// Queues a message. False when so much waits that the peer must be taking nothing.
     pub(crate) fn queue(&mut self, now: Nanos, mut message: Message, config: &LinkConfig) -> bool {
-        self.pending_bytes += message.bytes();
-        if !self.pending.back_mut().is_some_and(|last| last.absorb(&mut message)) {
+        let (alone, before) = (message.bytes(), self.pending.back().map_or(0, Message::bytes));
+        if self.pending.back_mut().is_some_and(|last| last.absorb(&mut message)) {
+            // As many as are taken off when it is sent.
+            self.pending_bytes += self.pending.back().map_or(0, Message::bytes) - before;
+        } else {
+            self.pending_bytes += alone;
             self.pending.push_back(message);
         }
         let wait = if config.in_order { self.rests_until } else { now.saturating_add(config.flush_after) };

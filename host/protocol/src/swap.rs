@@ -6,7 +6,7 @@
 //! ```
 //!
 //! 1. Until the leader has heard "prepared" from every member of one membership, nobody exchanges anything.
-//! 2. A commit is the fact "generation g+1 is this digest". It travels like gossip: with the commit, and on every new link. Who missed it, was away,
+//! 2. A commit is the fact "generation g+1 is this digest". It travels like gossip: with the commit, on every new link, and with every new membership. Who missed it, was away,
 //!    or has just joined fetches that strategy, prepares it, and installs it at its own next cycle boundary.
 //! 3. Of two facts the greater one (generation, then digest) holds, so that even two leaders, which a coordinator prevents, end in one strategy.
 //! 4. A strategy owns nothing that another node depends on: nodes with different strategies are safe meanwhile, since stubs, scions, pins and proofs are the host's.
@@ -174,7 +174,9 @@ impl Swap {
         if self.candidate.is_some() || self.leading.is_some() || bytes.len() > MODULE_BYTES_MAX {
             return false;
         }
-        let present = Present { generation: self.present.generation + 1, digest };
+        // A peer may have said any generation.
+        let Some(generation) = self.present.generation.checked_add(1) else { return false };
+        let present = Present { generation, digest };
         self.modules.insert(digest, bytes);
         let deadline = now.saturating_add(self.config.timeout);
         self.leading = Some(Leading { present, ready: BTreeSet::new(), deadline });
@@ -213,7 +215,7 @@ impl Swap {
     /// A leader offers a strategy.
     pub fn offered(&mut self, now: Nanos, from: Life, offer: &SwapOffer, out: &mut SwapOutput) {
         let present = Present { generation: offer.generation, digest: offer.digest };
-        if self.candidate.is_some() || offer.generation != self.present.generation + 1 {
+        if self.candidate.is_some() || offer.generation.checked_sub(1) != Some(self.present.generation) {
             let answer = SwapPrepared { generation: offer.generation, digest: offer.digest, ready: false };
             out.messages.push((from, Message::SwapPrepared(answer)));
             return;
@@ -365,6 +367,10 @@ impl Swap {
             let digest = candidate.present.digest;
             self.drop_candidate();
             out.notices.push(SwapNotice::Discard(digest));
+        }
+        // Who has left may have led a swap, and have told this node alone of its end.
+        if self.present.generation > 0 {
+            self.broadcast(&Message::SwapPresent(Self::fact(self.present)), out);
         }
     }
 

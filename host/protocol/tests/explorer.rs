@@ -211,7 +211,9 @@ impl State {
             Message::CopyAck(list) => {
                 list.iter().for_each(|&it| node.copy_acknowledged(sender, it, &mut out))
             }
-            Message::BucketSet(set) => node.take_bucket(sender, set, &mut out),
+            Message::BucketSet(set) => {
+                node.take_buckets(sender, std::slice::from_ref(set), &mut out);
+            }
             other => panic!("the tables do not say {other:?}"),
         }
         self.put(to, out);

@@ -218,8 +218,8 @@ fn lost_for_good(rule: Option<Rule>) -> bool {
         }
     }
     net.held_up.clear();
-    // Two intervals: one to see that it was not answered, one to say it again.
-    net.run(11_000);
+    // One interval: the digests differ.
+    net.run(5_100);
     net.wanted(1, &Effect::Unroot(OBJECT))
 }
 
@@ -660,6 +660,24 @@ fn one_who_cannot_prepare_leaves_everybody_on_the_old_strategy() {
 fn exchanged_without_one_it_goes_wrong() {
     let net = swap(Some(Rule::SwapIsUnanimous), false);
     assert!(net.nodes.values().any(|node| node.strategy().generation == 1), "nobody notices");
+}
+
+#[test]
+fn who_missed_a_commit_hears_of_it_when_its_leader_has_left() {
+    let mut net = Net::new(3, |_| {});
+    let (digest, bytes) = ([9; 32], Arc::new(vec![7u8; 1000]));
+    net.feed(1, Event::SwapRequested { digest, bytes });
+    net.run(100);
+    net.held_up.insert((1, 3));
+    (1..=3).for_each(|node| net.feed(node, Event::StrategyPrepared { digest, ready: true }));
+    net.run(50);
+    let generation = |net: &Net, node: u32| net.nodes[&node].strategy().generation;
+    assert_eq!((generation(&net, 2), generation(&net, 3)), (1, 0));
+    net.nodes.remove(&1);
+    net.members(2, &[life(2), life(3)]);
+    net.run(100);
+    net.feed(3, Event::StrategyPrepared { digest, ready: true });
+    assert_eq!(generation(&net, 3), 1);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use crate::ids::{Incarnation, Life, MembershipEpoch, NodeId};
 use crate::lease::Granting;
+use crate::limits::{OUTBOX_BYTES_MAX, SETS_MAX};
 use crate::mark::MarkOutput;
 use crate::rules::Rule;
 use crate::session::Admission;
 use crate::swap::SwapOutput;
-use crate::wire::{Grant, Header, Hello, Mention, Message, Renew, decode};
+use crate::wire::{BucketSet, Grant, Header, Hello, Mention, Message, Renew, decode};
 
 use super::{Effect, Node, Refusal};
 
@@ -87,9 +88,52 @@ impl Node {
         self.mark.seen(self.now, header.cycle, &self.references, &mut marks);
         self.put_mark(marks, effects);
         self.references.settle(from, header.settled);
+        // Sets that follow each other are read together.
+        let mut sets = Vec::new();
         for message in messages {
-            self.message(from, message, effects);
+            match message {
+                Message::BucketSet(set) => sets.push(set),
+                message => {
+                    self.sets(from, std::mem::take(&mut sets), effects);
+                    self.message(from, message, effects);
+                }
+            }
         }
+        self.sets(from, sets, effects);
+    }
+
+    /// Sets of buckets that this node has asked for.
+    fn sets(&mut self, from: Life, mut sets: Vec<BucketSet>, effects: &mut Vec<Effect>) {
+        let Some(peer) = self.peers.get_mut(&from.node).filter(|_| !sets.is_empty()) else { return };
+        sets.truncate(peer.sets_left);
+        peer.sets_left -= sets.len();
+        self.with_references(effects, |references, out| references.take_buckets(from, &sets, out));
+    }
+
+    /// The peer may send so many sets.
+    pub(super) fn expect_sets(&mut self, client: Life, count: usize) {
+        if let Some(peer) = self.peers.get_mut(&client.node) {
+            peer.sets_left = peer.sets_left.max(count);
+        }
+    }
+
+    /// The client's digest has come. Where it differs the answer makes both read their tables, so a peer is answered once in half an interval, and only if it
+    /// takes what it asks for.
+    fn compare(&mut self, from: Life, hash: u64, effects: &mut Vec<Effect>) {
+        let (now, pause) = (self.now, self.config.digest_every / 2);
+        let takes = self.takes(from);
+        let Some(peer) = self.peers.get_mut(&from.node).filter(|peer| takes && peer.compares_at <= now)
+        else {
+            return;
+        };
+        peer.compares_at = now.saturating_add(pause);
+        self.expect_sets(from, SETS_MAX);
+        self.with_references(effects, |references, out| references.compare(from, hash, out));
+    }
+
+    /// Whether a peer has taken most of what was sent to it: what it asks for beyond that it asks for again.
+    fn takes(&self, from: Life) -> bool {
+        self.peers.get(&from.node).is_some_and(|peer| peer.link.pending_bytes() < OUTBOX_BYTES_MAX)
     }
 
     /// Closes a connection whose other end is not the member that it should be, and tells it why, whoever it is.
@@ -202,7 +246,10 @@ impl Node {
         let granting = self.leases.granted(from, grant, self.now, &mut changes);
         self.put_leases(changes, effects);
         let Granting::Reregister(number) = granting else { return };
-        let Some(peer) = self.peers.get_mut(&from.node).filter(|peer| peer.reregistering < number) else {
+        // A home that does not take what it asks for asks again.
+        let takes = self.takes(from);
+        let Some(peer) = self.peers.get_mut(&from.node).filter(|peer| takes && peer.reregistering < number)
+        else {
             return;
         };
         peer.reregistering = number;
@@ -242,15 +289,17 @@ impl Node {
             Message::CopyAck(copies) => self.with_references(effects, |references, out| {
                 copies.iter().for_each(|&copy| references.copy_acknowledged(from, copy, out));
             }),
-            Message::DigestRoot(digest) => {
-                self.with_references(effects, |references, out| references.compare(from, digest.hash, out));
-            }
+            Message::DigestRoot(digest) => self.compare(from, digest.hash, effects),
             Message::BucketHashes(hashes) => {
-                self.with_references(effects, |references, out| references.send_buckets(from, &hashes, out));
+                let asked =
+                    self.peers.get_mut(&from.node).is_some_and(|peer| std::mem::take(&mut peer.asked));
+                if asked {
+                    self.with_references(effects, |references, out| {
+                        references.send_buckets(from, &hashes, out);
+                    });
+                }
             }
-            Message::BucketSet(set) => {
-                self.with_references(effects, |references, out| references.take_bucket(from, &set, out));
-            }
+            Message::BucketSet(set) => self.sets(from, vec![set], effects),
             Message::FullSetEnd(number) => {
                 if number == self.leases.number_for(from) {
                     self.queue(from, Message::FullSetTaken(number), effects);
@@ -305,7 +354,8 @@ impl Node {
             Message::CycleSweep(cycle) => self.mark.swept(from, cycle, &mut marks),
             Message::CycleAbort(cycle) => self.mark.aborted(from, cycle, &mut marks),
             Message::SwapOffer(offer) => self.swap.offered(now, from, &offer, &mut swaps),
-            Message::ModuleWanted(wanted) => self.swap.wanted(from, &wanted, &mut swaps),
+            Message::ModuleWanted(wanted) if self.takes(from) => self.swap.wanted(from, &wanted, &mut swaps),
+            Message::ModuleWanted(_) => {}
             Message::ModuleChunk(chunk) => self.swap.chunk(now, from, &chunk, &mut swaps),
             Message::SwapPrepared(answer) => self.swap.member_prepared(from, &answer, &mut swaps),
             Message::SwapPresent(fact) => self.swap.told(now, from, &fact, &mut swaps),

@@ -55,6 +55,8 @@ impl Node {
                         }
                         HomeMode::LeaseFree => {
                             self.leases.dropped_all(client);
+                            // It says anew what it holds, all of it.
+                            self.expect_sets(client, usize::MAX);
                             self.with_references(effects, |references, out| {
                                 references.forget_client(client, out);
                             });
@@ -88,6 +90,7 @@ impl Node {
             return;
         }
         let home = peer.link.peer;
+        peer.asked = true;
         self.with_references(effects, |references, out| {
             references.retry(home, out);
             let hash = references.digest_root(home);

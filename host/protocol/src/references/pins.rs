@@ -14,6 +14,8 @@ pub(crate) struct Pins {
     last_copy: u64,
     copies: BTreeMap<u64, (Reference, Life)>,
     targets: BTreeSet<(Reference, u64)>,
+    /// How many copies to each receiver.
+    open: BTreeMap<Life, usize>,
 }
 
 impl Pins {
@@ -27,6 +29,7 @@ impl Pins {
     pub(crate) fn add(&mut self, copy: u64, target: Reference, to: Life) {
         self.copies.insert(copy, (target, to));
         self.targets.insert((target, copy));
+        *self.open.entry(to).or_default() += 1;
     }
 
     /// The receiver has acknowledged a copy. Answers what it pinned.
@@ -47,8 +50,14 @@ impl Pins {
     }
 
     fn remove(&mut self, copy: u64) -> Option<Reference> {
-        let (target, _) = self.copies.remove(&copy)?;
+        let (target, to) = self.copies.remove(&copy)?;
         self.targets.remove(&(target, copy));
+        if let Some(open) = self.open.get_mut(&to) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&to);
+            }
+        }
         Some(target)
     }
 
@@ -64,6 +73,11 @@ impl Pins {
     /// Objects of this home that are pinned.
     pub(crate) fn objects_of(&self, home: Life) -> impl Iterator<Item = Object> + '_ {
         self.targets().filter(move |target| target.home == home).map(|target| target.object)
+    }
+
+    /// Copies to a receiver that it has not acknowledged.
+    pub(crate) fn open(&self, to: Life) -> usize {
+        self.open.get(&to).copied().unwrap_or(0)
     }
 
     pub(crate) fn count(&self) -> usize {

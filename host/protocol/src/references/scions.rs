@@ -8,7 +8,7 @@
 //! 2. The digest of a client is over its listed entries.
 //! 3. Sets, never counters: a client is listed or it is not, however often it says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::{Digest, bucket_of};
 use crate::ids::{Life, Object};
@@ -41,6 +41,9 @@ impl Entry {
 }
 
 const _: () = assert!(size_of::<Key>() + size_of::<Entry>() == 20);
+
+/// The highest number of a mention that an entry can keep.
+const SEQ_MAX: u64 = u64::MAX >> 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Client {
@@ -129,6 +132,9 @@ impl Scions {
 
     /// Takes a mention in: dirty if `listed`, else clean. `again` says that it stands in a set, so its number may be settled.
     pub(crate) fn mention(&mut self, life: Life, mention: &Mention, listed: bool, again: bool) -> Mentioned {
+        if mention.seq > SEQ_MAX {
+            return Mentioned::Stale;
+        }
         let row = self.row(life);
         let key = Key { object: mention.object, row };
         let settled = self.client(life).map_or(0, |client| client.settled);
@@ -146,6 +152,10 @@ impl Scions {
         if last.is_some_and(|last| last.seq() == mention.seq) && before != listed {
             // A dirty that was repeated after a clean took its number: impossible for one who counts.
             return Mentioned::Stale;
+        }
+        if last.is_none() && !listed {
+            // Who cleans was answered to its dirty before, so none can come late; and whoever makes objects up leaves nothing here.
+            return Mentioned::Again;
         }
         if listed || self.faults.keeps(Rule::CleansLeaveTombstones) {
             self.put(key, mention.seq, listed);
@@ -210,24 +220,29 @@ impl Scions {
         self.client(life).map_or(&empty, |client| &client.digest).buckets().to_vec()
     }
 
-    /// Entries of the client that a set of a bucket lacks and that are not newer than the set.
-    pub(crate) fn lacking(&self, life: Life, set: &BucketSet) -> Vec<Object> {
+    /// Entries of the client that sets of buckets lack and that are not newer than the set. Reads the table once, for all sets; where two of a bucket overlap, the one that
+    /// begins later speaks.
+    pub(crate) fn lacking(&self, life: Life, sets: &[BucketSet]) -> Vec<Object> {
         let Some(&row) = self.rows.get(&life) else { return Vec::new() };
-        if set.low > set.high {
-            return Vec::new();
-        }
-        let said: std::collections::BTreeSet<Object> =
-            set.mentions.iter().map(|mention| mention.object).collect();
-        let range = Key { object: set.low, row: 0 }..=Key { object: set.high, row: u32::MAX };
-        let entries = self.entries.range(range);
-        entries
-            .filter(|(key, entry)| key.row == row && entry.listed() && bucket_of(key.object) == set.bucket)
-            .filter(|(_, entry)| {
-                entry.seq() <= set.watermark || !self.faults.keeps(Rule::HealingHasWatermark)
+        let sets = || sets.iter().filter(|set| set.low <= set.high);
+        let (low, high) = (sets().map(|set| set.low).min(), sets().map(|set| set.high).max());
+        let (Some(low), Some(high)) = (low, high) else { return Vec::new() };
+        let said: BTreeSet<Object> =
+            sets().flat_map(|set| &set.mentions).map(|mention| mention.object).collect();
+        let by_bucket: BTreeMap<(u8, Object), &BucketSet> =
+            sets().map(|set| ((set.bucket, set.low), set)).collect();
+        let first = Object { cell: 0, generation: 0 };
+        let lacks = |object: Object, entry: Entry| {
+            let bucket = bucket_of(object);
+            let before = by_bucket.range((bucket, first)..=(bucket, object)).next_back();
+            before.is_some_and(|(_, set)| {
+                let known = entry.seq() <= set.watermark || !self.faults.keeps(Rule::HealingHasWatermark);
+                known && object <= set.high && !said.contains(&object)
             })
-            .map(|(key, _)| key.object)
-            .filter(|object| !said.contains(object))
-            .collect()
+        };
+        let range = Key { object: low, row: 0 }..=Key { object: high, row: u32::MAX };
+        let listed = self.entries.range(range).filter(|(key, entry)| key.row == row && entry.listed());
+        listed.filter(|(key, entry)| lacks(key.object, **entry)).map(|(key, _)| key.object).collect()
     }
 
     /// Takes a client off every list. Answers the objects that it was listed for. Reads the whole table.

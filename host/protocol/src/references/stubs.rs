@@ -123,9 +123,7 @@ impl Home {
             .map(|(&object, stub)| Mention { object, seq: stub.seq })
     }
 
-    fn bucket_sets(&self, bucket: u8, out: &mut Vec<BucketSet>) {
-        let mentions: Vec<Mention> =
-            self.listed().filter(|mention| bucket_of(mention.object) == bucket).collect();
+    fn bucket_sets(&self, bucket: u8, mentions: &[Mention], out: &mut Vec<BucketSet>) {
         let first = Object { cell: 0, generation: 0 };
         let last = Object { cell: u32::MAX, generation: u32::MAX };
         let mut pieces: Vec<&[Mention]> = mentions.chunks(ENTRIES_PER_MESSAGE_MAX).collect();
@@ -310,9 +308,20 @@ impl Stubs {
     pub(crate) fn differing(&self, life: Life, theirs: &[u64], out: &mut Output) {
         let empty = Home::default();
         let home = self.homes.get(&life).unwrap_or(&empty);
+        // The table is read once, however many buckets differ.
+        let mut buckets: BTreeMap<u8, Vec<Mention>> =
+            home.digest.differing(theirs).map(|bucket| (bucket, Vec::new())).collect();
+        if buckets.is_empty() {
+            return;
+        }
+        for mention in home.listed() {
+            if let Some(bucket) = buckets.get_mut(&bucket_of(mention.object)) {
+                bucket.push(mention);
+            }
+        }
         let mut sets = Vec::new();
-        for bucket in home.digest.differing(theirs) {
-            home.bucket_sets(bucket, &mut sets);
+        for (bucket, mentions) in buckets {
+            home.bucket_sets(bucket, &mentions, &mut sets);
         }
         sets.into_iter().for_each(|set| out.send(life, Message::BucketSet(set)));
     }

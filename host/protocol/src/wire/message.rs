@@ -6,7 +6,7 @@
 //! Lists of the same kind that wait for the same frame are merged, so a batch of a thousand cleans is one record: of 3 KB where they are neighbours, of 20 KB at most.
 
 use crate::ids::{CycleId, Object, Reference};
-use crate::limits::ENTRIES_PER_MESSAGE_MAX;
+use crate::limits::{ENTRIES_PER_MESSAGE_MAX, PAYLOAD_BYTES_MAX, REFERENCES_PER_COPY_MAX};
 
 use super::WireError;
 use super::codec::{Field, Payload, fields, layout};
@@ -294,6 +294,13 @@ messages! {
     0x55 SwapWithdrawn(SwapPresent),
 }
 
+impl Copy {
+    /// Whether it is as large as a message of the application may be.
+    fn is_allowed(&self) -> bool {
+        self.references.len() <= REFERENCES_PER_COPY_MAX && self.payload.0.len() <= PAYLOAD_BYTES_MAX
+    }
+}
+
 /// Puts `next` behind `list` if there is room.
 fn merged<Entry>(list: &mut Vec<Entry>, next: &mut Vec<Entry>) -> bool {
     let fits = list.len() + next.len() <= ENTRIES_PER_MESSAGE_MAX;
@@ -337,7 +344,11 @@ impl Message {
         let (mut content, rest) = bytes.split_at_checked(length).ok_or(WireError::Truncated)?;
         *bytes = rest;
         let message = Message::take_content(kind, &mut content)?;
-        if content.is_empty() { Ok(message) } else { Err(WireError::Trailing) }
+        match message {
+            _ if !content.is_empty() => Err(WireError::Trailing),
+            Some(Message::Copy(copy)) if !copy.is_allowed() => Err(WireError::Value),
+            message => Ok(message),
+        }
     }
 
     /// How many messages it would be if nothing were merged.

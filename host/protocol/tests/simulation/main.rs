@@ -25,6 +25,8 @@ fn all_right(seeds: std::ops::Range<u64>, settings: impl Fn(u64) -> Settings) ->
         sum.swept_objects += stats.swept_objects;
         sum.voted_down += stats.voted_down;
         sum.cycles_lost += stats.cycles_lost;
+        sum.exchanged += stats.exchanged;
+        sum.not_exchanged += stats.not_exchanged;
     }
     println!("{sum:?}");
     sum
@@ -49,6 +51,23 @@ fn nothing_is_lost_and_nothing_left_where_messages_go_at_once() {
     assert!(stats.exiles > 15 && stats.restarts > 15, "{stats:?}");
     let stats = all_right(0..30, |seed| Settings { at_once: true, ..cyclic(Settings::calm(seed)) });
     assert!(stats.swept > 50, "{stats:?}");
+}
+
+/// A home whose client is silent proposes an exile, and nobody decides it: everything stays until the client is heard again, or comes back in another life.
+#[test]
+fn nothing_is_lost_and_nothing_left_where_nobody_is_exiled() {
+    let stats = all_right(3000..3200, |seed| Settings { exiles: false, ..Settings::rough(seed) });
+    assert!(stats.exiles == 0 && stats.restarts > 20, "{stats:?}");
+    let stats = all_right(3200..3300, |seed| Settings { exiles: false, ..cyclic(Settings::rough(seed)) });
+    assert!(stats.exiles == 0 && stats.swept > 50, "{stats:?}");
+}
+
+#[test]
+fn all_nodes_end_in_one_strategy_whatever_happens() {
+    let stats = all_right(4000..4100, |seed| Settings { swaps: true, ..Settings::calm(seed) });
+    assert!(stats.exchanged > 80 && stats.not_exchanged > 20, "{stats:?}");
+    let stats = all_right(4100..4500, |seed| Settings { swaps: true, ..Settings::rough(seed) });
+    assert!(stats.exchanged > 10 && stats.not_exchanged > 500, "{stats:?}");
 }
 
 /// Cycles over nodes, with the cluster marking them.
@@ -151,6 +170,11 @@ fn with_scions_let_go_without_a_report_it_goes_wrong() {
 fn swept_against_a_vote_it_goes_wrong() {
     let lazy = |seed| Settings { lazy_marker: true, heal_ms: 0, ..cyclic(Settings::calm(seed)) };
     notices(Rule::SweepIsUnanimous, 0..500, lazy);
+}
+
+#[test]
+fn exchanged_before_all_have_prepared_it_goes_wrong() {
+    notices(Rule::SwapIsUnanimous, 4000..4500, |seed| Settings { swaps: true, ..Settings::calm(seed) });
 }
 
 #[test]

@@ -8,15 +8,18 @@ mod application;
 mod collecting;
 mod coordinating;
 mod judging;
+mod swapping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use gc_protocol::wire::ModuleDigest;
 use gc_protocol::{
     CycleEnding, Effect, Event, Faults, Life, MembershipEpoch, Node, Object, Reference, Refusal, StubLoss,
 };
 use gc_surroundings::{Clock, Coordinator, MS, Network, Random, Schedule, Weather, hasty, node_at, place_of};
 
 use crate::heap::Heap;
+use swapping::Swapping;
 
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -35,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) at_once: bool,
     /// References may form cycles over nodes, and the cluster marks them.
     pub(crate) cycles: bool,
+    /// Members offer strategies to each other.
+    pub(crate) swaps: bool,
+    /// Proposals decide who is exiled. Else only the return of a node does, as where people decide.
+    pub(crate) exiles: bool,
     /// Marking forgets to tell of some stubs that it reached.
     pub(crate) lazy_marker: bool,
     /// Longest time between two operations of a mutator.
@@ -62,6 +69,8 @@ impl Settings {
             drift_ppm: 1_000,
             at_once: false,
             cycles: false,
+            swaps: false,
+            exiles: true,
             lazy_marker: false,
             pace_us: 4_000,
             membership_ms_max: 20,
@@ -101,6 +110,8 @@ pub(crate) struct Stats {
     pub(crate) swept_objects: u64,
     pub(crate) voted_down: u64,
     pub(crate) cycles_lost: u64,
+    pub(crate) exchanged: u64,
+    pub(crate) not_exchanged: u64,
 }
 
 enum Thing {
@@ -114,6 +125,8 @@ enum Thing {
     Collect { host: usize },
     Mark { host: usize },
     StartCycle,
+    Swap,
+    Prepared { host: usize, life: Life, digest: ModuleDigest },
     Trouble,
     Restart { host: usize, life: Life },
     Resume { host: usize },
@@ -141,6 +154,7 @@ pub(crate) struct World {
     coordinator: Coordinator,
     network: Network,
     stamps: BTreeMap<Reference, u64>,
+    swapping: Swapping,
     pub(crate) wrong: Option<String>,
     pub(crate) stats: Stats,
 }
@@ -154,6 +168,7 @@ impl World {
             coordinator: Coordinator::default(),
             network: Network::default(),
             stamps: BTreeMap::new(),
+            swapping: Swapping::default(),
             wrong: None,
             stats: Stats::default(),
             settings,
@@ -173,6 +188,9 @@ impl World {
         }
         if world.settings.cycles {
             world.after(40 * MS, Thing::StartCycle);
+        }
+        if world.settings.swaps {
+            world.after(60 * MS, Thing::Swap);
         }
         world.after(50 * MS, Thing::Trouble);
         world
@@ -276,7 +294,9 @@ impl World {
             }
             Thing::Connect { a, b } => self.connect(a, b),
             Thing::Disconnected { host, peer } => {
-                if self.hosts[host].alive && !self.network.is_connected(host, peer) {
+                if self.hosts[host].paused {
+                    self.hosts[host].waiting.push(Thing::Disconnected { host, peer });
+                } else if self.hosts[host].alive && !self.network.is_connected(host, peer) {
                     self.feed(host, Event::Disconnected { peer: node_at(peer) });
                 }
             }
@@ -291,6 +311,8 @@ impl World {
                 let delay = self.random.between(60, 160);
                 self.after(delay * MS, Thing::StartCycle);
             }
+            Thing::Swap => self.swap(),
+            Thing::Prepared { host, life, digest } => self.prepared(host, life, digest),
             Thing::Trouble => self.trouble(),
             Thing::Restart { host, life } => {
                 if self.hosts[host].life == life {
@@ -377,6 +399,9 @@ impl World {
                 self.after(10 * MS, Thing::Restart { host, life });
             }
             Effect::Healed { .. } => self.stats.healed += 1,
+            Effect::PrepareStrategy { .. } | Effect::InstallStrategy(_) | Effect::SwapEnded(..) => {
+                self.strategy(host, &effect);
+            }
             Effect::BeginCycle(cycle) => {
                 let owner = &mut self.hosts[host];
                 let roots = owner.node.cycle_roots();

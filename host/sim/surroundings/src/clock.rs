@@ -10,6 +10,8 @@ use crate::schedule::MS;
 pub struct Clock {
     offset: u64,
     rate_ppm: i64,
+    /// For how long it stood still.
+    slept: u64,
     /// By how much the clock on the wall is ahead of the true one.
     pub wall_ahead_ms: i64,
 }
@@ -21,13 +23,20 @@ impl Clock {
         Clock {
             offset,
             rate_ppm: random.between(0, 2 * drift_ppm) as i64 - drift_ppm as i64,
+            slept: 0,
             wall_ahead_ms: 0,
         }
+    }
+
+    /// The monotonic clock has stood still for so long.
+    pub fn stood_still(&mut self, nanos: u64) {
+        self.slept += nanos;
     }
 
     /// What the monotonic clock shows at this true time.
     #[must_use]
     pub fn shows(&self, now: u64) -> u64 {
+        let now = now.saturating_sub(self.slept);
         self.offset + (now as i64 + now as i64 / 1_000_000 * self.rate_ppm) as u64
     }
 
@@ -35,7 +44,7 @@ impl Clock {
     #[must_use]
     pub fn true_time(&self, shown: u64) -> u64 {
         let shown = shown.saturating_sub(self.offset).min(1 << 50);
-        (u128::from(shown) * 1_000_000 / (1_000_000 + self.rate_ppm) as u128) as u64 + 1_000_000
+        (u128::from(shown) * 1_000_000 / (1_000_000 + self.rate_ppm) as u128) as u64 + 1_000_000 + self.slept
     }
 
     /// What the clock on the wall shows at this true time, in milliseconds.

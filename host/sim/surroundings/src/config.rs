@@ -1,5 +1,6 @@
 //! How simulated nodes are set.
 
+use gc_protocol::swap::SwapConfig;
 use gc_protocol::{Config, Faults, HomeMode, LeaseConfig, Life, LinkConfig};
 
 use crate::MS;
@@ -25,6 +26,7 @@ pub fn hasty(life: Life, nonce: u64, drift_ppm: u64, faults: Faults) -> Config {
     config.digest_every = 150 * MS;
     config.mark.wave_every = 2 * MS;
     config.mark.timeout = 1000 * MS;
+    config.swap = SwapConfig { ask_again_after: 100 * MS, timeout: 400 * MS };
     config.faults = faults;
     config
 }

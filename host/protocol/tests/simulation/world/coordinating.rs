@@ -60,7 +60,7 @@ impl World {
     pub(super) fn propose_exile(&mut self, host: usize, client: Life, epoch: u64) {
         let by = self.hosts[host].life;
         self.after(250 * MS, Thing::Decline { host, by, client });
-        if !self.coordinator.propose(by, client, epoch) {
+        if !self.settings.exiles || !self.coordinator.propose(by, client, epoch) {
             return;
         }
         self.stats.exiles += 1;

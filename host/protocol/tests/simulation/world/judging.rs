@@ -34,6 +34,7 @@ impl World {
 
     /// All is healed and has been for a while: whatever is left is reachable, and the tables say what the heaps have.
     pub(super) fn check_end(&mut self) {
+        self.check_strategies();
         let live = self.live();
         for host in 0..self.hosts.len() {
             let owner = &self.hosts[host];

@@ -1,0 +1,576 @@
+//! What peers do that are members and no friends: they say anything, ask for everything at once, take no answers, and hand over a million references. Who does so hurts itself: the others' references
+//! stay, memory has a bound, and nothing panics.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use gc_protocol::limits::{
+    COPIES_OPEN_MAX, FRAME_BODY_BYTES_MAX, MILLISECOND, PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX,
+};
+use gc_protocol::wire::{self, HEADER_BYTES, Header, Mention, Message, Payload};
+use gc_protocol::{
+    Config, CycleId, Effect, Event, Incarnation, Life, MembershipEpoch, Nanos, Node, NodeId, Object,
+    Reference, Refusal,
+};
+
+fn life(node: u32) -> Life {
+    Life::new(node, 1)
+}
+
+fn member(life: Life) -> NodeId {
+    life.node
+}
+
+/// A cell far from its neighbours: its steps in a list are as long as they can be.
+fn object(index: u32) -> Object {
+    Object { cell: index.wrapping_mul(0x9E37_79B1), generation: index % 3 }
+}
+
+fn of_home(node: u32, index: u32) -> Reference {
+    Reference { home: life(node), object: object(index) }
+}
+
+/// Some nodes, and frames that arrive as soon as they are let through.
+struct Net {
+    nodes: Vec<Node>,
+    now: Nanos,
+    frames: VecDeque<(u32, u32, Vec<u8>)>,
+    held_up: BTreeSet<(u32, u32)>,
+    /// What each node was given, with the number of the import.
+    stubs: Vec<Vec<(Reference, u32)>>,
+    refused: Vec<Refusal>,
+    closed: Vec<(u32, Refusal)>,
+    /// Modules that are to be prepared.
+    prepare: Vec<[u8; 32]>,
+}
+
+impl Net {
+    fn new(count: u32) -> Net {
+        let nodes = (1..=count).map(|node| Node::new(Config::new(life(node), 1, u64::from(node)))).collect();
+        let mut net = Net {
+            nodes,
+            now: 0,
+            frames: VecDeque::new(),
+            held_up: BTreeSet::new(),
+            stubs: vec![Vec::new(); count as usize],
+            refused: Vec::new(),
+            closed: Vec::new(),
+            prepare: Vec::new(),
+        };
+        net.members(1, count);
+        for (a, b) in (1..=count).flat_map(|a| (1..=count).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+            net.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
+        }
+        net.run(20);
+        net
+    }
+
+    fn members(&mut self, epoch: u64, count: u32) {
+        let members: BTreeSet<Life> = (1..=count).map(life).collect();
+        for node in 1..=count {
+            let (epoch, members) = (MembershipEpoch(epoch), members.clone());
+            self.feed(node, Event::MembershipChanged { epoch, members });
+        }
+    }
+
+    fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize - 1]
+    }
+
+    fn feed(&mut self, node: u32, event: Event) {
+        let mut effects = Vec::new();
+        self.nodes[node as usize - 1].step(self.now, event, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Transmit { peer, frame } => self.frames.push_back((node, peer.0, frame)),
+                Effect::Deliver { references, .. } => {
+                    let stubs = references.iter().filter(|it| it.import > 0);
+                    self.stubs[node as usize - 1].extend(stubs.map(|it| (it.reference, it.import)));
+                }
+                Effect::NotSent { reason, .. } => self.refused.push(reason),
+                Effect::Close { reason, .. } => self.closed.push((node, reason)),
+                Effect::PrepareStrategy { digest, .. } => self.prepare.push(digest),
+                _ => {}
+            }
+        }
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now += MILLISECOND;
+            (1..=self.nodes.len() as u32).for_each(|node| self.feed(node, Event::Ticked));
+            self.deliver();
+        }
+    }
+
+    fn deliver(&mut self) {
+        let mut waiting = VecDeque::new();
+        while let Some((from, to, frame)) = self.frames.pop_front() {
+            assert!(
+                frame.len() <= HEADER_BYTES + FRAME_BODY_BYTES_MAX,
+                "no peer takes {} bytes",
+                frame.len()
+            );
+            if self.held_up.contains(&(from, to)) {
+                waiting.push_back((from, to, frame));
+            } else {
+                self.feed(to, Event::Received { peer: NodeId(from), frame });
+            }
+        }
+        self.frames = waiting;
+    }
+
+    fn send(&mut self, from: u32, to: u32, references: Vec<Reference>) -> Option<Refusal> {
+        self.refused.clear();
+        let (to, payload) = (NodeId(to), Vec::new());
+        self.feed(from, Event::SendRequested { to, references, payload, token: 1 });
+        self.refused.pop()
+    }
+
+    /// Hands references over, as fast as they are taken.
+    fn hand_over(&mut self, from: u32, to: u32, references: &[Reference]) -> u32 {
+        let mut refusals = 0;
+        for some in references.chunks(REFERENCES_PER_COPY_MAX) {
+            while let Some(reason) = self.send(from, to, some.to_vec()) {
+                assert_eq!(reason, Refusal::Full);
+                refusals += 1;
+                self.run(1);
+            }
+        }
+        refusals
+    }
+
+    fn pending_bytes(&self, node: u32, to: u32) -> usize {
+        let mut peers = self.node(node).peers(self.now);
+        peers.find(|peer| member(peer.life) == NodeId(to)).map_or(0, |peer| peer.pending_bytes)
+    }
+
+    /// A member says something in its next frame, whatever it is.
+    fn say(&mut self, liar: &mut Liar, messages: &[Message]) {
+        let frame = liar.frame(messages);
+        self.feed(liar.victim, Event::Received { peer: NodeId(liar.node), frame });
+    }
+}
+
+/// A member whose frames are made by hand.
+struct Liar {
+    node: u32,
+    victim: u32,
+    sequence: u64,
+    acknowledged: u64,
+    settled: u64,
+    cycle: CycleId,
+}
+
+impl Liar {
+    /// Takes the place of a node, behind the frames that it has sent.
+    fn in_place_of(net: &mut Net, node: u32, victim: u32) -> Liar {
+        net.held_up.extend([(node, victim), (victim, node)]);
+        let none = CycleId::NONE;
+        let mut liar = Liar { node, victim, sequence: 1, acknowledged: 0, settled: 0, cycle: none };
+        // Numbers that were used are passed over.
+        loop {
+            let before = net.node(victim).counters().frames_dropped;
+            net.say(&mut liar, &[]);
+            if net.node(victim).counters().frames_dropped == before {
+                return liar;
+            }
+        }
+    }
+
+    fn frame(&mut self, messages: &[Message]) -> Vec<u8> {
+        let header = Header {
+            from: life(self.node),
+            to: life(self.victim),
+            epoch: MembershipEpoch(1),
+            cycle: self.cycle,
+            sequence: self.sequence,
+            acknowledged: self.acknowledged,
+            settled: self.settled,
+        };
+        self.sequence += 1;
+        wire::frame(&header, messages)
+    }
+}
+
+fn mention(object: Object, seq: u64) -> Mention {
+    Mention { object, seq }
+}
+
+#[test]
+fn a_million_references_arrive_and_go() {
+    // More than may be open.
+    const COUNT: u32 = 1_060_000;
+    let mut net = Net::new(2);
+    let all: Vec<Reference> = (0..COUNT).map(|index| of_home(1, index)).collect();
+    assert_eq!(net.send(1, 2, all.clone()), Some(Refusal::TooLarge));
+    assert_eq!(net.node(1).references().pin_count(), 0, "nothing of it is kept");
+    // In pieces, and faster than they are taken.
+    assert!(net.hand_over(1, 2, &all) > 0, "nobody had to wait");
+    net.run(100);
+    assert_eq!(net.node(1).references().scion_count(), COUNT as usize);
+    assert_eq!(net.node(1).references().pin_count(), 0);
+    let stubs = std::mem::take(&mut net.stubs[1]);
+    assert_eq!(stubs.len(), COUNT as usize);
+    net.feed(2, Event::StubsDropped { stubs });
+    net.run(200);
+    let left = (net.node(2).references().stub_count(), net.node(1).references().listed_count(life(2)));
+    assert_eq!(left, (0, 0));
+    assert_eq!(net.closed, []);
+}
+
+/// What an acknowledgement of a membership has to carry may be more than a frame.
+#[test]
+fn a_membership_may_change_while_a_hundred_thousand_registrations_are_open() {
+    const COUNT: u32 = 100_000;
+    let mut net = Net::new(3);
+    let all: Vec<Reference> = (0..COUNT).map(|index| of_home(1, index)).collect();
+    net.hand_over(1, 2, &all);
+    net.run(50);
+    // The home does not answer node 3.
+    net.held_up.insert((1, 3));
+    net.hand_over(2, 3, &all);
+    net.run(50);
+    assert_eq!(net.node(2).references().pin_count(), COUNT as usize);
+    net.members(2, 3);
+    net.run(50);
+    net.held_up.clear();
+    net.run(3000);
+    assert_eq!(net.node(2).references().pin_count(), 0);
+    assert_eq!(net.node(1).references().scion_count(), 2 * COUNT as usize);
+    assert_eq!(net.closed, []);
+}
+
+#[test]
+fn what_waits_for_a_peer_is_as_many_bytes_as_it_says() {
+    // More than may be under way.
+    const COUNT: u32 = 400_000;
+    let mut net = Net::new(2);
+    let all: Vec<Reference> = (0..COUNT).map(|index| of_home(1, index)).collect();
+    net.hand_over(1, 2, &all);
+    net.run(50);
+    net.held_up.extend([(1, 2), (2, 1)]);
+    net.deliver();
+    // One message each, and they are merged as they wait.
+    for stub in std::mem::take(&mut net.stubs[1]) {
+        net.feed(2, Event::StubsDropped { stubs: vec![stub] });
+    }
+    let under_way = net
+        .frames
+        .iter()
+        .filter(|(from, ..)| *from == 2)
+        .flat_map(|(.., frame)| wire::decode(frame).expect("a node sends frames").1);
+    let cleans = under_way.filter_map(|message| match message {
+        Message::Clean(list) => Some(list.len()),
+        _ => None,
+    });
+    let left = COUNT as usize - cleans.sum::<usize>();
+    let waiting = net.pending_bytes(2, 1);
+    assert!(left > 100_000 && waiting / left == 16, "{left} cleans wait, {waiting} bytes");
+    net.held_up.clear();
+    net.run(3000);
+    assert_eq!((net.pending_bytes(2, 1), net.node(1).references().listed_count(life(2))), (0, 0));
+}
+
+#[test]
+fn who_never_acknowledges_copies_is_sent_so_many_and_no_more() {
+    let mut net = Net::new(3);
+    net.send(1, 3, vec![of_home(1, 0)]);
+    net.run(50);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    let some: Vec<Reference> = (0..REFERENCES_PER_COPY_MAX as u32).map(|index| of_home(1, index)).collect();
+    let mut sent = 0;
+    for round in 0..1000 {
+        match net.send(1, 2, some.clone()) {
+            None => sent += some.len(),
+            Some(reason) => assert_eq!(reason, Refusal::Full),
+        }
+        // It takes every frame.
+        liar.acknowledged = 1 << 40;
+        net.say(&mut liar, &[]);
+        net.frames.clear();
+        if round % 10 == 0 {
+            net.now += MILLISECOND;
+            net.feed(1, Event::Ticked);
+        }
+    }
+    assert_eq!((sent, net.node(1).references().pin_count()), (COPIES_OPEN_MAX, COPIES_OPEN_MAX));
+    assert_eq!(net.send(1, 3, vec![of_home(1, 7)]), None, "the others are sent what they were");
+}
+
+#[test]
+fn cleans_of_what_nobody_holds_leave_nothing() {
+    let mut net = Net::new(2);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    for round in 0..50 {
+        let mentions = (0..2000).map(|index| mention(object(round * 2000 + index), 1 << 20)).collect();
+        net.say(&mut liar, &[Message::Clean(mentions)]);
+    }
+    let tables = net.node(1).references();
+    assert_eq!((tables.scion_count(), tables.tombstone_count()), (0, 0));
+}
+
+#[test]
+fn a_mention_whose_number_cannot_be_leaves_nothing() {
+    let mut net = Net::new(2);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    let tables = |net: &Net| {
+        let tables = net.node(1).references();
+        (tables.scion_count(), tables.tombstone_count(), tables.listed_count(life(2)))
+    };
+    let said = |seq| vec![mention(object(1), seq)];
+    net.say(
+        &mut liar,
+        &[Message::Dirty(said(5)), Message::Clean(said((1 << 63) + 5)), Message::Dirty(said(6))],
+    );
+    liar.settled = u64::MAX;
+    net.say(&mut liar, &[Message::Dirty(said(u64::MAX))]);
+    assert_eq!(tables(&net), (1, 0, 1), "it is listed, and the tables agree about that");
+    net.say(&mut liar, &[Message::Clean(said(7))]);
+    net.say(&mut liar, &[]);
+    assert_eq!(tables(&net), (0, 0, 0));
+}
+
+#[test]
+fn a_strategy_of_the_last_generation_ends_the_swaps_and_nothing_else() {
+    let mut net = Net::new(2);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    let (digest, last) = ([9; 32], u64::MAX);
+    let chunk = wire::ModuleChunk { digest, offset: 0, total: 0, bytes: Payload::default() };
+    let present = wire::SwapPresent { generation: last, digest };
+    net.say(&mut liar, &[Message::SwapPresent(present), Message::ModuleChunk(chunk)]);
+    net.feed(1, Event::StrategyPrepared { digest, ready: true });
+    assert_eq!(net.node(1).strategy().generation, last);
+    net.say(&mut liar, &[Message::SwapOffer(wire::SwapOffer { generation: 0, digest: [8; 32] })]);
+    net.feed(1, Event::SwapRequested { digest: [7; 32], bytes: Arc::new(vec![1]) });
+    assert_eq!(net.node(1).strategy().generation, last);
+}
+
+/// One frame that asks for much more than it is.
+fn greedy(message: &Message, each: usize) -> Net {
+    let mut net = Net::new(2);
+    let all: Vec<Reference> = (0..2000).map(|index| of_home(2, index)).collect();
+    net.hand_over(2, 1, &all);
+    net.run(50);
+    let module = Arc::new(vec![7u8; 300_000]);
+    net.feed(1, Event::SwapRequested { digest: [9; 32], bytes: module });
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    let messages = vec![message.clone(); 900_000 / each];
+    net.say(&mut liar, &messages);
+    net
+}
+
+#[test]
+fn who_asks_for_everything_at_once_gets_some_of_it() {
+    let wanted = wire::ModuleWanted { digest: [9; 32], offset: 0 };
+    for (message, each) in [
+        (Message::ModuleWanted(wanted), 46),
+        (Message::DigestRoot(wire::DigestRoot { hash: 1 }), 14),
+        (Message::BucketHashes(Vec::new()), 10),
+    ] {
+        let net = greedy(&message, each);
+        let waiting = net.pending_bytes(1, 2);
+        assert!(waiting < PENDING_BYTES_MAX / 4, "{waiting} bytes wait after one frame of {message:?}");
+        assert_eq!(net.closed, [], "{message:?}");
+    }
+}
+
+#[test]
+fn a_home_that_forgets_all_the_time_is_told_some_times() {
+    let mut net = Net::new(2);
+    let all: Vec<Reference> = (0..20_000).map(|index| of_home(2, index)).collect();
+    net.hand_over(2, 1, &all);
+    net.run(50);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    liar.sequence = 0;
+    let grants: Vec<Message> =
+        (2..300).map(|lease| Message::Grant(wire::Grant { lease, sent_at: net.now })).collect();
+    net.say(&mut liar, &grants);
+    let under_way: usize = net.frames.iter().map(|(.., frame)| frame.len()).sum();
+    let sent = under_way + net.pending_bytes(1, 2);
+    assert!(sent > 1_000_000 && sent < PENDING_BYTES_MAX / 4, "{sent} bytes");
+}
+
+#[test]
+fn a_copy_that_nobody_may_send_closes_the_connection() {
+    for (references, payload) in [(REFERENCES_PER_COPY_MAX + 1, 0), (0, 512 * 1024 + 1)] {
+        let mut net = Net::new(2);
+        let mut liar = Liar::in_place_of(&mut net, 2, 1);
+        let references = (0..references as u32).map(|index| of_home(2, index)).collect();
+        let copy = wire::Copy { first: 1, references, payload: Payload(vec![0; payload]) };
+        net.say(&mut liar, &[Message::Copy(copy)]);
+        assert!(matches!(net.closed[..], [(1, Refusal::Malformed(_))]), "{:?}", net.closed);
+        assert_eq!(net.node(1).references().stub_count(), 0);
+    }
+}
+
+/// A number that somebody might not expect.
+fn number(random: &mut impl FnMut() -> u64) -> u64 {
+    match random() % 8 {
+        0 => 0,
+        1 => u64::MAX,
+        2 => u64::MAX - random() % 3,
+        3 => (1 << 63) - random() % 2,
+        4 => u64::from(u32::MAX) + random() % 2,
+        _ => random() % 64,
+    }
+}
+
+fn any_object(random: &mut impl FnMut() -> u64) -> Object {
+    let cell = if random().is_multiple_of(4) { number(random) as u32 } else { random() as u32 % 16 };
+    Object { cell, generation: number(random) as u32 % 2 }
+}
+
+/// Anything that the wire can say.
+fn anything(random: &mut impl FnMut() -> u64) -> Message {
+    let objects = |random: &mut dyn FnMut() -> u64| {
+        (0..random() % 4).map(|_| any_object(&mut || random())).collect::<Vec<_>>()
+    };
+    let mentions = |random: &mut dyn FnMut() -> u64| {
+        (0..random() % 4).map(|_| mention(any_object(&mut || random()), number(&mut || random()))).collect()
+    };
+    let epoch = MembershipEpoch(random() % 3);
+    let cycle = match random() % 3 {
+        0 => CycleId(number(random)),
+        _ => CycleId::in_epoch(epoch, random() as u32 % 5).unwrap_or(CycleId::NONE),
+    };
+    let digest = [(random() % 3) as u8; 32];
+    let (yes, generation) = (random().is_multiple_of(2), number(random));
+    let present = wire::SwapPresent { generation: generation % 4, digest };
+    match random() % 36 {
+        0 => Message::Dirty(mentions(random)),
+        1 => Message::Clean(mentions(random)),
+        2 => Message::DirtyAck(mentions(random)),
+        3 => Message::CleanAck(mentions(random)),
+        4 => Message::Gone(mentions(random)),
+        5 => Message::CopyAck((0..random() % 4).map(|_| number(random)).collect()),
+        6 => Message::BucketHashes((0..random() % 300).map(|_| random()).collect()),
+        7 => Message::BucketSet(wire::BucketSet {
+            bucket: random() as u8,
+            low: any_object(random),
+            high: any_object(random),
+            watermark: number(random),
+            mentions: mentions(random),
+        }),
+        8 => Message::DigestRoot(wire::DigestRoot { hash: random() }),
+        9 => Message::FullSetEnd(number(random)),
+        10 => Message::FullSetTaken(number(random)),
+        11 => Message::ExileAck(wire::ExileAck { epoch: number(random), admitted: mentions(random) }),
+        12 => Message::CycleStart(cycle),
+        13 => Message::MarkRequest(wire::MarkRequest { cycle, objects: objects(random) }),
+        14 => Message::StrategyBytes(wire::StrategyBytes { cycle, bytes: Payload(vec![1; 9]) }),
+        15 => Message::Wave(wire::Wave { cycle, number: number(random) as u32 }),
+        16 => Message::WaveAnswer(wire::WaveAnswer {
+            cycle,
+            number: random() as u32 % 4,
+            passive: yes,
+            sent: number(random),
+            received: number(random),
+        }),
+        17 => Message::CycleDecide(cycle),
+        18 => Message::CondemnedStubs(wire::CondemnedStubs { cycle, objects: objects(random), last: yes }),
+        19 => Message::Vote(wire::Vote { cycle, agreed: yes }),
+        20 => Message::CycleSweep(cycle),
+        21 => Message::CycleAbort(cycle),
+        22 => Message::CycleProved(cycle),
+        23 => Message::CycleVote(cycle),
+        24 => Message::SwapOffer(wire::SwapOffer { generation, digest }),
+        25 => Message::ModuleWanted(wire::ModuleWanted { digest, offset: number(random) }),
+        26 => Message::ModuleChunk(wire::ModuleChunk {
+            digest,
+            offset: number(random),
+            total: number(random),
+            bytes: Payload(vec![0; (random() % 3) as usize]),
+        }),
+        27 => Message::SwapPrepared(wire::SwapPrepared { generation, digest, ready: yes }),
+        28 => Message::SwapPresent(wire::SwapPresent { generation, digest }),
+        29 => Message::SwapPresent(present),
+        30 => Message::SwapWithdrawn(present),
+        _ => Message::Copy(wire::Copy {
+            first: number(random),
+            references: (0..random() % 4)
+                .map(|_| Reference {
+                    home: Life { node: NodeId(random() as u32 % 5), incarnation: Incarnation(random() % 3) },
+                    object: any_object(random),
+                })
+                .collect(),
+            payload: Payload(vec![2; (random() % 5) as usize]),
+        }),
+    }
+}
+
+/// Anything that stands in a frame without a number.
+fn beside(random: &mut impl FnMut() -> u64) -> Message {
+    match random() % 5 {
+        0 => Message::Renew(wire::Renew { lease: number(random), sent_at: number(random) }),
+        1 | 2 => Message::Grant(wire::Grant { lease: number(random), sent_at: number(random) }),
+        3 => Message::Refused(random() as u8),
+        _ => Message::Hello(wire::Hello {
+            cluster: 1,
+            nonce: number(random),
+            wall_ms: number(random),
+            heard: random().is_multiple_of(2),
+        }),
+    }
+}
+
+/// A member says anything to a node that also talks to others: that node goes on, and what the others hold of it stays.
+#[test]
+fn whatever_a_member_says_the_others_keep_what_they_have() {
+    // The liar is an ordinary member, and then the one that begins cycles.
+    for (liar, victim, other, seed) in [(2, 1, 3, 1u64), (1, 2, 3, 2), (3, 1, 2, 3), (1, 3, 2, 4)] {
+        let mut state = seed;
+        let mut random = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 31
+        };
+        let mut net = Net::new(3);
+        let kept = Reference { home: life(victim), object: Object { cell: 7, generation: 0 } };
+        let held = Reference { home: life(other), object: Object { cell: 9, generation: 0 } };
+        assert_eq!((net.send(victim, other, vec![kept]), net.send(other, victim, vec![held])), (None, None));
+        net.run(50);
+        let mut liar = Liar::in_place_of(&mut net, liar, victim);
+        net.held_up.extend([(liar.node, other), (other, liar.node)]);
+        for round in 0..40_000 {
+            liar.acknowledged = number(&mut random);
+            liar.settled = number(&mut random);
+            liar.cycle = CycleId::in_epoch(MembershipEpoch(1), random() as u32 % 6).unwrap_or(CycleId::NONE);
+            let messages: Vec<Message> = (0..random() % 4).map(|_| anything(&mut random)).collect();
+            net.say(&mut liar, &messages);
+            if random().is_multiple_of(40) {
+                let next = std::mem::take(&mut liar.sequence);
+                let message = beside(&mut random);
+                net.say(&mut liar, &[message]);
+                liar.sequence = next;
+            }
+            for digest in std::mem::take(&mut net.prepare) {
+                net.feed(victim, Event::StrategyPrepared { digest, ready: random().is_multiple_of(2) });
+            }
+            net.frames.retain(|&(from, to, _)| from != liar.node && to != liar.node);
+            if round % 100 == 0 {
+                net.run(1);
+            }
+            if !net.closed.is_empty() {
+                // Let in again, it goes on where it was.
+                net.closed.clear();
+                net.feed(victim, Event::Connected { peer: NodeId(liar.node), wall_ms: 0 });
+                let hello = wire::Hello { cluster: 1, nonce: u64::from(liar.node), wall_ms: 0, heard: true };
+                let next = std::mem::take(&mut liar.sequence);
+                net.say(&mut liar, &[Message::Hello(hello)]);
+                liar.sequence = next;
+            }
+        }
+        let node = net.node(victim);
+        let counters = node.counters();
+        assert!(counters.frames_dropped < 2_000, "what the liar says is not looked at: {counters:?}");
+        assert!(node.references().lists(kept.object, life(other)), "seed {seed}");
+        assert!(node.references().holds(held) && node.trusts(life(other)), "seed {seed}");
+        assert!(net.node(other).references().holds(kept), "seed {seed}");
+        assert!(net.pending_bytes(victim, liar.node) < PENDING_BYTES_MAX, "seed {seed}");
+        // And what they do next goes on as well.
+        let next = Reference { home: life(victim), object: Object { cell: 8, generation: 0 } };
+        assert_eq!(net.send(victim, other, vec![next]), None, "seed {seed}");
+        net.run(100);
+        assert!(net.node(victim).references().lists(next.object, life(other)), "seed {seed}");
+    }
+}
