@@ -1,6 +1,6 @@
 //! What a run is made of, and what it counts.
 
-use gc_protocol::Faults;
+use gc_protocol::{Faults, HomeMode};
 use gc_surroundings::Weather;
 
 use crate::strategies::{Kind, Make, native};
@@ -30,8 +30,16 @@ pub struct Settings {
     pub clock_jumps: bool,
     /// Cycles are given up in the middle.
     pub abandons: bool,
-    /// By how much monotonic clocks run wrong.
+    /// By how much monotonic clocks run wrong, as leases know.
     pub drift_ppm: u64,
+    /// By how much they run wrong in truth.
+    pub clock_drift_ppm: u64,
+    /// Monotonic clocks stand still while their process does, as those do that count no suspend. They must not.
+    pub clocks_sleep: bool,
+    /// Proposals decide who is exiled. Else only a node that comes back takes the place of its earlier life, as where people decide and nobody does.
+    pub exiles: bool,
+    /// What a home does when the lease of a client has lapsed.
+    pub home_mode: HomeMode,
     /// References may form cycles, also over nodes, and the cluster marks them. Without, all garbage is acyclic over nodes.
     pub cycles: bool,
     /// Longest time between two operations of a mutator, in microseconds.
@@ -65,6 +73,10 @@ impl Settings {
             clock_jumps: false,
             abandons: false,
             drift_ppm: 1_000,
+            clock_drift_ppm: 1_000,
+            clocks_sleep: false,
+            exiles: true,
+            home_mode: HomeMode::FenceFree,
             cycles: false,
             pace_us: 2_500,
             membership_ms_max: 20,
@@ -88,6 +100,7 @@ impl Settings {
             clock_jumps: true,
             abandons: true,
             drift_ppm: 50_000,
+            clock_drift_ppm: 50_000,
             membership_ms_max: 100,
             ..Settings::calm(seed)
         }

@@ -13,6 +13,8 @@ pub(crate) struct Site {
     pub(crate) life: Life,
     pub(crate) alive: bool,
     pub(crate) paused: bool,
+    /// Since when it is.
+    pub(crate) paused_at: u64,
     /// What came while the process was stopped.
     pub(crate) waiting: Vec<Thing>,
     pub(crate) clock: Clock,
@@ -40,14 +42,17 @@ impl Site {
     pub(crate) fn new(settings: &Settings, place: usize, life: Life, random: &mut Random) -> Site {
         let nonce = random.draw();
         let heap = heap(life, random);
-        let member = Member::new(heap.clone(), hasty(life, nonce, settings.drift_ppm, settings.faults));
+        let mut config = hasty(life, nonce, settings.drift_ppm, settings.faults);
+        config.lease.mode = settings.home_mode;
+        let member = Member::new(heap.clone(), config);
         let kind = settings.strategies[place % settings.strategies.len()];
         Site {
             life,
             alive: true,
             paused: false,
+            paused_at: 0,
             waiting: Vec::new(),
-            clock: Clock::new(random, settings.drift_ppm),
+            clock: Clock::new(random, settings.clock_drift_ppm),
             tick_token: 0,
             tick_at: u64::MAX,
             member: member.unwrap_or_else(|error| panic!("{error}")),

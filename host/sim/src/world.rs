@@ -155,7 +155,9 @@ impl World {
     fn postponed(&mut self, thing: Thing) -> Option<Thing> {
         let at = match &thing {
             Thing::Frame { to, .. } => *to,
-            Thing::Membership { site, .. } | Thing::Decline { site, .. } => *site,
+            Thing::Membership { site, .. }
+            | Thing::Decline { site, .. }
+            | Thing::Disconnected { site, .. } => *site,
             _ => return Some(thing),
         };
         if self.sites[at].paused {

@@ -32,6 +32,16 @@ fn nothing_is_lost_and_nothing_left_after_trouble() {
     assert!(stats.exiles > 20 && stats.restarts > 50 && stats.revived > 100, "{stats:?}");
 }
 
+/// As where people decide who is gone, and nobody does: the default without etcd.
+#[test]
+fn nothing_is_lost_and_nothing_left_where_nobody_is_exiled() {
+    let undecided = |seed| Settings { exiles: false, ..Settings::rough(seed) };
+    let stats = all_right(5000, 80, undecided);
+    assert!(stats.exiles == 0 && stats.restarts > 30, "{stats:?}");
+    let stats = all_right(6000, 60, |seed| undecided(seed).cyclic());
+    assert!(stats.exiles == 0 && stats.swept > 50, "{stats:?}");
+}
+
 #[test]
 fn cycles_over_nodes_go_too() {
     let stats = all_right(0, 60, |seed| Settings::calm(seed).cyclic());

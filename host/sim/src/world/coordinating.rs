@@ -69,7 +69,7 @@ impl World {
     pub(super) fn propose_exile(&mut self, site: usize, client: Life, epoch: u64) {
         let by = self.sites[site].life;
         self.schedule.after(250 * MS, Thing::Decline { site, by, client });
-        if !self.coordinator.propose(by, client, epoch) {
+        if !self.settings.exiles || !self.coordinator.propose(by, client, epoch) {
             return;
         }
         self.stats.exiles += 1;
@@ -119,6 +119,10 @@ impl World {
             }
             4..6 if self.settings.cuts && site != peer => self.disconnect(site, peer),
             6..8 if self.settings.pauses && self.sites[site].alive => {
+                // Who is stopped already goes on when it would have.
+                if self.sites[site].runs() {
+                    self.sites[site].paused_at = self.schedule.now();
+                }
                 self.sites[site].paused = true;
                 let length = self.random.between(20, 600) * MS;
                 self.schedule.after(length, Thing::Resume { site });
@@ -168,6 +172,10 @@ impl World {
             return;
         }
         self.sites[site].paused = false;
+        if self.settings.clocks_sleep {
+            let slept = self.schedule.now() - self.sites[site].paused_at;
+            self.sites[site].clock.stood_still(slept);
+        }
         if self.sites[site].alive {
             self.feed(site, Event::Ticked);
             for thing in std::mem::take(&mut self.sites[site].waiting) {
