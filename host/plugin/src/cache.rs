@@ -52,24 +52,32 @@ pub(crate) struct Cache {
     engine: u64,
 }
 
+/// Whether compiled code can be kept in a folder, which is made if it is missing.
+///
+/// # Errors
+///
+/// [`PluginError::Cache`] if the folder cannot be made, or could be written to by others.
+pub fn check_cache(folder: &Path) -> Result<(), PluginError> {
+    let refused = |reason: String| PluginError::Cache { path: folder.to_owned(), reason };
+    let unusable = |error: io::Error| refused(format!("{error}: choose another folder"));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    let metadata = fs::metadata(folder).map_err(unusable)?;
+    if !metadata.is_dir() {
+        return Err(refused("this is no folder: choose another".to_owned()));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(refused("it belongs to another user, who could plant code: choose another".to_owned()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(refused("others may write to it and could plant code: type chmod 700".to_owned()));
+    }
+    Ok(())
+}
+
 impl Cache {
     /// Opens the folder, and makes it if it is missing.
     pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Cache, PluginError> {
-        let refused = |reason: String| PluginError::Cache { path: folder.to_owned(), reason };
-        let unusable = |error: io::Error| refused(format!("{error}: choose another folder"));
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-        let metadata = fs::metadata(folder).map_err(unusable)?;
-        if !metadata.is_dir() {
-            return Err(refused("this is no folder: choose another".to_owned()));
-        }
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(refused(
-                "it belongs to another user, who could plant code: choose another".to_owned(),
-            ));
-        }
-        if metadata.mode() & 0o022 != 0 {
-            return Err(refused("others may write to it and could plant code: type chmod 700".to_owned()));
-        }
+        check_cache(folder)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Cache { folder: folder.to_owned(), engine: hasher.finish() })

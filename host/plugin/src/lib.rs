@@ -59,7 +59,7 @@ mod attach;
 mod strategy;
 
 pub use attach::Access;
-pub use cache::CodeOrigin;
+pub use cache::{CodeOrigin, check_cache};
 pub use contract::CONTRACT;
 pub use description::{Completeness, Description, OptionSpec, OptionValue};
 pub use error::PluginError;

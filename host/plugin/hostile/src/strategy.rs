@@ -1,7 +1,7 @@
 //! The strategy: every call looks at the mode.
 
 use core::hint::black_box;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::cell::RefCell;
 
 use crate::window;
@@ -26,9 +26,18 @@ wit_bindgen::generate!({ path: "wit-0.1.0", world: "windowed-collector" });
 #[used]
 static MODE: [u8; 48] = *b"HOSTILE-MODE:honest                             ";
 
+/// Cycles that were begun.
+static CYCLES: AtomicU32 = AtomicU32::new(0);
+
+/// What to do wrong. `later:MODE` is `honest` in the first cycle, which is a rehearsal most often.
 pub(crate) fn mode() -> String {
     let bytes: Vec<u8> = (13..48).map(|at| unsafe { core::ptr::read_volatile(&MODE[at]) }).collect();
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    let mode = String::from_utf8_lossy(&bytes).trim().to_owned();
+    match mode.strip_prefix("later:") {
+        Some(later) if CYCLES.load(Ordering::Relaxed) > 1 => later.to_owned(),
+        Some(_) => "honest".to_owned(),
+        None => mode,
+    }
 }
 
 fn is(name: &str) -> bool {
@@ -83,6 +92,7 @@ impl Guest for Hostile {
     }
 
     fn begin(_cycle: CycleInfo) -> Result<(), Error> {
+        CYCLES.fetch_add(1, Ordering::Relaxed);
         STATE.with_borrow_mut(|state| {
             state.work.clear();
             state.seen.clear();
@@ -361,6 +371,7 @@ fn described() -> Description {
         "describe-option-name" => it.options.push(option("a=b", OptionValue::Integer(8))),
         "describe-nan" => it.options.push(option("nan", OptionValue::Number(f64::NAN))),
         "describe-need" => it.needs.push(Need::Other("telepathy".to_owned())),
+        "describe-long-promise" => it.completeness = Completeness::All(u32::MAX),
         "describe-many-needs" => it.needs = vec![Need::Retired; 1000],
         _ => {}
     }
