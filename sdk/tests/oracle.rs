@@ -37,6 +37,8 @@ macro_rules! strategy {
 
 strategy!(CondemnsTwo, Verdict::Condemned(vec![2]), Progress::Idle);
 strategy!(CondemnsTooFar, Verdict::Condemned(vec![1 << 20]), Progress::Idle);
+strategy!(CondemnsNull, Verdict::Condemned(vec![3, 0]), Progress::Idle);
+strategy!(CondemnsOverAndOver, Verdict::Condemned(vec![3; 128]), Progress::Idle);
 strategy!(AnswersOneWord, Verdict::Survivors(vec![0]), Progress::Idle);
 strategy!(NeverIdle, Verdict::KeepAll, Progress::More);
 strategy!(KeepsAll, Verdict::KeepAll, Progress::Idle);
@@ -99,6 +101,8 @@ fn garbage_that_other_garbage_refers_to_may_not_go_alone() {
 #[test]
 fn nonsense_and_endless_work_are_found() {
     assert!(matches!(violation::<CondemnsTooFar>(heap()), Violation::Nonsense(_)));
+    assert!(matches!(violation::<CondemnsNull>(heap()), Violation::Nonsense(_)));
+    assert!(matches!(violation::<CondemnsOverAndOver>(heap()), Violation::Nonsense(_)));
     assert!(matches!(violation::<AnswersOneWord>(heap()), Violation::Nonsense(_)));
     assert!(matches!(violation::<NeverIdle>(heap()), Violation::Endless));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::heap::{Access, MockHeap};
 use super::random::{Mutator, Random, random_member};
-use super::runner::{Report, Runner, STEPS_MAX, Violation, judge};
+use super::runner::{Report, Runner, Violation, judge, steps_max};
 use crate::graph::Cell;
 use crate::info::Completeness;
 use crate::strategy::{Cause, Progress, Strategy};
@@ -22,7 +22,7 @@ impl<S: Strategy> Runner<S> {
     ) -> Result<Report, Violation> {
         let snapshot = self.begin(heap, Cause::Cluster)?;
         let (mut told, mut marks) = (Vec::new(), BTreeSet::new());
-        for steps in 1..=STEPS_MAX {
+        for steps in 1..=steps_max(heap.capacity()) {
             let progress = self.step(heap)?;
             let before = told.len();
             self.take_reached(heap, &mut told)?;

@@ -11,8 +11,10 @@ use crate::strategy::{
     Cause, Changes, CycleInfo, Error, Outcome, Progress, RetiredCells, Shape, Strategy, Verdict,
 };
 
-/// Steps after which a cycle counts as endless.
-pub(super) const STEPS_MAX: u32 = 1_000_000;
+/// Steps that a cycle may take on a heap of so many cells: as many as the host allows.
+pub(super) fn steps_max(capacity: u32) -> u32 {
+    10_000 + capacity / 16
+}
 
 /// What a cycle did.
 #[derive(Debug, Clone)]
@@ -51,7 +53,9 @@ pub enum Violation {
     #[error("the strategy failed: {0}")]
     Failed(#[from] Error),
     /// The strategy never says that it is idle.
-    #[error("still not idle after {STEPS_MAX} steps: say `Progress::Idle` when nothing is left")]
+    #[error(
+        "still not idle after as many steps as the host allows: say `Progress::Idle` when nothing is left"
+    )]
     Endless,
     /// Promised garbage is still there.
     #[error("{left} cells of promised garbage are left after {cycles} cycles, cell {example} among them")]
@@ -238,7 +242,7 @@ impl<S: Strategy> Runner<S> {
     }
 
     fn mark(&mut self, heap: &mut MockHeap, mut mutate: impl FnMut(&mut MockHeap)) -> Result<u32, Violation> {
-        for steps in 1..=STEPS_MAX {
+        for steps in 1..=steps_max(heap.capacity()) {
             let progress = self.step(heap)?;
             mutate(heap);
             let fresh = self.shade(heap);
@@ -313,8 +317,15 @@ fn proposed(heap: &MockHeap, verdict: Verdict) -> Result<Vec<Cell>, Violation> {
             let dead = |cell: &Cell| words[*cell as usize / 64] >> (cell % 64) & 1 == 0;
             Ok((1..heap.capacity()).filter(dead).filter(old).collect())
         }
-        Verdict::Condemned(cells) => match cells.iter().find(|&&cell| cell >= heap.capacity()) {
-            Some(cell) => Err(Violation::Nonsense(format!("cell {cell} is not below the capacity"))),
+        Verdict::Condemned(cells) if cells.len() as u32 >= heap.capacity() => {
+            let most = heap.capacity() - 1;
+            Err(Violation::Nonsense(format!("{} cells are condemned, and there are {most}", cells.len())))
+        }
+        Verdict::Condemned(cells) => match cells.iter().find(|&&cell| cell == 0 || cell >= heap.capacity()) {
+            Some(cell) => {
+                let most = heap.capacity() - 1;
+                Err(Violation::Nonsense(format!("cell {cell} is condemned, and there are cells 1 to {most}")))
+            }
             None => Ok(cells.into_iter().filter(old).collect::<BTreeSet<_>>().into_iter().collect()),
         },
     }
