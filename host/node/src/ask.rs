@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use gc_heap::{Cause, Freed};
+use gc_heap::{Cause, Freed, Gone, Handle, Pin};
 use gc_protocol::CycleId;
 use gc_protocol::wire::ModuleDigest;
 
@@ -32,6 +32,11 @@ pub(crate) enum Ask {
     },
     ReleaseQuarantine {
         reply: Sender<Freed>,
+    },
+    /// Bring an object back from there.
+    Restore {
+        handle: Handle,
+        reply: Sender<Result<Pin, Gone>>,
     },
     Loaded {
         id: Id,

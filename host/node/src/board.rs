@@ -134,8 +134,12 @@ impl Board {
         }
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     pub(crate) fn elapsed_s(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
+        self.elapsed().as_secs_f64()
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {
@@ -165,7 +169,10 @@ impl Board {
     pub(crate) fn cycle(&self, record: CycleRecord) {
         let mut inside = lock(&self.inside);
         inside.last_mark_ns = record.mark_ns;
-        inside.last_proof_ns = record.proof_ns;
+        // A cycle that condemns nothing has no proof.
+        if record.proof_ns > 0 {
+            inside.last_proof_ns = record.proof_ns;
+        }
         inside.last_cycle = Some(record.clone());
         inside.tell(&Event::Cycle(Box::new(record)));
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use gc_heap::HeapError;
+use gc_heap::{Gone, HeapError};
 use gc_plugin::PluginError;
 
 use crate::cluster::ClusterError;
@@ -25,6 +25,14 @@ pub enum NodeError {
         name: String,
         /// What there is.
         known: Vec<&'static str>,
+    },
+    /// A strategy that is code of the host, where only a component will do.
+    #[error(
+        "the strategy '{name}' is a part of the host and no component: take one that is, see `host strategy list`"
+    )]
+    NoComponent {
+        /// Which strategy.
+        name: String,
     },
     /// A strategy file cannot be read.
     #[error("cannot read the strategy {}: {source}: give the path of a WebAssembly component, or the name of a built-in strategy", path.display())]
@@ -59,6 +67,9 @@ pub enum NodeError {
     /// The heap refused its configuration, or a mutator.
     #[error(transparent)]
     Heap(#[from] HeapError),
+    /// The object is not there any more.
+    #[error("{0}: only what waits in quarantine can be restored")]
+    Gone(#[from] Gone),
     /// A candidate did not become the serving strategy.
     #[error("{strategy} was not taken: {reason}: {serving} goes on serving")]
     SwapFailed {
@@ -73,7 +84,7 @@ pub enum NodeError {
     #[error("another strategy is being tried at this moment: wait until `host status` shows no candidate")]
     SwapBusy,
     /// A shadow run of no or of too many cycles.
-    #[error("a shadow run has between 1 and {} cycles: ask for fewer", limits::SHADOW_CYCLES_MAX)]
+    #[error("a shadow run has between 1 and {} cycles: ask for so many", limits::SHADOW_CYCLES_MAX)]
     ShadowCycles,
     /// The node shuts down.
     #[error("the node is shutting down: start another one")]
@@ -106,6 +117,14 @@ pub enum NodeError {
     /// The node does not come into its cluster, or that does not do what it was asked.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// None of the checks of the conformance kit was chosen.
+    #[error("no check of the kit has '{only}' in its name: there are {}", known.join(", "))]
+    NoCheck {
+        /// What was asked for.
+        only: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}: raise the limit on processes and threads")]
     Thread(io::Error),

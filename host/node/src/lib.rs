@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Architecture invariant: this crate performs effects and decides nothing. What is garbage, strategies say; whether that is true, the heap proves;
-//! who serves, [`swap`] decides, a pure state machine; when a cycle begins, the heap's pacer says. In a cluster, what a message means the protocol says,
+//! who serves, [`swap`] decides, a pure state machine; when a cycle begins, the heap's pacer says; when memory of free cells goes back, `spare`. In a cluster, what a message means the protocol says,
 //! and who is a member whoever coordinates.
 //!
 //! Modules in reading order; each imports only what stands above it.
@@ -37,6 +37,7 @@ mod metrics;
 mod scrape;
 
 mod shadow;
+mod spare;
 
 mod board;
 mod crew;

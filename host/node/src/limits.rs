@@ -17,6 +17,9 @@ pub const CANARY_SHADOW_CYCLES: u32 = 5;
 /// Cycles that a canary serves on probation unless it is told otherwise.
 pub const CANARY_PROBATION_CYCLES: u32 = 20;
 
+/// Shortest deadline for a call of a strategy: time is told in ticks of a millisecond at best.
+pub const DEADLINE_MIN: Duration = Duration::from_millis(1);
+
 /// Journal records that are kept in memory: a swap writes about six.
 pub const JOURNAL_RECORDS: usize = 1024;
 
@@ -29,10 +32,17 @@ pub const REQUESTS_PENDING: usize = 64;
 /// Longest strategy file that is read. The plugin host has a bound of its own on what it compiles.
 pub const STRATEGY_BYTES_MAX: u64 = 256 << 20;
 
+/// Cycles within which a strategy must have kept its promise, whatever it says itself: the conformance kit runs so many, many times over.
+pub const PROMISE_CYCLES_MAX: u32 = 100;
+
+/// Objects of a path that are told at each of its ends. What lies between is counted.
+pub const WHY_PATH_END: usize = 500;
+
 /// Longest line of the control protocol in bytes: a request is a name, a path and a few options.
 pub const CONTROL_LINE_BYTES: usize = 64 * 1024;
 
-/// Longest answer of the control protocol in bytes: 1024 journal records of at most 4 KiB.
+/// Longest answer of the control protocol in bytes: 1024 journal records of at most 4 KiB. A path over [`WHY_HOPS_MAX`] nodes of twice
+/// [`WHY_PATH_END`] handles of at most 50 bytes each is shorter.
 pub const CONTROL_ANSWER_BYTES: usize = 4 << 20;
 
 /// Connections to the control socket at once.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gc_heap::{Cause, Freed, Handle, Heap, HeapConfig, Mutator, Why};
+use gc_heap::{Cause, Freed, Handle, Heap, HeapConfig, Mutator, Pin, Why};
 use gc_plugin::{Loader, LoaderConfig};
 
 use crate::ask::Ask;
@@ -22,7 +22,7 @@ use crate::crew::Workshop;
 use crate::error::NodeError;
 use crate::hold::Hold;
 use crate::journal::Journal;
-use crate::limits::{REQUESTS_PENDING, SHADOW_CYCLES_MAX};
+use crate::limits::{DEADLINE_MIN, REQUESTS_PENDING, SHADOW_CYCLES_MAX};
 use crate::record::{CycleRecord, Status, SwapReport};
 use crate::scrape::Scrape;
 use crate::source::{self, StrategySource};
@@ -239,6 +239,22 @@ impl Node {
         answer.recv().map_err(|_| NodeError::Stopped)
     }
 
+    /// Brings an object back that was condemned and is not freed yet, with all that it leads to. It lives for as long as the pin, or whatever is made to
+    /// refer to it meanwhile; [`gc_heap::Scope::pinned`] finds it. An object that was not condemned is pinned.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Gone`] when it is freed, [`NodeError::Stopped`], [`NodeError::Overloaded`].
+    pub fn restore(&self, handle: Handle) -> Result<Pin, NodeError> {
+        let alive = self.mutator().scope(|scope| scope.resolve(handle).ok().map(|object| scope.pin(object)));
+        if let Some(pin) = alive {
+            return Ok(pin);
+        }
+        let (reply, answer) = channel();
+        self.inner.ask(Ask::Restore { handle, reply })?;
+        Ok(answer.recv().map_err(|_| NodeError::Stopped)??)
+    }
+
     /// Replaces the strategy while mutators run: loads and compiles the new one aside, rehearses it, and exchanges the two between two cycles.
     /// Comes back when the new one serves, on probation, or when it was refused and the old one goes on.
     ///
@@ -357,6 +373,12 @@ fn check(config: &NodeConfig) -> Result<(), NodeError> {
     }
     if config.slice_target.is_zero() {
         return wrong("steps of no length".into(), "give at least a microsecond");
+    }
+    if config.limits.deadline < DEADLINE_MIN {
+        return wrong(
+            format!("a deadline of {:?} for each call of a strategy", config.limits.deadline),
+            "give at least a millisecond",
+        );
     }
     Ok(())
 }

@@ -288,7 +288,7 @@ pub struct Status {
     pub swaps: u64,
     /// Time in the strategy in the last cycle.
     pub mark_ns_last: u64,
-    /// Time for the proof in the last cycle.
+    /// Time for the last proof: a cycle that condemns nothing has none.
     pub proof_ns_last: u64,
     /// The last cycle.
     #[serde(skip_serializing_if = "Option::is_none", default)]

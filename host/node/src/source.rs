@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,10 +111,14 @@ pub fn names() -> Vec<&'static str> {
 ///
 /// # Errors
 ///
-/// When there is no such name or file, or the file is too long.
+/// When there is no such name or file, when the file is too long, and for what is no component: `hold` and other native code.
 pub fn read(source: &StrategySource) -> Result<Vec<u8>, NodeError> {
     match source {
-        StrategySource::Named(name) | StrategySource::Native { name, .. } => gc_builtin::find(name)
+        StrategySource::Native { name, .. } => Err(NodeError::NoComponent { name: name.clone() }),
+        StrategySource::Named(name) if name == Hold::NAME => {
+            Err(NodeError::NoComponent { name: name.clone() })
+        }
+        StrategySource::Named(name) => gc_builtin::find(name)
             .map(|builtin| builtin.bytes.to_vec())
             .ok_or_else(|| NodeError::UnknownStrategy { name: name.clone(), known: names() }),
         StrategySource::File(path) => read_file(path),
@@ -122,11 +128,15 @@ pub fn read(source: &StrategySource) -> Result<Vec<u8>, NodeError> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, NodeError> {
     let unreadable = |source| NodeError::StrategyFile { path: path.to_owned(), source };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > STRATEGY_BYTES_MAX {
-        return Err(NodeError::StrategyTooLong { path: path.to_owned(), bytes });
+    let file = File::open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?.len();
+    // A device says that it has no bytes, and has no end.
+    let mut bytes = Vec::new();
+    let read = file.take(STRATEGY_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)? as u64;
+    if read > STRATEGY_BYTES_MAX {
+        return Err(NodeError::StrategyTooLong { path: path.to_owned(), bytes: found.max(read) });
     }
-    std::fs::read(path).map_err(unreadable)
+    Ok(bytes)
 }
 
 /// What an instance costs; all 0 for a native one.
@@ -247,5 +257,17 @@ mod tests {
     fn a_missing_file_is_named() {
         let error = read(&StrategySource::from("/nowhere/x.wasm")).unwrap_err().to_string();
         assert!(error.contains("/nowhere/x.wasm"), "{error}");
+    }
+
+    #[test]
+    fn a_device_without_end_is_not_read_to_its_end() {
+        let error = read(&StrategySource::from("/dev/zero")).unwrap_err();
+        assert!(matches!(error, NodeError::StrategyTooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_component_is_called_that_and_no_unknown_name() {
+        let error = read(&StrategySource::from("hold")).unwrap_err().to_string();
+        assert!(error.contains("'hold'") && error.contains("no component"), "{error}");
     }
 }

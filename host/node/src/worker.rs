@@ -39,6 +39,7 @@ use crate::record::{
 };
 use crate::shadow::{Comparison, Overheard, Proposal};
 use crate::source::{Attached, StrategySource};
+use crate::spare::Spare;
 use crate::swap::{Answer, Effect, Event, Id, Phase, Plan, Step, Swap, Tenure};
 use nodes::Together;
 use rehearsal::Rehearsed;
@@ -50,7 +51,7 @@ type Heard = Option<((Instant, Proposal), (Instant, Proposal))>;
 const UNSOUND_BESIDE: &str =
     "its verdict would have been refused: something that survives refers to what it proposed";
 
-/// Longest wait without a look at the clock: payload memory that is idle shrinks at this pace.
+/// Longest wait without a look at the clock, and how often there is one at memory that is not in use.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Longest sleep of the pace callback without a look at whether somebody waits.
@@ -118,6 +119,9 @@ pub(crate) struct Worker {
     waited_for: bool,
     last_cycle: Instant,
     last_took: Duration,
+    /// When memory that is not in use was looked for.
+    looked: Instant,
+    spare: Spare,
     pause_ns_max: u64,
     glance: Glance,
     stopping: bool,
@@ -171,6 +175,8 @@ impl Worker {
             waited_for: false,
             last_cycle: Instant::now(),
             last_took: Duration::ZERO,
+            looked: Instant::now(),
+            spare: Spare::default(),
             pause_ns_max: 0,
             glance: Glance::now(),
             stopping: false,
@@ -199,6 +205,7 @@ impl Worker {
             } else {
                 self.wait();
             }
+            self.give_back();
             // What a cycle has freed of other nodes' objects they should know soon.
             if let Some(seat) = &self.seat {
                 seat.desk.ring();
@@ -223,6 +230,13 @@ impl Worker {
                     self.aim();
                     let _ = reply.send(freed);
                 }
+                Ask::Restore { handle, reply } => {
+                    let restored = self.collector.restore(handle).map(|(pin, back)| {
+                        self.quarantined_bytes = self.quarantined_bytes.saturating_sub(back.bytes);
+                        pin
+                    });
+                    let _ = reply.send(restored);
+                }
                 Ask::Loaded { id, made } => self.take_in(id, made),
                 Ask::OverNodes { .. }
                 | Ask::Prepare { .. }
@@ -243,11 +257,25 @@ impl Worker {
             }
             Wake::Bell => {}
             Wake::TimedOut => {
-                self.heap.tick();
                 if idle.is_some_and(|idle| self.last_cycle.elapsed() >= idle) {
                     self.cycle(Cause::Idle, true);
                 }
             }
+        }
+    }
+
+    /// Gives memory back that has not been in use for a while: also where the load leaves no pause, in which it would be asked for.
+    fn give_back(&mut self) {
+        if self.looked.elapsed() < TICK {
+            return;
+        }
+        self.looked = Instant::now();
+        self.heap.tick();
+        let idle = self.config.heap.slabs.pool.idle;
+        if self.spare.is_due(self.board.elapsed(), self.heap.used().cells, idle)
+            && let Err(error) = self.heap.trim()
+        {
+            self.board.say("warn", format!("memory of free cells was not given back: {error}"));
         }
     }
 

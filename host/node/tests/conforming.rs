@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use common::hostile::hostile;
 use common::{Marker, Wrong, marker};
 use gc_heap::{
     Change, CycleInfo, Fault, Graph, Needs, Outcome as Settled, Progress, Strategy, StrategyIdentity, Verdict,
@@ -39,6 +40,56 @@ fn a_strategy_that_panics_or_talks_nonsense_fails() {
     for wrong in [Wrong::Panic(2), Wrong::Fault(2), Wrong::Nonsense(2)] {
         assert!(failures(wrong).contains(&"empty heap"), "{wrong:?}");
     }
+}
+
+/// How one check of a strategy ends.
+fn one(source: &StrategySource, only: &str) -> Outcome {
+    let plan = Plan { seed: 1, quick: true, only: Some(only.into()) };
+    let mut report = check(source, &Default::default(), &plan, &mut |_| {}).unwrap();
+    assert_eq!(report.checks.len(), 1);
+    report.checks.remove(0).outcome
+}
+
+fn fails(source: &StrategySource, only: &str, says: &str) {
+    let outcome = one(source, only);
+    assert!(matches!(&outcome, Outcome::Failed { why } if why.contains(says)), "{only}: {outcome:?}");
+}
+
+#[test]
+fn a_strategy_that_does_not_keep_its_promise_fails() {
+    // It promises everything within one cycle, and keeps everything.
+    for only in
+        ["all garbage", "self loops and rings", "random graphs", "retired objects", "abandoned", "full heap"]
+    {
+        let says = if only == "full heap" { "no room was made" } else { "promise" };
+        fails(&hostile("keep-all"), only, says);
+    }
+    fails(&hostile("describe-long-promise"), "describes itself", "within 4294967295 cycles");
+    assert!(matches!(one(&hostile("describe-long-promise"), "empty heap"), Outcome::Passed { .. }));
+}
+
+#[test]
+fn a_strategy_that_takes_its_time_fails() {
+    // A few slow steps may be the fault of the machine; these are more.
+    fails(&marker("busy", Wrong::Busy), "random graphs", "respect the budget");
+    fails(&hostile("step-loop"), "empty heap", "one call took longer than");
+}
+
+#[test]
+fn a_strategy_that_answers_differently_when_it_is_asked_again_fails() {
+    fails(&marker("fickle", Wrong::Fickle), "same calls", "answered finish differently");
+}
+
+#[test]
+fn a_strategy_that_writes_into_its_window_fails_where_it_has_one() {
+    fails(&hostile("step-window-store"), "empty heap", "(window) cycle 1: it wrote into its window");
+}
+
+#[test]
+fn a_check_that_is_not_there_is_no_success() {
+    let plan = Plan { seed: 1, quick: true, only: Some("everything".into()) };
+    let refused = check(&"tracing".into(), &Default::default(), &plan, &mut |_| {}).unwrap_err().to_string();
+    assert!(refused.contains("'everything'") && refused.contains("deep list"), "{refused}");
 }
 
 /// Which stubs a [`Reaching`] tells.

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Wrong, count, marker, plant};
-use gc_node::{Answer, Client, Event, Node, NodeError, Request};
+use gc_heap::{Quarantine, Why};
+use gc_node::{Answer, Client, ControlError, Event, Node, NodeError, Request};
 
 fn good() -> gc_node::Builder {
     Node::builder().strategy(marker("good", Wrong::Never)).heap_limit(8 << 20)
@@ -62,6 +63,28 @@ fn a_dry_run_says_what_would_go_and_frees_nothing() {
 }
 
 #[test]
+fn what_waits_in_quarantine_can_be_restored_and_what_is_freed_cannot() {
+    let node = good().start().unwrap();
+    plant(&node, "tree", 4);
+    let handle = node.heap().named_roots()[0].1;
+    let cut = || node.mutator().scope(|scope| scope.set_root("tree", None));
+    drop(node.restore(handle).expect("it was not condemned"));
+    cut();
+    assert_eq!(node.collect().unwrap().condemned_objects, 15);
+    assert!(matches!(node.why(handle), Why::Quarantined(_)), "{:?}", node.why(handle));
+    let pin = node.restore(handle).unwrap();
+    node.mutator().scope(|scope| scope.set_root("tree", Some(scope.pinned(&pin))));
+    drop(pin);
+    assert_eq!(node.collect().unwrap().condemned_objects, 0);
+    assert_eq!(count(&node, "tree"), 15);
+    cut();
+    assert_eq!(node.collect().unwrap().condemned_objects, 15);
+    assert_eq!(node.release_quarantine().unwrap().objects, 15);
+    let gone = node.restore(handle).map(drop).unwrap_err();
+    assert!(matches!(gone, NodeError::Gone(_)) && gone.to_string().contains("quarantine"), "{gone}");
+}
+
+#[test]
 fn a_full_heap_is_an_error_that_says_how_full() {
     let node = good().heap_limit(1 << 20).start().unwrap();
     let full = node.mutator().scope(|scope| {
@@ -81,31 +104,27 @@ fn a_full_heap_is_an_error_that_says_how_full() {
 
 #[test]
 fn shutting_down_in_the_middle_of_a_cycle_answers_everybody() {
-    let node = good().start().unwrap();
-    for n in 0..4 {
-        plant(&node, &n.to_string(), 12);
-    }
-    std::thread::scope(|threads| {
-        let asking: Vec<_> = (0..3)
-            .map(|_| {
-                let client = node.heap().clone();
-                let node = &node;
-                threads.spawn(move || {
-                    let _heap = client;
-                    for _ in 0..50 {
-                        if matches!(node.collect(), Err(NodeError::Stopped)) {
-                            return;
-                        }
-                    }
-                })
-            })
-            .collect();
-        for thread in asking {
-            thread.join().unwrap();
-        }
-    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control");
+    let node = good().strategy(marker("slow", Wrong::Slow)).control(&path).start().unwrap();
+    plant(&node, "kept", 4);
+    let collect = Request::Collect { dry_run: false, local: false, without: None };
+    let asking: Vec<_> = (0..3)
+        .map(|_| {
+            let (mut client, collect) = (Client::connect(&path).unwrap(), collect.clone());
+            std::thread::spawn(move || client.ask(&collect))
+        })
+        .collect();
+    // Every step of it takes a tenth of a second: it has begun by then, and has not ended.
+    std::thread::sleep(Duration::from_millis(50));
     let heap = node.heap().clone();
+    let began = Instant::now();
     node.shutdown();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for thread in asking {
+        let refused = thread.join().unwrap().unwrap_err();
+        assert!(matches!(&refused, ControlError::Refused(why) if why.kind == "stopped"), "{refused}");
+    }
     // The heap outlives the node; a full one fails at once because nobody collects.
     let began = Instant::now();
     let mut mutator = heap.mutator();
@@ -209,6 +228,32 @@ fn the_control_socket_does_what_the_api_does() {
     assert!(!path.exists());
 }
 
+/// Payloads are 8 MiB, and cells about as much, of which pages that hold something else stay: neither alone would be enough.
+#[test]
+fn memory_goes_back_to_the_system_also_where_cycles_follow_each_other() {
+    let settings = |config: &mut gc_node::NodeConfig| {
+        config.heap.quarantine = Quarantine::Off;
+        config.heap.slabs.pool.idle = Duration::from_millis(1);
+    };
+    let node = good().heap_limit(256 << 20).configure(settings).start().unwrap();
+    plant(&node, "gone", 18);
+    // The figure may be a tenth of a second old.
+    std::thread::sleep(Duration::from_millis(200));
+    let full = node.status(0).heap.committed_bytes;
+    node.mutator().scope(|scope| scope.set_root("gone", None));
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        // There is no pause in which the collector had nothing to do.
+        node.collect().unwrap();
+        let left = node.status(0).heap.committed_bytes;
+        if left + (10 << 20) < full {
+            break;
+        }
+        assert!(Instant::now() < until, "{left} bytes are left of {full}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn settings_that_cannot_be_are_refused() {
     for builder in [
@@ -216,6 +261,7 @@ fn settings_that_cannot_be_are_refused() {
         good().configure(|config| config.cpu_share = f64::NAN),
         good().configure(|config| config.goal_percent = 0),
         good().configure(|config| config.slice_target = Duration::ZERO),
+        good().configure(|config| config.limits.deadline = Duration::from_nanos(1)),
         good().heap_limit(10),
         good().option("depth", "3"),
     ] {

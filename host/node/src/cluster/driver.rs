@@ -194,7 +194,16 @@ impl Driver {
                 }
                 self.feed(Event::ExileDeclined { client });
             }
-            Notice::NotAdmitted(why) => self.say("warn", format!("this node is not let in: {why}")),
+            Notice::NotAdmitted(why) => {
+                let node = self.parts.member.node();
+                let is_member = node.membership().is_member(node.me());
+                let what = if is_member { "" } else { "this node is not let in: " };
+                self.say("warn", format!("{what}{why}"));
+            }
+            Notice::NotKept(why) => self.say(
+                "warn",
+                format!("the membership is not kept ({why}): make room, or give --join when this node starts again"),
+            ),
         }
     }
 
@@ -557,6 +566,9 @@ impl Driver {
         self.parts.works.push();
         self.forget_questions();
         self.renew();
+        for refused in self.parts.transport.news_of_refusals() {
+            self.say("warn", refused.to_string());
+        }
         let node = self.parts.member.node();
         let first = node.membership().members().first() == Some(&node.me());
         let held = Held {

@@ -58,8 +58,8 @@ impl Wake for Bell {
 
 impl Begun {
     pub(crate) fn new(config: &ClusterConfig) -> Result<Begun, ClusterError> {
-        let credentials = Credentials::load(&config.certs)?;
         let watch = Watch::new(&config.certs);
+        let credentials = Credentials::load(&config.certs)?;
         if let Some(ours) = config.name.as_ref().filter(|&name| *name != credentials.identity.name) {
             return Err(ClusterError::OtherName {
                 folder: config.certs.clone(),

@@ -19,6 +19,7 @@ struct Step {
     handle: String,
     /// From `handle` on.
     path: Vec<String>,
+    left_out: u64,
 }
 
 impl Cluster {
@@ -45,7 +46,8 @@ impl Cluster {
     pub fn why(&self, handle: Handle) -> Result<WhyRecord, ClusterError> {
         let text = handle.to_string();
         let mut seen = BTreeSet::from([(handle.node, text.clone())]);
-        let mut steps = VecDeque::from([Step { node: handle.node, handle: text.clone(), path: Vec::new() }]);
+        let mut steps =
+            VecDeque::from([Step { node: handle.node, handle: text.clone(), path: Vec::new(), left_out: 0 }]);
         let mut unknown: Option<WhyRecord> = None;
         let mut last: Option<WhyRecord> = None;
         for _ in 0..WHY_HOPS_MAX {
@@ -67,15 +69,15 @@ impl Cluster {
             };
             for holder in here.holders {
                 if seen.insert((holder, scion.clone())) {
-                    steps.push_back(Step { node: holder, handle: scion.clone(), path: record.path.clone() });
+                    let (path, left_out) = (record.path.clone(), record.left_out);
+                    steps.push_back(Step { node: holder, handle: scion.clone(), path, left_out });
                 }
             }
             last.get_or_insert(record);
         }
-        Ok(unknown.or(last.map(|record| held_in_a_ring(record, steps.is_empty()))).unwrap_or_else(|| {
-            let text = format!("{text} is of no node that can be asked");
-            WhyRecord { handle: handle.to_string(), alive: false, text, path: vec![], unknown_since_s: None }
-        }))
+        Ok(unknown
+            .or(last.map(|record| held_in_a_ring(record, steps.is_empty())))
+            .unwrap_or_else(|| WhyRecord::short(handle, format!("{text} is of no node that can be asked"))))
     }
 
     /// Asks a node; the error inside says why it cannot be asked.
@@ -126,6 +128,7 @@ fn joined(asked: &str, here: &WhyHere, step: &Step) -> WhyRecord {
     // The last of one path is the first of the next: the same object, there as a stub and here as itself.
     record.path.pop();
     record.path.extend(step.path.iter().cloned());
+    record.left_out += step.left_out;
     record.handle = asked.into();
     record.text = format!("{asked} is alive: on node n{}, {}", step.node, here.record.text);
     record
@@ -147,6 +150,7 @@ fn unknown_record(asked: &str, step: &Step, unknown: &Unknown) -> WhyRecord {
         alive: !step.path.is_empty(),
         text,
         path: step.path.clone(),
+        left_out: step.left_out,
         unknown_since_s: Some(since_s.unwrap_or(0.0)),
     }
 }

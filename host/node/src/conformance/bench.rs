@@ -12,6 +12,7 @@ use gc_plugin::{Access, Completeness, Loader, LoaderConfig};
 
 use crate::conformance::Plan;
 use crate::error::NodeError;
+use crate::limits::PROMISE_CYCLES_MAX;
 use crate::record::StrategyRecord;
 use crate::source::{Attached, Recipe, StrategySource};
 
@@ -43,11 +44,14 @@ impl Bench {
         Ok(Bench { strategy, recipe, seed: plan.seed, quick: plan.quick })
     }
 
-    /// What it promises. A native strategy has no place to say so: it promises nothing.
+    /// What it promises, within no more cycles than anybody waits for. A native strategy has no place to say so: it promises nothing.
     pub(crate) fn promise(&self) -> Completeness {
-        match &self.recipe {
-            Recipe::Wasm { loaded, .. } => loaded.description().completeness,
-            Recipe::Native(_) => Completeness::Nothing,
+        let Recipe::Wasm { loaded, .. } = &self.recipe else { return Completeness::Nothing };
+        match loaded.description().completeness {
+            Completeness::Nothing => Completeness::Nothing,
+            Completeness::Retired(cycles) => Completeness::Retired(cycles.min(PROMISE_CYCLES_MAX)),
+            Completeness::Acyclic(cycles) => Completeness::Acyclic(cycles.min(PROMISE_CYCLES_MAX)),
+            Completeness::All(cycles) => Completeness::All(cycles.min(PROMISE_CYCLES_MAX)),
         }
     }
 

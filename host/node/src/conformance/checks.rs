@@ -10,6 +10,7 @@ use crate::conformance::bench::{Bench, Rig, heap, keep_collecting};
 use crate::conformance::model::{Model, seed, sentence};
 use crate::conformance::over_nodes;
 use crate::conformance::twin::Twin;
+use crate::limits::PROMISE_CYCLES_MAX;
 use crate::source::{Attached, Recipe};
 
 /// A check that did not fail.
@@ -92,6 +93,15 @@ fn describes(bench: &Bench) -> Result<Done, String> {
     let again = loader.load(loaded.bytes().to_vec(), "the second time").map_err(|error| error.to_string())?;
     if again.description() != loaded.description() {
         return Err("it describes itself differently when it is asked again".into());
+    }
+    let promised = match loaded.description().completeness {
+        Completeness::All(cycles) | Completeness::Acyclic(cycles) | Completeness::Retired(cycles) => cycles,
+        Completeness::Nothing => 0,
+    };
+    if promised > PROMISE_CYCLES_MAX {
+        return Err(format!(
+            "it promises something within {promised} cycles, and nobody waits for more than {PROMISE_CYCLES_MAX}: promise what it keeps"
+        ));
     }
     // Its own defaults must be good enough for itself.
     let defaults = loaded.description().options.iter().map(|spec| (spec.name.clone(), spec.default.clone()));

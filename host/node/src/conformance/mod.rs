@@ -84,17 +84,22 @@ impl Report {
 ///
 /// # Errors
 ///
-/// When the strategy cannot even be loaded and attached.
+/// When the strategy cannot even be loaded and attached, and when no check has the name that was asked for.
 pub fn check(
     source: &StrategySource,
     settings: &BTreeMap<String, String>,
     plan: &Plan,
     told: &mut dyn FnMut(&Check),
 ) -> Result<Report, NodeError> {
+    let chosen = |name: &str| plan.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    if !checks::ALL.iter().any(|(name, _)| chosen(name)) {
+        let known = checks::ALL.iter().map(|&(name, _)| name).collect();
+        return Err(NodeError::NoCheck { only: plan.only.clone().unwrap_or_default(), known });
+    }
     let bench = Bench::new(source, settings, plan)?;
     let mut report = Report { strategy: bench.strategy.clone(), checks: Vec::new() };
     for &(name, run) in checks::ALL {
-        if plan.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+        if !chosen(name) {
             continue;
         }
         let began = Instant::now();

@@ -9,14 +9,12 @@ pub(crate) struct Twin {
     one: Attached,
     other: Attached,
     identity: StrategyIdentity,
-    /// Answers that were compared.
-    pub(crate) compared: u64,
 }
 
 impl Twin {
     pub(crate) fn new(mut one: Attached, other: Attached) -> Twin {
         let identity = one.strategy().identity().clone();
-        Twin { one, other, identity, compared: 0 }
+        Twin { one, other, identity }
     }
 
     fn both<R: PartialEq>(
@@ -25,7 +23,6 @@ impl Twin {
         call: impl Fn(&mut dyn Strategy) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         let answer = call(self.one.strategy())?;
-        self.compared += 1;
         match call(self.other.strategy())? == answer {
             true => Ok(answer),
             false => Err(Fault::Nonsense(format!(

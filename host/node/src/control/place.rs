@@ -96,10 +96,14 @@ impl Place {
         lock_path.push(".lock");
         let lock_path = PathBuf::from(lock_path);
         let lock = take_lock(path, &lock_path)?;
-        clear(path)?;
-        let listener = UnixListener::bind(path).map_err(failed)?;
+        let listener = clear(path).and_then(|()| UnixListener::bind(path).map_err(failed));
+        let listener = listener.inspect_err(|_| {
+            // While it is held, so that it is nobody else's.
+            let _ = std::fs::remove_file(&lock_path);
+        })?;
+        let place = Place { listener, path: path.to_owned(), lock_path, _lock: lock };
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Place { listener, path: path.to_owned(), lock_path, _lock: lock })
+        Ok(place)
     }
 }
 
@@ -207,6 +211,7 @@ mod tests {
         let refused = Place::take(&path).unwrap_err();
         assert!(matches!(refused, PlaceError::NoSocket { .. }), "{refused}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is put beside it");
     }
 
     #[test]
@@ -215,6 +220,7 @@ mod tests {
         let path = folder.path().join("s");
         let _theirs = UnixListener::bind(&path).unwrap();
         assert!(matches!(Place::take(&path), Err(PlaceError::Occupied { pid: None, .. })));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is put beside it");
     }
 
     #[test]

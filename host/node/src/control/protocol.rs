@@ -8,6 +8,7 @@ use gc_heap::{DecisionRecord, Handle, Why};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{ClusterStatus, ClusterSwapReport, ExileReport, OverRecord, WithoutRecord};
+use crate::limits::WHY_PATH_END;
 use crate::record::{CycleRecord, Status, SwapReport};
 
 /// Rises when a request or an answer changes its meaning. Fields that are added do not count.
@@ -106,23 +107,46 @@ pub struct WhyRecord {
     pub alive: bool,
     /// One sentence.
     pub text: String,
-    /// From a root to the object, for one that is alive.
+    /// From a root to the object, for one that is alive. Of a long path both ends.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub path: Vec<String>,
+    /// Objects of the path that are left out between its ends.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub left_out: u64,
     /// For how long nothing is known of a node on which the answer depends.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unknown_since_s: Option<f64>,
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl WhyRecord {
+    /// A record with no path.
+    pub(crate) fn short(handle: Handle, text: String) -> WhyRecord {
+        WhyRecord {
+            handle: handle.to_string(),
+            alive: false,
+            text,
+            path: Vec::new(),
+            left_out: 0,
+            unknown_since_s: None,
+        }
+    }
+
     pub(crate) fn new(handle: Handle, why: &Why) -> WhyRecord {
+        let mut left_out = 0;
         let (alive, text, path) = match why {
             Why::Alive { root, path } => {
                 let text = format!(
                     "{handle} is alive: {root} leads to it over {} references",
                     path.len().saturating_sub(1)
                 );
-                (true, text, path.iter().map(ToString::to_string).collect())
+                let ends = if path.len() > 2 * WHY_PATH_END { WHY_PATH_END } else { path.len() };
+                let tail = &path[ends.max(path.len() - ends)..];
+                left_out = (path.len() - ends - tail.len()) as u64;
+                (true, text, path[..ends].iter().chain(tail).map(ToString::to_string).collect())
             }
             Why::Unreachable => (
                 false,
@@ -136,7 +160,7 @@ impl WhyRecord {
                 (false, format!("{handle} is gone: {}", decided(decision.as_ref())), vec![])
             }
         };
-        WhyRecord { handle: handle.to_string(), alive, text, path, unknown_since_s: None }
+        WhyRecord { alive, path, left_out, ..WhyRecord::short(handle, text) }
     }
 }
 
@@ -253,7 +277,10 @@ pub(crate) fn read_line(reader: &mut impl BufRead, limit: usize) -> io::Result<O
 
 #[cfg(test)]
 mod tests {
+    use gc_heap::RootKind;
+
     use super::*;
+    use crate::limits::{CONTROL_ANSWER_BYTES, WHY_HOPS_MAX};
 
     #[test]
     fn requests_read_back() {
@@ -305,6 +332,24 @@ mod tests {
         assert_eq!(read_line(&mut reader, 10).unwrap(), None);
         let mut reader = io::BufReader::new(&b"01234567890\n"[..]);
         assert!(read_line(&mut reader, 10).is_err());
+    }
+
+    #[test]
+    fn of_a_path_as_deep_as_the_heap_both_ends_are_told() {
+        let handle = |cell| Handle { node: 0, incarnation: 1, cell, generation: 0 };
+        let record = |length: u32| {
+            let path = (1..=length).map(handle).collect();
+            WhyRecord::new(handle(length), &Why::Alive { root: RootKind::Named("list".into()), path })
+        };
+        let deep = record(1_000_000);
+        assert_eq!((deep.path.len(), deep.left_out), (2 * WHY_PATH_END, 1_000_000 - 2 * WHY_PATH_END as u64));
+        assert_eq!(deep.path.first(), Some(&handle(1).to_string()));
+        assert_eq!(deep.path.last(), Some(&handle(1_000_000).to_string()));
+        assert!(deep.text.contains("over 999999 references"), "{}", deep.text);
+        assert!(answer(Ok(Answer::Why(deep))).len() < CONTROL_ANSWER_BYTES / WHY_HOPS_MAX);
+        for short in [1, 2, 2 * WHY_PATH_END as u32] {
+            assert_eq!((record(short).path.len(), record(short).left_out), (short as usize, 0));
+        }
     }
 
     #[test]

@@ -185,6 +185,7 @@ mod tests {
                     alive: true,
                     text: "because".into(),
                     path: vec![],
+                    left_out: 0,
                     unknown_since_s: None,
                 })),
                 _ => Err(Failure::new("refused", "only why")),

@@ -66,6 +66,7 @@ impl Worker {
             Ask::Collect { .. }
             | Ask::Swap { .. }
             | Ask::ReleaseQuarantine { .. }
+            | Ask::Restore { .. }
             | Ask::Loaded { .. }
             | Ask::Stop => {}
         }

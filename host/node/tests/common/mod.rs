@@ -2,8 +2,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
 
+pub mod hostile;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use gc_heap::{
@@ -22,6 +24,10 @@ pub enum Wrong {
     Lie(u32),
     /// Names a cell that the heap does not have.
     Nonsense(u32),
+    /// Works for 300 ms in each step.
+    Busy,
+    /// Every second instance keeps everything.
+    Fickle,
     /// Sleeps in each step: right, and never done while mutators fill a small heap.
     Slow,
     /// The same, and condemns everything.
@@ -31,7 +37,7 @@ pub enum Wrong {
 impl Wrong {
     fn is_due(self, cycle: u32) -> bool {
         match self {
-            Wrong::Never | Wrong::Slow | Wrong::SlowLie => false,
+            Wrong::Never | Wrong::Busy | Wrong::Fickle | Wrong::Slow | Wrong::SlowLie => false,
             Wrong::Panic(from) | Wrong::Fault(from) | Wrong::Lie(from) | Wrong::Nonsense(from) => {
                 cycle >= from
             }
@@ -47,6 +53,8 @@ pub struct Marker {
     work: Vec<u32>,
     wrong: Wrong,
     cycle: u32,
+    /// How many its source has made before it.
+    instance: u32,
 }
 
 impl Marker {
@@ -62,6 +70,7 @@ impl Marker {
             work: Vec::new(),
             wrong,
             cycle: 0,
+            instance: 0,
         }
     }
 
@@ -124,6 +133,14 @@ impl Strategy for Marker {
         if matches!(self.wrong, Wrong::Slow | Wrong::SlowLie) {
             std::thread::sleep(Duration::from_millis(100));
         }
+        if self.wrong == Wrong::Busy {
+            let running = || {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+                Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+            };
+            let end = running() + Duration::from_millis(300);
+            while running() < end {}
+        }
         for _ in 0..budget {
             let Some(cell) = self.work.pop() else { return Ok(Progress::Idle) };
             for slot in 0..4 {
@@ -136,6 +153,7 @@ impl Strategy for Marker {
 
     fn finish(&mut self) -> Result<Verdict, Fault> {
         Ok(match self.wrong {
+            Wrong::Fickle if self.instance % 2 == 0 => Verdict::KeepAll,
             Wrong::SlowLie => Verdict::Survivors(vec![0; self.marked.len()]),
             Wrong::Lie(from) if self.cycle >= from => Verdict::Survivors(vec![0; self.marked.len()]),
             Wrong::Nonsense(from) if self.cycle >= from => Verdict::Condemned(vec![u32::MAX]),
@@ -149,7 +167,11 @@ impl Strategy for Marker {
 }
 
 pub fn marker(name: &'static str, wrong: Wrong) -> StrategySource {
-    StrategySource::native(name, move |graph| Marker::new(name, graph, wrong))
+    let made = AtomicU32::new(0);
+    StrategySource::native(name, move |graph| {
+        let instance = made.fetch_add(1, Ordering::Relaxed);
+        Marker { instance, ..Marker::new(name, graph, wrong) }
+    })
 }
 
 /// A small node that keeps nothing in quarantine.
