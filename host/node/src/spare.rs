@@ -16,9 +16,14 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
+    /// So many cells were in use, between two looks.
+    pub(crate) fn saw(&mut self, used: u64) {
+        self.peak = self.peak.max(used);
+    }
+
     /// A look at `used` cells at time `now`. Whether to give memory back.
     pub(crate) fn is_due(&mut self, now: Duration, used: u64, idle: Duration) -> bool {
-        self.peak = self.peak.max(used);
+        self.saw(used);
         if used >= self.peak.div_ceil(2) {
             self.low_since = None;
             return false;
@@ -52,6 +57,15 @@ mod tests {
         assert!(!look(&mut spare, 500, 499), "there is nothing more to give back");
         assert!(!look(&mut spare, 501, 249));
         assert!(look(&mut spare, 561, 0));
+    }
+
+    #[test]
+    fn what_came_and_went_between_two_looks_counts() {
+        let mut spare = Spare::default();
+        assert!(!look(&mut spare, 0, 10));
+        spare.saw(1000);
+        assert!(!look(&mut spare, 1, 10));
+        assert!(look(&mut spare, 61, 10));
     }
 
     #[test]

@@ -401,6 +401,7 @@ impl Worker {
     fn learn(&mut self, report: &CycleReport, begun: Amount, begun_at: Instant) {
         self.last_cycle = Instant::now();
         self.last_took = self.last_cycle - begun_at;
+        self.spare.saw(begun.cells);
         self.waited_for = self.seat.is_some() && self.heap.has_quarantined_stubs();
         self.quarantined_bytes =
             (self.quarantined_bytes + executed(report)).saturating_sub(report.freed_bytes);
