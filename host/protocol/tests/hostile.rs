@@ -221,8 +221,8 @@ fn a_million_references_arrive_and_go() {
 
 /// What an acknowledgement of a membership has to carry may be more than a frame.
 #[test]
-fn a_membership_may_change_while_a_hundred_thousand_registrations_are_open() {
-    const COUNT: u32 = 100_000;
+fn a_membership_may_change_while_registrations_are_open_that_fill_more_than_a_frame() {
+    const COUNT: u32 = 250_000;
     let mut net = Net::new(3);
     let all: Vec<Reference> = (0..COUNT).map(|index| of_home(1, index)).collect();
     net.hand_over(1, 2, &all);
