@@ -83,7 +83,7 @@ pub(super) const SCALING: Row = Row {
             at_most: 1.5,
         },
         Goal {
-            name: "global mark in the simulator, 4 to 256 nodes: bytes of the node that coordinates, dearest against cheapest",
+            name: "global mark in the simulator, 4 to 256 nodes: bytes of the busiest node, dearest against cheapest cluster",
             unit: "x",
             at_most: 1.5,
         },
@@ -244,7 +244,7 @@ struct Scaled {
     marks_per_pair_max: f64,
     waves: f64,
     node: Sent,
-    coordinator_bytes: f64,
+    busiest_bytes: f64,
 }
 
 #[derive(Deserialize)]
@@ -273,12 +273,12 @@ fn scaling(settings: &Settings) -> Result<Vec<Reading>, RowError> {
         largest(figure) / all(&clusters, figure).into_iter().fold(f64::MAX, f64::min)
     };
     let average: fn(&Scaled) -> f64 = |cluster| cluster.node.bytes;
-    let coordinator: fn(&Scaled) -> f64 = |cluster| cluster.coordinator_bytes;
+    let busiest: fn(&Scaled) -> f64 = |cluster| cluster.busiest_bytes;
     let waves = each(|cluster| cluster.waves);
     let exact = |value, note| Reading { value, range: None, note };
     Ok(vec![
         exact(largest(|cluster| cluster.marks_per_pair_max), marks),
         exact(ratio(average), format!("{}, sent; waves: {waves}", bytes(average))),
-        exact(ratio(coordinator), format!("{}, both ways", bytes(coordinator))),
+        exact(ratio(busiest), format!("{}, both ways", bytes(busiest))),
     ])
 }

@@ -23,6 +23,9 @@ pub const REFERENCES_PER_COPY_MAX: usize = 4096;
 /// Most entries of a list in one message: 40 KiB of mentions at most. A longer list goes out as several messages.
 pub const ENTRIES_PER_MESSAGE_MAX: usize = 2048;
 
+/// Children of a node in the tree along which a marking cycle is steered. All members must see the same tree, so another number needs other kinds of messages.
+pub const CYCLE_FAN_OUT: usize = 3;
+
 /// Bytes of a piece of a strategy's module.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 

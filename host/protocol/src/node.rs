@@ -40,7 +40,8 @@
 //!
 //! # Invariants
 //!
-//! 1. What a peer sends can change what is kept for that peer, and nothing else. The worst it can do with a lie is to lose its own references.
+//! 1. What a peer sends can change what is kept for that peer, and nothing else. The worst it can do with a lie is to lose its own references. The one exception, what members say
+//!    of each other's votes in a marking cycle, stands in [`crate::mark`].
 //! 2. A step never panics on what comes from outside, and never waits. Its work is bounded by the frame or list that it is given, except for
 //!    exile, which reads the scions once, and the comparison of a digest that differs, which reads one table. A peer may have that compared once in half an interval.
 //! 3. Nothing grows without a bound of `limits.rs`, except tables that are bounded by the heaps: a stub is a cell of this heap, a scion entry an object of this heap and
@@ -186,7 +187,10 @@ impl Node {
             Event::StubsReached { cycle, references } => {
                 self.with_mark(effects, |mark, tables, out| mark.reached(cycle, references, tables, out));
             }
-            Event::MarkingRested { cycle, worked_off } => self.mark.passive(cycle, worked_off),
+            Event::MarkingRested { cycle, worked_off } => {
+                let now = self.now;
+                self.with_mark(effects, |mark, _, out| mark.passive(now, cycle, worked_off, out));
+            }
             Event::MarkingResumed { cycle } => self.mark.active(cycle),
             Event::StrategySays { cycle, to, bytes } => {
                 if let Some(to) = self.exile.member(to).filter(|_| bytes.len() <= PAYLOAD_BYTES_MAX) {

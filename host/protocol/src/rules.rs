@@ -49,6 +49,8 @@ pub enum Rule {
     ArrivalsVeto,
     /// What is pinned or newly mentioned is a root of the running cycle.
     PinsAreRoots,
+    /// What a node says to its parent in a marking cycle it says for all below it, when they have said it.
+    SubtreesSpeakAsOne,
     /// One vote against a sweep stops it.
     SweepIsUnanimous,
     /// A strategy is exchanged only when every member has prepared it.

@@ -23,8 +23,8 @@ pub(crate) use header::encode;
 pub use header::{HEADER_BYTES, Header, WIRE_VERSION, frame_bytes};
 pub use message::{
     BucketSet, CondemnedStubs, Copy, DigestRoot, ExileAck, Grant, Hello, MarkRequest, Mention, Message,
-    ModuleChunk, ModuleDigest, ModuleWanted, Renew, StrategyBytes, SwapOffer, SwapPrepared, SwapPresent,
-    Vote, Wave, WaveAnswer,
+    ModuleChunk, ModuleDigest, ModuleWanted, Renew, StrategyBytes, SubtreeAgrees, SubtreeProved,
+    SubtreeTotals, SwapOffer, SwapPrepared, SwapPresent, Wave,
 };
 
 /// Why bytes are no frame. The connection that they came from is closed.

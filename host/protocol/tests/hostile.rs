@@ -434,6 +434,7 @@ fn anything(random: &mut impl FnMut() -> u64) -> Message {
         0 => CycleId(number(random)),
         _ => CycleId::in_epoch(epoch, random() as u32 % 5).unwrap_or(CycleId::NONE),
     };
+    let nodes = |random: &mut dyn FnMut() -> u64| number(&mut || random()) as u32 % 5;
     let digest = [(random() % 3) as u8; 32];
     let (yes, generation) = (random().is_multiple_of(2), number(random));
     let present = wire::SwapPresent { generation: generation % 4, digest };
@@ -456,23 +457,23 @@ fn anything(random: &mut impl FnMut() -> u64) -> Message {
         9 => Message::FullSetEnd(number(random)),
         10 => Message::FullSetTaken(number(random)),
         11 => Message::ExileAck(wire::ExileAck { epoch: number(random), admitted: mentions(random) }),
-        12 => Message::CycleStart(cycle),
+        12 => Message::CycleObjection(cycle),
         13 => Message::MarkRequest(wire::MarkRequest { cycle, objects: objects(random) }),
         14 => Message::StrategyBytes(wire::StrategyBytes { cycle, bytes: Payload(vec![1; 9]) }),
         15 => Message::Wave(wire::Wave { cycle, number: number(random) as u32 }),
-        16 => Message::WaveAnswer(wire::WaveAnswer {
+        16 => Message::SubtreeTotals(wire::SubtreeTotals {
             cycle,
             number: random() as u32 % 4,
-            passive: yes,
+            nodes: nodes(random),
             sent: number(random),
             received: number(random),
         }),
         17 => Message::CycleDecide(cycle),
         18 => Message::CondemnedStubs(wire::CondemnedStubs { cycle, objects: objects(random), last: yes }),
-        19 => Message::Vote(wire::Vote { cycle, agreed: yes }),
+        19 => Message::SubtreeAgrees(wire::SubtreeAgrees { cycle, nodes: nodes(random) }),
         20 => Message::CycleSweep(cycle),
         21 => Message::CycleAbort(cycle),
-        22 => Message::CycleProved(cycle),
+        22 => Message::SubtreeProved(wire::SubtreeProved { cycle, nodes: nodes(random) }),
         23 => Message::CycleVote(cycle),
         24 => Message::SwapOffer(wire::SwapOffer { generation, digest }),
         25 => Message::ModuleWanted(wire::ModuleWanted { digest, offset: number(random) }),

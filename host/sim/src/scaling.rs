@@ -61,8 +61,10 @@ pub struct Cost {
     pub took_us: u64,
     /// What an average node sent.
     pub node: Sent,
-    /// Bytes of the cycle sent and received by the busiest node beside the coordinator.
+    /// Bytes of the cycle sent and received by the busiest node.
     pub busiest_bytes: u64,
+    /// Most control messages that a node sent.
+    pub busiest_control: u64,
     /// Bytes of the cycle that the coordinator sent and received.
     pub coordinator_bytes: u64,
     /// Control messages that the coordinator sent.
@@ -76,7 +78,7 @@ pub struct Sent {
     pub marks: f64,
     /// Bytes of marks.
     pub mark_bytes: f64,
-    /// Start, waves and their answers, decide, proved, votes, sweep.
+    /// Waves and their answers, decide, proved, votes, sweep.
     pub control: f64,
     /// Bytes of those.
     pub control_bytes: f64,
@@ -122,8 +124,7 @@ fn cost(plan: Plan, took_us: u64, crowd: &Crowd) -> Cost {
     let pairs = crowd.pairs();
     let unmarked = pairs.iter().filter(|pair| !ledger.marked().contains_key(pair)).count();
     let both = |place: usize| ledger.sent(place).cycle_bytes() + ledger.received(place).cycle_bytes();
-    // The first member coordinates.
-    let coordinator = ledger.sent(0);
+    let control = |place: usize| ledger.sent(place).of(Kind::Control).count;
     Cost {
         seed: plan.seed,
         nodes: plan.nodes,
@@ -135,9 +136,11 @@ fn cost(plan: Plan, took_us: u64, crowd: &Crowd) -> Cost {
         waves: ledger.waves(),
         took_us,
         node: sent(plan.nodes, ledger),
-        busiest_bytes: (1..plan.nodes).map(both).max().unwrap_or(0),
+        busiest_bytes: (0..plan.nodes).map(both).max().unwrap_or(0),
+        busiest_control: (0..plan.nodes).map(control).max().unwrap_or(0),
+        // The first member coordinates.
         coordinator_bytes: both(0),
-        coordinator_control: coordinator.of(Kind::Control).count,
+        coordinator_control: control(0),
     }
 }
 

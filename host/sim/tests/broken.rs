@@ -1,5 +1,6 @@
 //! Each of these rules of the protocol, and of what it stands on, is broken once, and some seed notices. That is how it is known that the simulator looks.
 
+use gc_protocol::limits::CYCLE_FAN_OUT;
 use gc_protocol::{Faults, HomeMode, Rule};
 use gc_sim::{Settings, World};
 
@@ -8,8 +9,10 @@ fn notices(what: &str, count: u64, right: impl Fn(u64) -> Settings, broken: impl
     for seed in 0..count {
         if let Err(wrong) = World::new(broken(right(seed))).run() {
             println!("{what}: seed {seed}: {wrong}");
-            let run = World::new(right(seed)).run();
-            return drop(run.unwrap_or_else(|wrong| panic!("and when nothing is broken: {wrong}")));
+            World::new(right(seed))
+                .run()
+                .unwrap_or_else(|wrong| panic!("and when nothing is broken: {wrong}"));
+            return;
         }
     }
     panic!("{what} is broken, and {count} runs are right");
@@ -67,6 +70,12 @@ fn with_lapsed_leases_renewed_it_goes_wrong() {
 #[test]
 fn with_scions_let_go_without_a_report_it_goes_wrong() {
     breaking(Rule::ScionsNeedReports, 20, forgetful);
+}
+
+#[test]
+fn spoken_for_unheard_it_goes_wrong() {
+    let nodes = |seed| CYCLE_FAN_OUT + 2 + (seed % 5) as usize;
+    breaking(Rule::SubtreesSpeakAsOne, 20, |seed| Settings { nodes: nodes(seed), ..forgetful(75 + seed) });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a marking cycle costs in small clusters: the counts themselves, because they do not depend on the machine.
 
+use gc_protocol::limits::CYCLE_FAN_OUT;
 use gc_sim::scaling::{Cost, NODES_MIN, Plan, measure};
 
 fn cost(nodes: usize, chain: bool) -> Cost {
@@ -22,16 +23,17 @@ fn each_pair_of_node_and_object_gets_exactly_one_mark() {
 }
 
 #[test]
-fn each_home_gets_one_list_and_each_node_its_share_of_control() {
+fn each_home_gets_one_list_and_each_node_deals_with_its_parent_and_its_children() {
     for nodes in [4, 16] {
         let cost = cost(nodes, false);
         assert_eq!(cost.node.lists, 3.0, "{cost:?}");
-        // To each other member: start, waves, decide, call for votes, sweep. From each: answers, proved, vote.
-        let others = nodes as u64 - 1;
-        let waves = u64::from(cost.waves);
-        assert_eq!(cost.coordinator_control, others * (waves + 4), "{cost:?}");
-        let all = others * (waves + 4) + others * (waves + 2);
-        assert_eq!(cost.node.control * nodes as f64, all as f64, "{cost:?}");
+        // Down: waves, decide, call for votes, sweep. Up: answers, proved, agreement. Each over every edge of the tree.
+        let (edges, waves) = (nodes as u64 - 1, u64::from(cost.waves));
+        let (down, up) = (waves + 3, waves + 2);
+        assert_eq!(cost.node.control * nodes as f64, (edges * (down + up)) as f64, "{cost:?}");
+        let children = CYCLE_FAN_OUT.min(nodes - 1) as u64;
+        assert_eq!(cost.coordinator_control, children * down, "{cost:?}");
+        assert!(cost.busiest_control <= children * down + up, "{cost:?}");
     }
 }
 
@@ -41,6 +43,14 @@ fn a_node_pays_the_same_in_a_larger_cluster() {
     let ratio = |bytes: fn(&Cost) -> f64| bytes(&large) / bytes(&small);
     assert!(ratio(|cost| cost.node.bytes) < 1.5, "{small:?} {large:?}");
     assert!(ratio(|cost| cost.busiest_bytes as f64) < 1.5, "{small:?} {large:?}");
+    assert!(large.coordinator_bytes <= large.busiest_bytes, "{large:?}");
+}
+
+#[test]
+fn waves_are_few_however_long_marking_takes() {
+    let (short, long) = (cost(8, true), cost(64, true));
+    assert!(long.took_us > 2 * short.took_us, "{short:?} {long:?}");
+    assert!(long.waves <= short.waves + 4, "{short:?} {long:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Many short runs, each from one seed. `SIM_SEEDS=5000` makes that many of each kind.
 
+use gc_protocol::limits::CYCLE_FAN_OUT;
 use gc_sim::{Kind, Settings, Stats, World, shrink};
 
 /// Runs this many seeds, or as many as the environment says. Panics with the seed and what went wrong, and with the smallest run that was found.
@@ -52,6 +53,16 @@ fn cycles_over_nodes_go_too() {
 fn cycles_over_nodes_go_after_trouble() {
     let stats = all_right(1000, 150, |seed| Settings::rough(seed).cyclic());
     assert!(stats.swept > 200 && stats.swept_cells > 200, "{stats:?}");
+}
+
+/// So many nodes that in a cycle some speak for others.
+#[test]
+fn cycles_over_nodes_go_where_nodes_speak_for_others() {
+    let nodes = |seed| CYCLE_FAN_OUT + 3 + (seed % 3) as usize;
+    let stats = all_right(0, 20, |seed| Settings { nodes: nodes(seed), ..Settings::calm(seed).cyclic() });
+    assert!(stats.swept > 200 && stats.swept_cells > 100, "{stats:?}");
+    let stats = all_right(2000, 40, |seed| Settings { nodes: nodes(seed), ..Settings::rough(seed).cyclic() });
+    assert!(stats.swept > 100 && stats.cycles_lost > 50, "{stats:?}");
 }
 
 /// What they leave over is not asked for: a node that keeps stubs to itself keeps its part of each cycle.

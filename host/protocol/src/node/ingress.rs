@@ -339,18 +339,22 @@ impl Node {
         let mut marks = MarkOutput::default();
         let mut swaps = SwapOutput::default();
         match message {
-            Message::CycleStart(cycle) => self.mark.seen(now, cycle, &self.references, &mut marks),
             Message::MarkRequest(request) => self.mark.requested(request, &mut marks),
             Message::StrategyBytes(said) => self.mark.strategy_said(from, said, &mut marks),
-            Message::Wave(wave) => self.mark.wave(from, &wave, &mut marks),
-            Message::WaveAnswer(answer) => self.mark.wave_answered(now, from, &answer, &mut marks),
-            Message::CycleDecide(cycle) => self.mark.decide(cycle, &mut marks),
+            Message::Wave(wave) => self.mark.wave(now, from, &wave, &self.references, &mut marks),
+            Message::SubtreeTotals(totals) => self.mark.totals(now, from, &totals, &mut marks),
+            Message::CycleDecide(cycle) => self.mark.decide(from, cycle, &mut marks),
             Message::CondemnedStubs(report) => {
                 self.mark.reported(from, report, &self.references, &mut marks);
             }
-            Message::Vote(vote) => self.mark.voted(from, &vote, &mut marks),
-            Message::CycleProved(cycle) => self.mark.member_proved(from, cycle, &mut marks),
-            Message::CycleVote(cycle) => self.mark.votes_called(cycle, &self.references, &mut marks),
+            Message::SubtreeProved(proved) => {
+                self.mark.subtree_proved(from, &proved, &self.references, &mut marks);
+            }
+            Message::CycleVote(cycle) => self.mark.votes_called(from, cycle, &self.references, &mut marks),
+            Message::SubtreeAgrees(agrees) => {
+                self.mark.subtree_agrees(from, &agrees, &self.references, &mut marks);
+            }
+            Message::CycleObjection(cycle) => self.mark.objected(from, cycle, &mut marks),
             Message::CycleSweep(cycle) => self.mark.swept(from, cycle, &mut marks),
             Message::CycleAbort(cycle) => self.mark.aborted(from, cycle, &mut marks),
             Message::SwapOffer(offer) => self.swap.offered(now, from, &offer, &mut swaps),

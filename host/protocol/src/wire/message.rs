@@ -108,7 +108,7 @@ layout! {
         bytes: Payload,
     }
 
-    /// Asks whether a node has anything left to do.
+    /// Asks a node and all below it for their marks, when nothing is left to do. The first one begins the cycle.
     Wave {
         /// The cycle.
         cycle: CycleId,
@@ -116,17 +116,17 @@ layout! {
         number: u32,
     }
 
-    /// Answers a wave.
-    WaveAnswer {
+    /// Answers a wave, for the sender and all below it in the tree.
+    SubtreeTotals {
         /// The cycle.
         cycle: CycleId,
         /// The wave.
         number: u32,
-        /// Nothing is left to do, and nothing waits to be sent.
-        passive: bool,
-        /// Marks sent in this cycle.
+        /// How many nodes it speaks for. Each had nothing left to do when it was asked, or when that had come to be so.
+        nodes: u32,
+        /// Marks that they have sent in this cycle.
         sent: u64,
-        /// Marks received in this cycle.
+        /// Marks that they have received in this cycle.
         received: u64,
     }
 
@@ -140,12 +140,20 @@ layout! {
         last: bool,
     }
 
-    /// Whether the sender's part of the verdict stands against all that it was told.
-    Vote {
+    /// The sender and all below it in the tree have proved their verdicts.
+    SubtreeProved {
         /// The cycle.
         cycle: CycleId,
-        /// It stands.
-        agreed: bool,
+        /// How many nodes it speaks for.
+        nodes: u32,
+    }
+
+    /// The parts of the verdict of the sender and all below it in the tree stand against all that they were told.
+    SubtreeAgrees {
+        /// The cycle.
+        cycle: CycleId,
+        /// How many nodes it speaks for.
+        nodes: u32,
     }
 
     /// Offers a strategy to the cluster.
@@ -256,30 +264,30 @@ messages! {
     0x24 FullSetTaken(u64),
     /// The sender has left earlier memberships behind.
     0x30 ExileAck(ExileAck),
-    /// A cycle begins.
-    0x40 CycleStart(CycleId),
     /// Marks.
     0x41 MarkRequest(MarkRequest),
     /// Marks of the strategies' own.
     0x42 StrategyBytes(StrategyBytes),
-    /// A wave.
+    /// A wave, down the tree.
     0x43 Wave(Wave),
-    /// Its answer.
-    0x44 WaveAnswer(WaveAnswer),
-    /// Marking has ended everywhere: prove.
+    /// Marking has ended everywhere: prove. Down the tree.
     0x45 CycleDecide(CycleId),
     /// Stubs that a verdict condemns.
     0x46 CondemnedStubs(CondemnedStubs),
-    /// A vote.
-    0x47 Vote(Vote),
-    /// All agreed: reclaim.
+    /// All agreed: reclaim. Down the tree.
     0x48 CycleSweep(CycleId),
-    /// The cycle is given up.
+    /// The cycle is given up. Down the tree.
     0x49 CycleAbort(CycleId),
-    /// The sender has proved its verdict.
-    0x4a CycleProved(CycleId),
-    /// All have proved: vote.
+    /// All have proved: vote. Down the tree.
     0x4b CycleVote(CycleId),
+    /// The answer to a wave, up the tree.
+    0x4c SubtreeTotals(SubtreeTotals),
+    /// All in a subtree have proved.
+    0x4d SubtreeProved(SubtreeProved),
+    /// All in a subtree agree.
+    0x4e SubtreeAgrees(SubtreeAgrees),
+    /// Somebody in a subtree does not go along.
+    0x4f CycleObjection(CycleId),
     /// A strategy is offered.
     0x50 SwapOffer(SwapOffer),
     /// A piece of its module is wanted.

@@ -3,6 +3,7 @@
 mod heap;
 mod world;
 
+use gc_protocol::limits::CYCLE_FAN_OUT;
 use gc_protocol::{Faults, Rule};
 use world::{Settings, Stats, World};
 
@@ -85,6 +86,19 @@ fn cycles_over_nodes_go_too() {
 fn cycles_over_nodes_go_after_trouble() {
     let stats = all_right(1000..1300, |seed| cyclic(Settings::rough(seed)));
     assert!(stats.swept > 500 && stats.swept_objects > 150, "{stats:?}");
+}
+
+/// So many nodes that some speak for others in a cycle.
+fn deep(settings: Settings) -> Settings {
+    Settings { nodes: CYCLE_FAN_OUT + 3 + (settings.seed % 3) as usize, ..settings }
+}
+
+#[test]
+fn cycles_over_nodes_go_where_nodes_speak_for_others() {
+    let stats = all_right(0..40, |seed| deep(cyclic(Settings::calm(seed))));
+    assert!(stats.swept > 500 && stats.swept_objects > 200, "{stats:?}");
+    let stats = all_right(3000..3080, |seed| deep(cyclic(Settings::rough(seed))));
+    assert!(stats.swept > 200 && stats.cycles_lost > 50, "{stats:?}");
 }
 
 #[test]
@@ -178,6 +192,12 @@ fn exchanged_before_all_have_prepared_it_goes_wrong() {
 }
 
 #[test]
+fn spoken_for_unheard_it_goes_wrong() {
+    let lazy = |seed| Settings { lazy_marker: true, heal_ms: 0, ..deep(cyclic(Settings::calm(seed))) };
+    notices(Rule::SubtreesSpeakAsOne, 0..200, lazy);
+}
+
+#[test]
 fn ended_on_one_wave_it_goes_wrong() {
     notices(Rule::TwoWaves, 200..500, |seed| cyclic(Settings::calm(seed)));
 }
@@ -193,6 +213,7 @@ fn replay() {
     all_right(seed..seed + count.unwrap_or(1), |seed| {
         let settings = if kind.contains("rough") { Settings::rough(seed) } else { Settings::calm(seed) };
         let settings = if kind.contains("cyclic") { cyclic(settings) } else { settings };
+        let settings = if kind.contains("deep") { deep(settings) } else { settings };
         let lazy = kind.contains("lazy");
         let heal_ms = if lazy { 0 } else { settings.heal_ms };
         Settings { trace: count.is_none(), lazy_marker: lazy, heal_ms, ..settings }

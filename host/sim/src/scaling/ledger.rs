@@ -10,7 +10,7 @@ use gc_surroundings::place_of;
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Mark,
-    /// What the cycle needs beside marks: start, waves, answers, decide, proved, votes, sweep, abort.
+    /// What the cycle needs beside marks: waves, answers, decide, proved, votes, sweep, objections, abort.
     Control,
     /// Which stubs a verdict condemns.
     List,
@@ -152,13 +152,13 @@ fn entries(message: &Message) -> u64 {
 fn kind(message: &Message) -> Kind {
     match message {
         Message::MarkRequest(_) | Message::StrategyBytes(_) => Kind::Mark,
-        Message::CycleStart(_)
-        | Message::Wave(_)
-        | Message::WaveAnswer(_)
+        Message::Wave(_)
+        | Message::SubtreeTotals(_)
         | Message::CycleDecide(_)
-        | Message::CycleProved(_)
+        | Message::SubtreeProved(_)
         | Message::CycleVote(_)
-        | Message::Vote(_)
+        | Message::SubtreeAgrees(_)
+        | Message::CycleObjection(_)
         | Message::CycleSweep(_)
         | Message::CycleAbort(_) => Kind::Control,
         Message::CondemnedStubs(_) => Kind::List,

@@ -1,166 +1,19 @@
 //! Stories told step by step, over a network that is held up by hand: what random runs meet too rarely, and what a hostile peer does.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod cycles;
+mod net;
+mod tree;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use gc_protocol::limits::MILLISECOND;
 use gc_protocol::wire::{self, Header, Message};
 use gc_protocol::{
-    Config, CycleEnding, CycleId, Effect, Event, Faults, HomeMode, Life, MembershipEpoch, Nanos, Node,
-    NodeId, Object, Reference, Refusal, Rule, StubLoss, SwapEnding,
+    Config, CycleId, Effect, Event, HomeMode, Life, MembershipEpoch, Node, NodeId, Object, Reference,
+    Refusal, Rule, StubLoss, SwapEnding,
 };
 
-const OBJECT: Object = Object { cell: 7, generation: 0 };
-
-fn life(node: u32) -> Life {
-    Life::new(node, 1)
-}
-
-/// An object of this node.
-fn object_of(node: u32) -> Reference {
-    Reference { home: life(node), object: OBJECT }
-}
-
-/// Nodes 1, 2 and so on, and what is under way between them.
-struct Net {
-    nodes: BTreeMap<u32, Node>,
-    now: Nanos,
-    queues: BTreeMap<(u32, u32), VecDeque<Vec<u8>>>,
-    held_up: BTreeSet<(u32, u32)>,
-    /// What each node wanted, but for frames.
-    effects: BTreeMap<u32, Vec<Effect>>,
-}
-
-impl Net {
-    fn new(count: u32, change: impl Fn(&mut Config)) -> Net {
-        let mut net = Net {
-            nodes: BTreeMap::new(),
-            now: 0,
-            queues: BTreeMap::new(),
-            held_up: BTreeSet::new(),
-            effects: BTreeMap::new(),
-        };
-        for node in 1..=count {
-            let mut config = Config::new(life(node), 1, u64::from(node));
-            change(&mut config);
-            net.nodes.insert(node, Node::new(config));
-        }
-        net.members(1, &(1..=count).map(life).collect::<Vec<_>>());
-        for (a, b) in (1..=count).flat_map(|a| (1..=count).map(move |b| (a, b))).filter(|(a, b)| a != b) {
-            net.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
-        }
-        net.run(20);
-        net
-    }
-
-    fn breaking(count: u32, rule: Option<Rule>) -> Net {
-        Net::new(count, |config| config.faults = rule.map_or_else(Faults::default, Faults::breaking))
-    }
-
-    fn members(&mut self, epoch: u64, members: &[Life]) {
-        let members: BTreeSet<Life> = members.iter().copied().collect();
-        let nodes: Vec<u32> = self.nodes.keys().copied().collect();
-        for node in nodes {
-            let epoch = MembershipEpoch(epoch);
-            self.feed(node, Event::MembershipChanged { epoch, members: members.clone() });
-        }
-    }
-
-    fn feed(&mut self, node: u32, event: Event) {
-        let mut effects = Vec::new();
-        let Some(machine) = self.nodes.get_mut(&node) else { return };
-        machine.step(self.now, event, &mut effects);
-        for effect in effects {
-            match effect {
-                Effect::Transmit { peer, frame } => {
-                    self.queues.entry((node, peer.0)).or_default().push_back(frame);
-                }
-                other => self.effects.entry(node).or_default().push(other),
-            }
-        }
-    }
-
-    /// Lets time pass, and deliver what is not held up.
-    fn run(&mut self, ms: u64) {
-        for _ in 0..ms {
-            self.now += MILLISECOND;
-            let nodes: Vec<u32> = self.nodes.keys().copied().collect();
-            nodes.into_iter().for_each(|node| self.feed(node, Event::Ticked));
-            self.deliver();
-        }
-    }
-
-    fn deliver(&mut self) {
-        let ready = |net: &Net| {
-            let mut queues =
-                net.queues.iter().filter(|(link, queue)| !net.held_up.contains(link) && !queue.is_empty());
-            queues.next().map(|(&link, _)| link)
-        };
-        while let Some((from, to)) = ready(self) {
-            let frame = self.queues.get_mut(&(from, to)).and_then(VecDeque::pop_front);
-            if let Some(frame) = frame {
-                self.feed(to, Event::Received { peer: NodeId(from), frame });
-            }
-        }
-    }
-
-    fn send(&mut self, from: u32, to: u32, reference: Reference) {
-        let sent = Event::SendRequested {
-            to: NodeId(to),
-            references: vec![reference],
-            payload: Vec::new(),
-            token: 9,
-        };
-        self.feed(from, sent);
-    }
-
-    fn drop_stub(&mut self, node: u32, reference: Reference) {
-        let import = self.nodes[&node].references().import(reference).expect("it has a stub");
-        self.feed(node, Event::StubsDropped { stubs: vec![(reference, import)] });
-    }
-
-    fn wanted(&self, node: u32, effect: &Effect) -> bool {
-        self.effects.get(&node).is_some_and(|effects| effects.contains(effect))
-    }
-
-    fn found<T>(&self, node: u32, find: impl Fn(&Effect) -> Option<T>) -> Option<T> {
-        self.effects.get(&node)?.iter().rev().find_map(find)
-    }
-
-    fn forget_effects(&mut self) {
-        self.effects.clear();
-    }
-
-    /// Node 1 starts a cycle, nobody has anything to mark; answers the cycle when all are asked to decide.
-    fn cycle_to_decision(&mut self) -> CycleId {
-        self.feed(1, Event::CycleRequested);
-        self.run(10);
-        let cycle = self.nodes[&1].cycle();
-        let nodes: Vec<u32> = self.nodes.keys().copied().collect();
-        for round in 0..8 {
-            for &node in &nodes {
-                let shade = |effect: &Effect| match effect {
-                    Effect::Shade { cycle: of, number, .. } if *of == cycle => Some(*number),
-                    _ => None,
-                };
-                let worked_off = self.found(node, shade).unwrap_or(0);
-                self.feed(node, Event::MarkingRested { cycle, worked_off });
-            }
-            self.run(10 + round);
-        }
-        assert!(self.wanted(1, &Effect::DecideCycle(cycle)), "{:?}", self.effects);
-        cycle
-    }
-
-    fn prove(&mut self, node: u32, cycle: CycleId, objects: &[Object], stubs: &[Reference]) {
-        let (objects, stubs) = (objects.iter().copied().collect(), stubs.iter().copied().collect());
-        self.feed(node, Event::Proved { cycle, objects, stubs });
-    }
-
-    fn swept(&self, node: u32, cycle: CycleId) -> bool {
-        self.wanted(node, &Effect::Sweep(cycle))
-    }
-}
+use net::{Net, OBJECT, life, object_of};
 
 #[test]
 fn a_reference_handed_on_costs_five_small_messages() {
@@ -210,13 +63,7 @@ fn lost_for_good(rule: Option<Rule>) -> bool {
     net.held_up.insert((2, 1));
     net.drop_stub(2, object_of(1));
     net.run(10);
-    let queue = net.queues.get_mut(&(2, 1)).expect("the clean is under way");
-    for frame in queue.iter_mut() {
-        let (header, messages) = wire::decode(frame).expect("it is a frame");
-        if messages.iter().any(|message| matches!(message, Message::Clean(_))) {
-            *frame = wire::frame(&header, &[]);
-        }
-    }
+    net.alter((2, 1), |messages| messages.retain(|message| !matches!(message, Message::Clean(_))));
     net.held_up.clear();
     // One interval: the digests differ.
     net.run(5_100);
@@ -306,244 +153,6 @@ fn a_frame_of_a_later_membership_waits_for_it() {
 fn with_frames_of_a_later_membership_it_goes_wrong() {
     // A living object is taken for dead.
     assert_eq!(from_a_home_that_is_not_known_yet(Some(Rule::NoFramesFromTheFuture)), 0);
-}
-
-/// Node 3 has sent node 4 a reference to an object of node 2 that is still under way, and condemns its own stub. Node 4 registers too late for the home's vote.
-fn condemned_while_pinned(rule: Option<Rule>) -> bool {
-    let mut net = Net::breaking(4, rule);
-    net.send(2, 3, object_of(2));
-    net.run(50);
-    let cycle = net.cycle_to_decision();
-    net.held_up.insert((3, 4));
-    net.send(3, 4, object_of(2));
-    net.prove(1, cycle, &[], &[]);
-    net.prove(2, cycle, &[OBJECT], &[]);
-    net.prove(4, cycle, &[], &[]);
-    net.run(10);
-    net.prove(3, cycle, &[], &[object_of(2)]);
-    net.run(10);
-    net.held_up = BTreeSet::from([(4, 2)]);
-    net.run(50);
-    net.swept(1, cycle)
-}
-
-#[test]
-fn what_is_pinned_is_not_swept() {
-    assert!(!condemned_while_pinned(None));
-}
-
-#[test]
-fn with_pins_that_are_no_roots_of_a_cycle_it_goes_wrong() {
-    assert!(condemned_while_pinned(Some(Rule::PinsAreRoots)));
-}
-
-/// After the home's proof node 2 gives node 3 its reference, and condemns its own stub. Then node 3 gives it back, and lets its own go.
-fn condemned_and_back(rule: Option<Rule>) -> bool {
-    let mut net = Net::breaking(3, rule);
-    net.send(1, 2, object_of(1));
-    net.run(50);
-    let cycle = net.cycle_to_decision();
-    // It was marked once, and the home's heap did not care.
-    net.feed(2, Event::StubsReached { cycle, references: vec![object_of(1)] });
-    net.run(50);
-    net.prove(1, cycle, &[OBJECT], &[]);
-    net.send(2, 3, object_of(1));
-    net.run(50);
-    net.prove(2, cycle, &[], &[object_of(1)]);
-    net.send(3, 2, object_of(1));
-    net.run(50);
-    net.drop_stub(3, object_of(1));
-    net.run(50);
-    let references = net.nodes[&3].references();
-    assert_eq!((references.stub_count(), references.cleaning_count()), (0, 0));
-    net.prove(3, cycle, &[], &[]);
-    net.run(50);
-    net.swept(1, cycle)
-}
-
-#[test]
-fn what_arrives_after_the_proof_vetoes_the_sweep() {
-    assert!(!condemned_and_back(None));
-}
-
-#[test]
-fn with_arrivals_that_do_not_veto_it_goes_wrong() {
-    assert!(condemned_and_back(Some(Rule::ArrivalsVeto)));
-}
-
-/// What node 2 said of a cycle that was given up arrives in the next one, in which it says something else.
-fn a_report_of_yesterday(rule: Option<Rule>) -> bool {
-    let mut net = Net::breaking(4, rule);
-    net.send(3, 2, object_of(3));
-    net.run(50);
-    let first = net.cycle_to_decision();
-    net.held_up.insert((2, 3));
-    net.prove(2, first, &[], &[object_of(3)]);
-    net.feed(4, Event::ProofFailed { cycle: first });
-    net.run(20);
-    assert!(net.wanted(1, &Effect::CycleEnded(first, CycleEnding::VotedDown)), "{:?}", net.effects);
-    // The next cycle begins; what is under way from 2 to 3 comes when 3 is in it.
-    net.feed(1, Event::CycleRequested);
-    net.run(10);
-    net.held_up.clear();
-    net.run(10);
-    let second = net.nodes[&1].cycle();
-    for _ in 0..8 {
-        (1..=4).for_each(|node| net.feed(node, Event::MarkingRested { cycle: second, worked_off: 0 }));
-        net.run(10);
-    }
-    net.prove(1, second, &[], &[]);
-    net.prove(2, second, &[], &[]);
-    net.prove(3, second, &[OBJECT], &[]);
-    net.prove(4, second, &[], &[]);
-    net.run(50);
-    net.swept(3, second)
-}
-
-#[test]
-fn a_report_counts_in_its_own_cycle_only() {
-    assert!(!a_report_of_yesterday(None));
-}
-
-#[test]
-fn with_reports_of_another_cycle_it_goes_wrong() {
-    assert!(a_report_of_yesterday(Some(Rule::ReportsNameTheirCycle)));
-}
-
-#[test]
-fn a_cycle_dies_with_its_membership() {
-    let mut net = Net::new(3, |_| {});
-    net.send(1, 2, object_of(1));
-    net.run(50);
-    let cycle = net.cycle_to_decision();
-    net.prove(1, cycle, &[OBJECT], &[]);
-    net.members(2, &[life(1), life(2)]);
-    net.prove(2, cycle, &[], &[object_of(1)]);
-    net.run(100);
-    assert!(net.wanted(1, &Effect::CycleEnded(cycle, CycleEnding::MembershipChanged)));
-    assert!(!net.swept(1, cycle) && !net.swept(2, cycle));
-}
-
-#[test]
-fn who_has_not_agreed_gives_up_without_word_from_the_coordinator() {
-    let mut net = Net::new(3, |_| {});
-    net.send(1, 2, object_of(1));
-    net.run(50);
-    let cycle = net.cycle_to_decision();
-    net.held_up = BTreeSet::from([(1, 2), (1, 3)]);
-    net.prove(2, cycle, &[], &[object_of(1)]);
-    net.run(10);
-    let abandoned = Effect::CycleEnded(cycle, CycleEnding::Abandoned);
-    assert!(!net.wanted(2, &abandoned));
-    net.feed(2, Event::ProofFailed { cycle });
-    assert!(net.wanted(2, &abandoned), "its collector waits for node 1");
-    // The others hear of it, and sweep nothing.
-    net.prove(1, cycle, &[OBJECT], &[]);
-    net.prove(3, cycle, &[], &[]);
-    net.held_up.clear();
-    net.run(50);
-    assert!(net.wanted(1, &Effect::CycleEnded(cycle, CycleEnding::VotedDown)));
-    assert!(net.wanted(3, &abandoned));
-    assert!((1..=3).all(|node| !net.swept(node, cycle)));
-}
-
-#[test]
-fn who_has_agreed_waits_for_what_the_others_make_of_it() {
-    let mut net = Net::new(3, |_| {});
-    net.send(1, 2, object_of(1));
-    net.run(50);
-    let cycle = net.cycle_to_decision();
-    net.prove(1, cycle, &[OBJECT], &[]);
-    net.prove(2, cycle, &[], &[object_of(1)]);
-    net.run(10);
-    // Its vote is under way.
-    net.held_up.insert((2, 1));
-    net.prove(3, cycle, &[], &[]);
-    net.run(10);
-    net.feed(2, Event::ProofFailed { cycle });
-    assert_eq!(net.nodes[&2].cycle(), cycle, "the others may have swept");
-    net.held_up.clear();
-    net.run(50);
-    // Its second vote was too late. What another has swept is swept here too.
-    assert!((1..=3).all(|node| net.swept(node, cycle)));
-}
-
-#[test]
-fn a_cycle_ends_when_a_member_is_cut_off() {
-    let mut net = Net::new(3, |config| config.lease.mode = HomeMode::Hold);
-    let cycle = net.cycle_to_decision();
-    net.prove(1, cycle, &[], &[]);
-    net.prove(2, cycle, &[], &[]);
-    net.held_up.extend([(1, 3), (3, 1), (2, 3), (3, 2)]);
-    let abandoned = Effect::CycleEnded(cycle, CycleEnding::Abandoned);
-    net.run(1000);
-    assert!((1..=3).all(|node| !net.wanted(node, &abandoned)), "it may be back in time");
-    net.run(7000);
-    assert!((1..=3).all(|node| net.wanted(node, &abandoned)), "nobody waits for the deadline");
-    net.held_up.clear();
-    net.run(3000);
-    let next = net.cycle_to_decision();
-    assert!(next > cycle);
-}
-
-#[test]
-fn who_is_cut_off_and_has_agreed_waits() {
-    let mut net = Net::new(3, |config| config.lease.mode = HomeMode::Hold);
-    let cycle = net.cycle_to_decision();
-    net.held_up.insert((1, 2));
-    (1..=3).for_each(|node| net.prove(node, cycle, &[], &[]));
-    net.run(20);
-    // Node 3 has voted, and hears no more; then node 2 votes too, and the others sweep.
-    net.held_up.extend([(1, 3), (3, 1), (2, 3), (3, 2)]);
-    net.held_up.remove(&(1, 2));
-    net.run(8000);
-    let ended = |effect: &Effect| matches!(effect, Effect::CycleEnded(of, _) if *of == cycle).then_some(());
-    assert!(net.swept(1, cycle) && net.swept(2, cycle) && net.found(3, ended).is_none());
-    net.held_up.clear();
-    net.run(50);
-    assert!(net.swept(3, cycle));
-}
-
-#[test]
-fn a_garbage_cycle_over_two_nodes_is_swept() {
-    let mut net = Net::new(3, |_| {});
-    net.send(1, 2, object_of(1));
-    net.send(2, 1, object_of(2));
-    net.run(50);
-    let cycle = net.cycle_to_decision();
-    net.prove(1, cycle, &[OBJECT], &[object_of(2)]);
-    net.prove(2, cycle, &[OBJECT], &[object_of(1)]);
-    net.prove(3, cycle, &[], &[]);
-    net.run(50);
-    assert!((1..=3).all(|node| net.swept(node, cycle)));
-    net.drop_stub(1, object_of(2));
-    net.drop_stub(2, object_of(1));
-    net.run(50);
-    assert!((1..=2).all(|node| net.wanted(node, &Effect::Unroot(OBJECT))));
-}
-
-#[test]
-fn a_cycle_costs_a_node_the_same_in_a_large_cluster() {
-    let cost = |count: u32| {
-        let mut net = Net::new(count, |_| {});
-        for node in 1..=count {
-            net.send(node, node % count + 1, object_of(node));
-        }
-        net.run(50);
-        let sum = |net: &Net| net.nodes.values().map(|node| node.counters().messages_sent).sum::<u64>();
-        let before = sum(&net);
-        let cycle = net.cycle_to_decision();
-        for node in 1..=count {
-            let held = object_of(if node == 1 { count } else { node - 1 });
-            net.prove(node, cycle, &[OBJECT], &[held]);
-        }
-        net.run(50);
-        assert!((1..=count).all(|node| net.swept(node, cycle)));
-        (sum(&net) - before) as f64 / f64::from(count)
-    };
-    let (small, large) = (cost(4), cost(48));
-    println!("messages per node and cycle: {small:.1} with 4 nodes, {large:.1} with 48");
-    assert!(large < 1.5 * small, "{small} {large}");
 }
 
 #[test]
@@ -738,7 +347,8 @@ fn a_member_that_lies_hurts_itself() {
         let mentions = vec![wire::Mention { object, seq: random() % 50 }];
         let cycle = CycleId::in_epoch(MembershipEpoch(1), random() as u32 % 4).unwrap_or(CycleId::NONE);
         let reference = Reference { home: Life::new(random() as u32 % 4, random() % 3), object };
-        let message = match random() % 16 {
+        let nodes = random() as u32 % 4;
+        let message = match random() % 22 {
             0 => Message::Dirty(mentions),
             1 => Message::Clean(mentions),
             2 => Message::DirtyAck(mentions),
@@ -756,10 +366,21 @@ fn a_member_that_lies_hurts_itself() {
             8 => Message::ExileAck(wire::ExileAck { epoch: random(), admitted: mentions }),
             9 => Message::CycleSweep(cycle),
             10 => Message::MarkRequest(wire::MarkRequest { cycle, objects: vec![object] }),
-            11 => Message::Vote(wire::Vote { cycle, agreed: true }),
+            11 => Message::SubtreeAgrees(wire::SubtreeAgrees { cycle, nodes }),
             12 => Message::CondemnedStubs(wire::CondemnedStubs { cycle, objects: vec![object], last: true }),
             13 => Message::ModuleWanted(wire::ModuleWanted { digest: [0; 32], offset: random() << 30 }),
             14 => Message::FullSetEnd(random() % 3),
+            15 => Message::SubtreeProved(wire::SubtreeProved { cycle, nodes }),
+            16 => Message::SubtreeTotals(wire::SubtreeTotals {
+                cycle,
+                number: nodes,
+                nodes,
+                sent: random(),
+                received: random(),
+            }),
+            17 => Message::CycleObjection(cycle),
+            18 => Message::Wave(wire::Wave { cycle, number: nodes }),
+            19 => Message::CycleVote(cycle),
             _ => Message::Copy(wire::Copy {
                 first: random(),
                 references: vec![reference],
