@@ -69,7 +69,7 @@ fn what_is_wrong_with_a_trace_is_said() {
     assert_eq!(cut.code, Some(1));
     assert!(cut.out.contains("replayed") && cut.err.contains("at byte"), "{cut:?}");
     let future = place.host(&["replay", "future.trace"]);
-    assert!(future.err.contains("version 9") && future.err.contains("version 1"), "{future:?}");
+    assert!(future.err.contains("version 9") && future.err.contains("version 2"), "{future:?}");
     for (args, says, code) in [
         (&["replay", "nowhere.trace"][..], "nowhere.trace", 1),
         (&["trace", "info", "/dev/null"], "is no trace", 1),

@@ -3,10 +3,10 @@
 mod plausible;
 
 use gc_lab::answer::Answer;
-use gc_lab::bench::model::{Failure, Outcome, Report};
+use gc_lab::bench::model::{Failure, NodeShare, Outcome, Report};
 use gc_lab::page;
 use gc_lab::stats::{Bootstrap, Rule};
-use plausible::{Shape, report};
+use plausible::{OVER_NODES, Shape, report};
 
 fn answer(report: &Report) -> Answer {
     let bootstrap = Bootstrap { resamples: 100, ..Bootstrap::default() };
@@ -64,6 +64,39 @@ fn a_page_has_every_plot_and_table() {
     ] {
         assert!(html.contains(text), "'{text}' is not there");
     }
+}
+
+#[test]
+fn work_of_several_nodes_shows_what_each_of_them_sent() {
+    let report = report(&Shape { workloads: OVER_NODES + 1, rounds: 6, ..small() });
+    let figures = page::figures(&report, &answer(&report));
+    let of = |id: String| figures.iter().find(|figure| figure.id == id);
+    for name in ["messages", "message-bytes"] {
+        let figure = of(format!("{name}-{OVER_NODES}")).unwrap();
+        // A line of names, then three nodes with three strategies each.
+        assert_eq!(figure.csv.lines().count(), 1 + 9, "{}", figure.csv);
+        assert!(figure.svg.contains(">n3</text>") && figure.svg.contains("n2, tracing: "), "{}", figure.svg);
+        assert!(of(format!("{name}-0")).is_none(), "one node alone sends nothing");
+    }
+    let sent = |line: &str| line.split(',').nth(3).unwrap().parse::<f64>().unwrap();
+    let csv = &of(format!("messages-{OVER_NODES}")).unwrap().csv;
+    let line = |start: &str| csv.lines().find(|line| line.starts_with(start)).unwrap();
+    assert!((3800.0..4100.0).contains(&sent(line("1,tracing,2,"))), "{csv}");
+}
+
+#[test]
+fn of_many_nodes_the_first_are_drawn_and_all_are_in_the_data() {
+    let mut report = report(&Shape { workloads: OVER_NODES + 1, rounds: 6, ..small() });
+    for measures in report.runs.iter_mut().filter_map(|run| run.measures.as_mut()) {
+        if let Some(&node) = measures.nodes.first() {
+            measures.nodes = (1..=64).map(|number| NodeShare { node: number, ..node }).collect();
+        }
+    }
+    let figures = page::figures(&report, &answer(&report));
+    let figure = figures.iter().find(|figure| figure.id == format!("messages-{OVER_NODES}")).unwrap();
+    assert!(figure.svg.contains(">n16</text>") && !figure.svg.contains(">n17</text>"));
+    assert_eq!(figure.csv.lines().count(), 1 + 64 * 3);
+    assert!(figure.note.contains("The last 48 nodes"), "{}", figure.note);
 }
 
 #[test]
@@ -291,7 +324,7 @@ mod browser {
     #[test]
     fn the_page_works_in_a_browser() {
         let Some(browser) = browser() else { return };
-        let html = html(&report(&Shape { workloads: 2, rounds: 12, ..small() }));
+        let html = html(&report(&Shape { workloads: OVER_NODES + 1, rounds: 12, ..small() }));
         let dom = opened(browser, "page", &html);
         assert!(dom.contains("data-ready=\"yes\""), "the script did not come to its end");
         assert_eq!(result(&dom), "all steps taken");

@@ -11,10 +11,14 @@ use super::{
 const SLACK_BYTES: usize = WINDOW;
 
 /// Bytes that [`Pen`] takes in hand at a time.
-const WINDOW: usize = 64;
+const WINDOW: usize = 128;
 
 /// Where in them it begins to write a number at the latest: the operation, its argument and two numbers are behind it by then.
-const WRITTEN_MAX: usize = 32;
+const WRITTEN_MAX: usize = 64;
+
+/// Slots that are written with the event of an allocation, which is four numbers without them.
+const PEN_SLOTS: usize = 4;
+const _: () = assert!(1 + 8 * (3 + PEN_SLOTS) <= WRITTEN_MAX && WRITTEN_MAX + 8 <= WINDOW);
 
 /// What an event that is no operation adds to the counts, and an operation.
 const EVENT: u64 = 1;
@@ -106,10 +110,27 @@ impl Recorder {
         }
         let count = slots.len();
         let distance = zigzag(i64::from(cell) - i64::from(self.youngest) - 1);
-        self.event(code::ALLOC, count as u64, [distance], [payload_len as u64]);
         self.youngest = cell;
+        let mut pen = Pen::new(&mut self.bytes, self.len);
+        pen.head(code::ALLOC, count as u64);
+        pen.small(distance);
+        pen.number(payload_len as u64);
         let (mut slot, mut nulls) = (0, 0);
-        // A plain loop: adapters of iterators cost more here than what they would say.
+        // Plain loops: adapters of iterators cost more here than what they would say. The first slots, which most objects have no more of, go with the event.
+        while slot < PEN_SLOTS {
+            let Some(value) = slots.next() else { break };
+            slot += 1;
+            if value == 0 {
+                nulls += 1;
+                continue;
+            }
+            while nulls > 0 {
+                pen.small(code::NULL);
+                nulls -= 1;
+            }
+            pen.small(code_of(&self.table, cell, value));
+        }
+        self.len += pen.written;
         while slot < ALLOC_SLOTS_MAX {
             let Some(value) = slots.next() else { break };
             slot += 1;
@@ -121,7 +142,7 @@ impl Recorder {
                 self.put_small(code::NULL);
                 nulls -= 1;
             }
-            let code = self.slot(value);
+            let code = code_of(&self.table, cell, value);
             self.put_small(code);
         }
         if nulls > 0 || count > ALLOC_SLOTS_MAX {
@@ -288,12 +309,7 @@ impl Recorder {
     ) {
         const { assert!(1 + 8 + 8 * (S + N) <= WRITTEN_MAX) };
         let mut pen = Pen::new(&mut self.bytes, self.len);
-        if argument < u64::from(code::ARGUMENT_FOLLOWS) {
-            pen.byte(operation | (argument as u8) << 4);
-        } else {
-            pen.byte(operation | code::ARGUMENT_FOLLOWS << 4);
-            pen.number(argument);
-        }
+        pen.head(operation, argument);
         small.into_iter().for_each(|number| pen.small(number));
         numbers.into_iter().for_each(|number| pen.number(number));
         self.len += pen.written;
@@ -348,25 +364,11 @@ impl Recorder {
         if cell == 0 {
             return code::NULL;
         }
-        let code = self.slot(cell);
+        let code = code_of(&self.table, self.youngest, cell);
         if code >= code::FIRST_FAR {
             self.table.put(cell);
         }
         code
-    }
-
-    /// The code of an object in a list of slots.
-    #[inline]
-    fn slot(&self, cell: u32) -> u64 {
-        match self.table.find(cell) {
-            Some(place) => code::FIRST_PLACE + u64::from(place),
-            None => self.far(cell),
-        }
-    }
-
-    #[inline]
-    fn far(&self, cell: u32) -> u64 {
-        code::FIRST_FAR + zigzag(i64::from(cell) - i64::from(self.youngest))
     }
 
     /// The code of what an operation came upon: a mutator holds it from here on.
@@ -394,6 +396,17 @@ impl<'b> Pen<'b> {
         Pen { window, written: 0 }
     }
 
+    /// The operation and its argument.
+    #[inline]
+    fn head(&mut self, operation: u8, argument: u64) {
+        if argument < u64::from(code::ARGUMENT_FOLLOWS) {
+            self.byte(operation | (argument as u8) << 4);
+        } else {
+            self.byte(operation | code::ARGUMENT_FOLLOWS << 4);
+            self.long(argument);
+        }
+    }
+
     #[inline]
     fn byte(&mut self, byte: u8) {
         self.window[self.written % WRITTEN_MAX] = byte;
@@ -406,8 +419,13 @@ impl<'b> Pen<'b> {
         if value < 1 << 7 {
             self.byte(code::varint_of(value, 1) as u8);
         } else {
-            self.number(value);
+            self.long(value);
         }
+    }
+
+    #[cold]
+    fn long(&mut self, value: u64) {
+        self.number(value);
     }
 
     #[inline]
@@ -432,6 +450,15 @@ impl Drop for Recorder {
             let now_ns = self.tape.now_ns();
             self.hand_over(now_ns);
         }
+    }
+}
+
+/// The code of an object: its place in the table, or how far it is from the youngest.
+#[inline]
+fn code_of(table: &Table, youngest: u32, cell: u32) -> u64 {
+    match table.find(cell) {
+        Some(place) => code::FIRST_PLACE + u64::from(place),
+        None => code::FIRST_FAR + zigzag(i64::from(cell) - i64::from(youngest)),
     }
 }
 

@@ -190,6 +190,9 @@ fn words(key: &str) -> Words {
         "message-bytes" => words("sends", "fewer", "more", "bytes between nodes"),
         "left-over" => words("leaves", "fewer", "more", "objects over"),
         "settle" => words("takes", "less", "more", "time until nothing changes after the end"),
+        "nodes-lag" => {
+            words("takes", "less", "more", "time until the last dead object of all nodes is reclaimed")
+        }
         "footprint" => words("holds", "less", "more", "memory x time"),
         "floating" => words("leaves", "less", "more", "floating garbage"),
         "paused" => words("pauses mutators", "less", "more", "in all"),

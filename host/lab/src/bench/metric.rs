@@ -159,6 +159,16 @@ pub const METRICS: &[Metric] = &[
     less("settle", "time until nothing changes after the end", Unit::Nanoseconds, Kind::Timed, |run| {
         run.messages.map(|_| run.settle_ns as f64)
     }),
+    less(
+        "nodes-lag",
+        "time until the last dead object of all nodes is reclaimed",
+        Unit::Nanoseconds,
+        Kind::Timed,
+        |run| {
+            let lags: Option<Vec<u64>> = run.nodes.iter().map(|node| node.lag_ns).collect();
+            lags?.into_iter().max().map(|ns| ns as f64)
+        },
+    ),
     less("floating", "floating garbage", Unit::Bytes, Kind::Oracle, |run| {
         run.quality.as_ref().map(|quality| quality.floating_bytes_mean)
     }),

@@ -315,6 +315,29 @@ pub struct Measures {
     pub message_bytes: Option<u64>,
     /// These messages, counted as if there were no batches.
     pub messages: Option<u64>,
+    /// What each node had of that, where there are several, by their numbers.
+    #[serde(default)]
+    pub nodes: Vec<NodeShare>,
+}
+
+/// What one of several nodes sent, and what it had left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeShare {
+    /// Its number.
+    pub node: u32,
+    /// Messages that it sent in the timed part, counted as if there were no batches.
+    pub messages: u64,
+    /// Bytes of the frames that they went in, those that were sent again included.
+    pub message_bytes: u64,
+    /// Messages that it sent after that, until nothing changed any more.
+    pub settle_messages: u64,
+    /// Bytes of the frames that they went in.
+    pub settle_message_bytes: u64,
+    /// Objects of its own that were left over at the end.
+    pub left_over_objects: u64,
+    /// From when all nodes had forgotten all objects to when none of its own was left: the lag from death to reclaim of garbage that spans nodes. Absent if
+    /// some were left.
+    pub lag_ns: Option<u64>,
 }
 
 /// Who used how much CPU time, in nanoseconds. The parts add up to [`Measures::cpu_ns`].

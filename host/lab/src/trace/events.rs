@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use gc_heap::tape::code::{self, Ring, read_varint, unzigzag};
+use gc_heap::tape::code::{self, Table, read_varint, unzigzag};
 use gc_heap::tape::{ALLOC_SLOTS_MAX, NAME_BYTES_MAX};
 
 /// Slots of one object, at most: what a heap of four thousand million cells could hold is more than any trace needs.
@@ -96,7 +96,7 @@ pub(crate) struct Garbled(pub(crate) String);
 pub(crate) struct Events {
     bytes: Vec<u8>,
     at: usize,
-    ring: Ring,
+    table: Table,
     youngest: u32,
     found: u32,
     names: Vec<Arc<str>>,
@@ -115,7 +115,7 @@ impl Events {
     /// The events of the next block of the stream. Answers the buffer of the last one.
     pub(crate) fn begin_block(&mut self, bytes: Vec<u8>) -> Vec<u8> {
         self.at = 0;
-        self.ring.clear();
+        self.table.clear();
         (self.youngest, self.found) = (0, 0);
         std::mem::replace(&mut self.bytes, bytes)
     }
@@ -212,25 +212,18 @@ impl Events {
         if slots > SLOTS_MAX {
             return garbled(format!("an object of {slots} slots"));
         }
-        let payload_bytes = narrow(self.varint()?)?;
         let distance = self.varint()?;
         let cell = moved(u64::from(self.youngest) + 1, distance)?;
+        let payload_bytes = narrow(self.varint()?)?;
         self.youngest = cell;
         self.slots.clear();
-        let mut expected = None;
         while self.slots.len() < (slots as usize).min(ALLOC_SLOTS_MAX) {
             match self.varint()? {
                 code::NULL => self.slots.push(0),
                 code::REST_IS_NULL => break,
-                code if code & 1 == 1 => self.slots.push(self.far(code)?),
                 code => {
-                    let distance = (code - code::FIRST_OBJECT) / 2;
-                    let place = match expected {
-                        Some(expected) => unzigzag(distance).wrapping_add(i64::from(expected)) as u32,
-                        None => self.ring.head().wrapping_sub(1).wrapping_sub(distance as u32),
-                    };
-                    self.slots.push(self.seen(place)?);
-                    expected = Some(place.wrapping_add(1));
+                    let cell = self.named(code)?;
+                    self.slots.push(cell);
                 }
             }
         }
@@ -243,7 +236,7 @@ impl Events {
         while self.slots.last() == Some(&0) {
             self.slots.pop();
         }
-        self.ring.push(cell);
+        self.table.put(cell);
         Ok(Event::Alloc { cell, slots: slots as u32, payload_bytes })
     }
 
@@ -251,7 +244,7 @@ impl Events {
         let distance = self.varint()?;
         let cell = moved(self.found.into(), distance)?;
         self.found = cell;
-        self.ring.push(cell);
+        self.table.put(cell);
         Ok(Event::Found { cell })
     }
 
@@ -292,20 +285,9 @@ impl Events {
         match self.varint()? {
             code::NULL => Ok(0),
             code::REST_IS_NULL => garbled("a reference that means nothing"),
-            code if code & 1 == 1 => {
-                let cell = self.far(code)?;
-                self.ring.push(cell);
-                Ok(cell)
-            }
             code => {
-                let behind = (code - code::FIRST_OBJECT) / 2 + 1;
-                if behind > u64::from(code::RING) {
-                    return garbled("a reference to an object that was seen too long ago");
-                }
-                let cell = self.seen(self.ring.head().wrapping_sub(behind as u32))?;
-                if behind > u64::from(code::REFRESH) {
-                    self.ring.push(cell);
-                }
+                let cell = self.named(code)?;
+                self.table.put(cell);
                 Ok(cell)
             }
         }
@@ -318,12 +300,12 @@ impl Events {
         }
     }
 
-    fn far(&self, code: u64) -> Read<u32> {
-        moved(self.youngest.into(), (code - code::FIRST_OBJECT - 1) / 2)
-    }
-
-    fn seen(&self, place: u32) -> Read<u32> {
-        match self.ring.at(place) {
+    /// The object that a code other than those of null names.
+    fn named(&self, code: u64) -> Read<u32> {
+        if code >= code::FIRST_FAR {
+            return moved(self.youngest.into(), code - code::FIRST_FAR);
+        }
+        match self.table.at((code - code::FIRST_PLACE) as u32) {
             0 => garbled("a reference to an object that was not seen"),
             cell => Ok(cell),
         }
@@ -334,7 +316,7 @@ impl Events {
             code::NULL => Ok(0),
             code => {
                 let cell = moved(from.into(), code - 1)?;
-                self.ring.push(cell);
+                self.table.put(cell);
                 Ok(cell)
             }
         }

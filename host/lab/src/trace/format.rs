@@ -16,7 +16,7 @@
 use gc_heap::tape::{self, BLOCK_BYTES_MAX};
 
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 pub(crate) const MAGIC: &[u8; 8] = b"GCTRACE\n";
 const BLOCK_MAGIC: &[u8; 4] = b"BLCK";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gc_heap::tape::Block;
+use gc_heap::tape::{Block, code};
 use gc_heap::{Heap, HeapConfig};
 use proptest::prelude::*;
 
@@ -60,18 +60,28 @@ fn survives(blocks: &[(u32, Vec<u8>)]) {
     }
 }
 
+/// The code of the youngest object, as a varint.
+const YOUNGEST: [u8; 2] = [0x0a, 0x02];
+
+#[test]
+fn the_youngest_object_has_its_code() {
+    assert_eq!(code::varint(code::FIRST_FAR).to_le_bytes()[..2], YOUNGEST);
+}
+
 /// An event more likely than not, and often one that fits.
 fn event() -> impl Strategy<Value = Vec<u8>> {
+    let on = |first: u8, rest: &[u8]| [&[first][..], &YOUNGEST, rest].concat();
     prop_oneof![
         3 => Just(vec![1]),
         2 => Just(vec![2]),
-        4 => (0_u8..5).prop_map(|slots| [vec![3 | slots << 4, 1, 1], vec![5; slots.into()]].concat()),
-        2 => (0_u8..4).prop_map(|slot| vec![4 | slot << 4, 5, 3]),
-        2 => (0_u8..4).prop_map(|slot| vec![5 | slot << 4, 5, 5]),
+        4 => (0_u8..5).prop_map(|slots| [vec![3 | slots << 4, 1, 1], YOUNGEST.repeat(slots.into())].concat()),
+        2 => (0_u8..4).prop_map(move |slot| on(4 | slot << 4, &[3])),
+        2 => (0_u8..4).prop_map(move |slot| on(5 | slot << 4, &YOUNGEST)),
+        1 => (0_u8..128).prop_map(|place| vec![7, 2 * place + 1]),
         1 => Just(vec![15, 5, b'a', b'b']),
-        1 => Just(vec![10, 3, 5]),
+        1 => Just([&[10, 3][..], &YOUNGEST].concat()),
         1 => Just(vec![11, 3, 3]),
-        1 => Just(vec![12, 3, 5]),
+        1 => Just([&[12, 3][..], &YOUNGEST].concat()),
         1 => Just(vec![8, 1]),
         2 => prop::collection::vec(any::<u8>(), 1..6),
     ]

@@ -51,12 +51,16 @@ const HABITS: [Habit; 4] = [
     Habit { label: "epoch", barrier: 0.01, collecting: 0.06, pause_ns: 6_000.0, floating: 0.02 },
 ];
 
-const WORKLOADS: [(&str, &str, &str, f64); 4] = [
+const WORKLOADS: [(&str, &str, &str, f64); 5] = [
     ("gcbench", "gcbench?depth=16", "many short-lived trees beside one that stays", 900.0),
     ("service", "service?rate=20k", "requests that come by a clock, sessions, skewed keys", 1500.0),
     ("cache", "cache?expiry=5s", "objects that are retired", 1200.0),
     ("history", "git-history:repo?keep=100", "a sliding window with much sharing", 700.0),
+    ("workers", "random-workers?nodes=3", "references between nodes", 800.0),
 ];
+
+/// Which of them runs on several nodes.
+pub(crate) const OVER_NODES: usize = 4;
 
 fn normal(random: &mut ChaCha8Rng) -> f64 {
     let (u, v) = (1.0 - random.random::<f64>(), random.random::<f64>());
@@ -260,9 +264,27 @@ fn measures(
         crossings: Some((900.0 * squeeze) as u64 + random.random_range(0..5)),
         fuel: (kind == Kind::Fuel).then_some((collecting * 3.0) as u64),
         start: StartCost { load_ns: 3_000_000, cached: true, attach_ns: 400_000 },
+        nodes: if workload == OVER_NODES { nodes(random, subject) } else { Vec::new() },
         quality: habit.filter(|_| kind == Kind::Oracle).map(|habit| quality(random, habit)),
         ..Measures::default()
     }
+}
+
+fn nodes(random: &mut ChaCha8Rng, subject: usize) -> Vec<NodeShare> {
+    let node = |node| {
+        let messages = 3000 + 800 * subject as u64 + random.random_range(0..300);
+        let settle_messages = 500 + random.random_range(0..100) * u64::from(node);
+        NodeShare {
+            node,
+            messages,
+            message_bytes: messages * 23,
+            settle_messages,
+            settle_message_bytes: settle_messages * 19,
+            left_over_objects: 0,
+            lag_ns: Some(40_000_000 + random.random_range(0..9_000_000)),
+        }
+    };
+    (1..=3).map(node).collect()
 }
 
 fn pauses(random: &mut ChaCha8Rng, habit: Option<Habit>, wall_ns: u64) -> Vec<Pause> {

@@ -92,8 +92,8 @@ fn another_version_is_refused_with_both_numbers() {
     let path = folder.path().join("future.trace");
     std::fs::write(&path, &bytes).unwrap();
     let error = TraceFile::open(&path).unwrap_err();
-    assert!(matches!(error, TraceError::Version { found: 7, wanted: 1, .. }), "{error}");
-    assert!(error.to_string().contains("version 7") && error.to_string().contains("version 1"), "{error}");
+    assert!(matches!(error, TraceError::Version { found: 7, wanted: 2, .. }), "{error}");
+    assert!(error.to_string().contains("version 7") && error.to_string().contains("version 2"), "{error}");
     std::fs::write(&path, b"PK\x03\x04 something else").unwrap();
     assert!(matches!(TraceFile::open(&path), Err(TraceError::NoTrace { .. })));
 }

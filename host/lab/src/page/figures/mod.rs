@@ -8,6 +8,7 @@ mod overhead;
 mod pauses;
 mod quality;
 mod timeline;
+mod traffic;
 
 use crate::answer::Answer;
 use crate::answer::units::times;
@@ -168,6 +169,7 @@ pub(super) fn of_workload(source: &Source<'_>, workload: usize) -> Vec<Figure> {
     figures.extend(latency::figures(source, workload));
     figures.extend(heap::figures(source, workload));
     figures.extend(quality::figures(source, workload));
+    figures.extend(traffic::figures(source, workload));
     figures.extend(timeline::figure(source, workload));
     figures
 }
