@@ -18,7 +18,7 @@ const WRITTEN_MAX: usize = 64;
 
 /// Slots that are written with the event of an allocation, which is four numbers without them.
 const PEN_SLOTS: usize = 4;
-const _: () = assert!(1 + 8 * (3 + PEN_SLOTS) <= WRITTEN_MAX && WRITTEN_MAX + 8 <= WINDOW);
+const _: () = assert!(8 * (3 + PEN_SLOTS) < WRITTEN_MAX && WRITTEN_MAX + 8 <= WINDOW);
 
 /// What an event that is no operation adds to the counts, and an operation.
 const EVENT: u64 = 1;
