@@ -112,6 +112,24 @@ fn a_comparison_ends_with_a_report_that_has_everything_in_it() {
 }
 
 #[test]
+fn as_many_rounds_are_made_as_fit_into_the_time_and_never_fewer_than_six() {
+    let place = Place::new();
+    let args = ["--a", "tracing", "--b", "mark-sweep", "--workload", SMALL, "--heap", "2x", "--warmup", "0"];
+    let ended = bench(&place, &[&args[..], &["--within", "1s"]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = report(&place);
+    assert_eq!((report.plan.rounds, report.interrupted), (6, false));
+    for subject in [0, 1] {
+        assert_eq!(runs(&report, Kind::Timed, subject).count(), 6);
+        // What is measured beside the rounds is not what is left out.
+        assert_eq!(runs(&report, Kind::Fuel, subject).count(), 7);
+        assert_eq!(runs(&report, Kind::Oracle, subject).count(), 2);
+    }
+    let both = bench(&place, &[&args[..], &["--within", "1m", "--quick"]].concat());
+    assert_eq!(both.code, Some(2), "{both:?}");
+}
+
+#[test]
 fn a_collector_made_slower_on_purpose_is_found_and_the_same_one_is_not() {
     let place = Place::new();
     graph(&place);
@@ -251,6 +269,13 @@ fn what_cannot_be_compared_is_refused_before_anything_runs() {
         ([&two[..], &["--workload", "juggling"]].concat(), 2, "juggling"),
         ([&two[..], &["--workload", SMALL, "--heap", "0.5x"]].concat(), 2, "1.5x"),
         ([&two[..], &["--workload", SMALL, "--fail-if", "speed > 3%"]].concat(), 2, "speed"),
+        ([&two[..], &["--workload", SMALL, "--fail-if", "churm/cpu > +3%"]].concat(), 2, "one of churn"),
+        (
+            [&two[..], &["--workload", SMALL, "--heap", "2x", "--fail-if", "cpu@4x > +3%"]].concat(),
+            2,
+            "4x is not",
+        ),
+        ([&two[..], &["--trace", "nowhere.trace", "--out", "out"]].concat(), 1, "nowhere.trace"),
         ([&two[..], &["--workload", "graph:nowhere.txt", "--out", "out"]].concat(), 1, "nowhere.txt"),
         (vec!["bench", "--a", "tracing?depth=3", "--b", "mark-sweep", "--workload", SMALL], 1, "depth"),
         (vec!["bench", "--a", "generational", "--b", "mark-sweep", "--workload", SMALL], 1, "generational"),

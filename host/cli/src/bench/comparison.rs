@@ -33,6 +33,11 @@ const HEAP_MIN_BYTES: u64 = 1 << 20;
 const BASELINE_ROUNDS: u32 = 5;
 const BASELINE_ROUNDS_QUICK: u32 = 3;
 
+/// With `--within`: rounds that are made whatever the time, and how often fuel is counted and the oracle asked.
+const WITHIN_ROUNDS_MIN: usize = 6;
+const WITHIN_FUEL: u32 = 7;
+const WITHIN_ORACLE: u32 = 2;
+
 /// A strategy that failed so often in the first rounds of a workload and heap is not tried there again.
 const FAILURES_MAX: u32 = 2;
 
@@ -55,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) plan: Plan,
     /// Whether rounds and heaps may be chosen to fit the time: they were not given.
     pub(crate) may_choose_rounds: bool,
+    /// How long everything may take; rounds that would take longer are not made.
+    pub(crate) within: Option<Duration>,
     pub(crate) cache: Option<PathBuf>,
 }
 
@@ -160,17 +167,31 @@ impl<'s> Comparison<'s> {
         let asides = self.asides(&plan, &field);
         if self.alone(&field).workloads.len() < field.workloads.len() {
             self.report.remarks.push(
-                "over several nodes neither the lag of single objects nor what a swap costs is measured"
+                "over several nodes neither floating garbage, nor the lag of single objects, nor what a swap costs is measured: the oracle knows one heap; the lag of what dies at the end is"
                     .into(),
             );
         }
         let alike = |job: &Job| (job.workload, job.kind);
         self.progress.expect(noise.iter().chain(rounds.iter().flatten()).chain(&asides).map(alike));
         self.batch(&noise)?;
-        for round in &rounds {
+        for (number, round) in rounds.iter().enumerate() {
+            if number >= WITHIN_ROUNDS_MIN && self.is_too_late(round, &asides) {
+                self.report.plan.rounds = number as u32;
+                rounds[number..].iter().flatten().for_each(|job| self.progress.over(alike(job), None));
+                break;
+            }
             self.batch(round)?;
         }
         self.batch(&asides)
+    }
+
+    /// With `--within`: whether this round and what comes after all rounds would not be over in time.
+    fn is_too_late(&self, round: &[Job], asides: &[Job]) -> bool {
+        let Some(within) = self.setup.within else { return false };
+        let time = |jobs: &[Job]| -> Duration {
+            jobs.iter().filter_map(|job| self.progress.usual((job.workload, job.kind))).sum()
+        };
+        self.began.elapsed() + time(round) + time(asides) > within
     }
 
     fn batch(&mut self, jobs: &[Job]) -> Step {
@@ -210,8 +231,12 @@ impl<'s> Comparison<'s> {
     }
 
     fn asides(&self, plan: &Plan, field: &Field) -> Vec<Job> {
-        let (fuel, oracle) =
-            if plan.quick { (plan.rounds.min(7), 1) } else { (plan.rounds, plan.rounds.div_ceil(4)) };
+        let rounds = plan.rounds;
+        let (fuel, oracle) = match self.setup.within {
+            Some(_) => (rounds.min(WITHIN_FUEL), rounds.min(WITHIN_ORACLE)),
+            None if plan.quick => (rounds.min(7), 1),
+            None => (rounds, rounds.div_ceil(4)),
+        };
         let mut jobs = schedule::aside(plan, field, Kind::Fuel, fuel);
         // What other nodes hold the oracle of one heap does not know, and a swap of one node is not one of the cluster.
         let alone = self.alone(field);

@@ -10,6 +10,8 @@ use gc_lab::bench::environment::Ticks;
 use gc_lab::bench::model::Failure;
 use gc_lab::bench::protocol::{Answer, Order};
 
+use crate::run::place;
+
 /// Time between two looks at whether the process has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -84,6 +86,8 @@ fn wait(
         if stop || begun.elapsed() >= timeout {
             let _ = child.kill();
             child.wait()?;
+            // Its nodes had certificates, which it cannot remove any more.
+            place::sweep(&std::env::temp_dir());
             return Ok(Ended::Killed(match stop {
                 true => Answer::failed(Failure::Interrupted, "it was interrupted"),
                 false => Answer::failed(

@@ -19,8 +19,11 @@ mod works;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use gc_lab::WorkloadSpec;
 use gc_lab::answer::Answer;
+use gc_lab::answer::limit::Limit;
 use gc_lab::bench::model::{Environment, Plan};
+use gc_lab::trace::TraceFile;
 
 use crate::Usage;
 use crate::bench::comparison::{Comparison, Setup};
@@ -71,6 +74,9 @@ pub(crate) struct Args {
     /// An answer in two minutes: less work, fewer heaps, as many rounds as fit
     #[arg(long)]
     quick: bool,
+    /// As many rounds as fit into this time with everything else, but at least six, without which nothing can be said; --rounds are the most
+    #[arg(long, value_name = "DURATION", conflicts_with = "quick")]
+    within: Option<Span>,
     /// Of the order of runs and of the workloads: the same seed does the same work
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -93,6 +99,7 @@ Examples:
   host bench --a tracing --b mark-sweep --workload gcbench --quick
   host bench --a ./mine.wasm --b tracing --workload service,churn --rounds 20 --heap 1.5x,2x,4x
   host bench --a 'tracing' --b './mine.wasm?depth=3' --trace night.trace --swap-at 0.5
+  host bench --a tracing --b refcount --workload gcbench,queue --within 10m
   host bench --a tracing --b refcount --nodes 3 --workload random-workers --fail-if 'messages > +10%'
   host bench --a ./old.wasm --b ./new.wasm --workload churn --fail-if 'cpu > +3%'
 
@@ -100,6 +107,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a --fail-if condition was found, 
 
 /// Rounds of the first strategy against itself, at most.
 const NOISE_ROUNDS_MAX: u32 = 20;
+
+/// With `--within`: rounds at most where no number is given, and rounds of the first strategy against itself.
+const WITHIN_ROUNDS_MAX: u32 = 40;
+const WITHIN_NOISE_ROUNDS: u32 = 7;
 
 /// A multiple of the smallest heap.
 fn multiple(text: &str) -> Result<f64, String> {
@@ -147,6 +158,8 @@ impl std::error::Error for Interrupted {}
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let setup = setup(args)?;
     let limits = answer::limits(&args.fail_if)?;
+    check(&limits, &setup)?;
+    let damaged = damaged_traces(&setup)?;
     let stop = Stop::on_signals(None)?;
     let out = answer::Out::open(args.out.as_deref())?;
     let mut environment = Environment::of_system();
@@ -156,13 +169,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let keep = |report: &_| out.keep(report);
     let report = Comparison::new(&setup, environment, &stop, Progress::new(args.json), &keep).run();
-    let report = match report {
+    let mut report = match report {
         Ok(report) => report,
         Err(error) => {
             out.abandon();
             return Err(error);
         }
     };
+    report.remarks.extend(damaged);
     let answer = Answer::of(&report);
     // The words first: they are there even if the disk is full.
     let found = answer::tell(&report, &answer, &limits, &out, args.json)?;
@@ -174,6 +188,46 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(found) => bail!(Found(found)),
         None => Ok(()),
     }
+}
+
+/// A limit on what is not compared would never be broken: it is a slip of the pen, and told before anything runs.
+fn check(limits: &[Limit], setup: &Setup) -> Result<(), Usage> {
+    let labels: Vec<&str> = setup.workloads.iter().map(|workload| workload.label.as_str()).collect();
+    for limit in limits {
+        if let Some(other) = limit.workload.as_deref().filter(|name| !labels.contains(name)) {
+            let there = labels.join(", ");
+            return Err(Usage(format!(
+                "--fail-if '{}': {other} is not compared here: take one of {there}",
+                limit.text
+            )));
+        }
+        let heaps = &setup.plan.heap_multiples;
+        if let Some(other) = limit.heap_multiple.filter(|heap| !heaps.contains(heap)) {
+            let there: Vec<String> = heaps.iter().map(|heap| format!("{heap}x")).collect();
+            let there = there.join(", ");
+            return Err(Usage(format!(
+                "--fail-if '{}': {other}x is not measured: take one of {there}",
+                limit.text
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a reader must know of traces that are not whole. One that cannot be used at all is an error.
+fn damaged_traces(setup: &Setup) -> anyhow::Result<Vec<String>> {
+    let mut damaged = Vec::new();
+    for workload in setup.workloads.iter().filter(|workload| workload.text.starts_with("trace:")) {
+        let spec: Option<WorkloadSpec> = workload.text.parse().ok();
+        let Some(path) = spec.as_ref().and_then(WorkloadSpec::path) else { continue };
+        if let Some(damage) = TraceFile::open(path)?.damage() {
+            damaged.push(format!(
+                "{} is damaged at {damage}: what stands before that was replayed",
+                path.display()
+            ));
+        }
+    }
+    Ok(damaged)
 }
 
 fn setup(args: &Args) -> anyhow::Result<Setup> {
@@ -191,7 +245,8 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
     let workloads = works::read(&works, args.quick, args.nodes)?;
     let cache = crate::run::default_cache();
     let (entrants, baseline) = entrants(&texts, cache.as_deref())?;
-    let rounds = args.rounds.unwrap_or(10);
+    let within = args.within.map(|span| span.0);
+    let rounds = args.rounds.unwrap_or(if within.is_some() { WITHIN_ROUNDS_MAX } else { 10 });
     let mut heap_multiples = match (args.heap.is_empty(), args.quick) {
         (false, _) => args.heap.clone(),
         (true, false) => vec![1.0, 1.5, 2.0, 3.0, 6.0],
@@ -202,7 +257,7 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
     let plan = Plan {
         heap_multiples,
         rounds,
-        noise_rounds: rounds.min(NOISE_ROUNDS_MAX),
+        noise_rounds: rounds.min(if within.is_some() { WITHIN_NOISE_ROUNDS } else { NOISE_ROUNDS_MAX }),
         warmup_iterations: args.warmup.unwrap_or(u32::from(!args.quick)),
         seed: args.seed,
         nodes: workloads.iter().map(|workload| works::nodes(&workload.text)).max().unwrap_or(1),
@@ -216,6 +271,7 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
         workloads,
         plan,
         may_choose_rounds: args.quick && args.rounds.is_none(),
+        within,
         cache,
     })
 }

@@ -10,7 +10,8 @@ use crate::{Usage, output};
 /// What is asked for on the command line.
 #[derive(clap::Args)]
 pub(crate) struct CanaryFlags {
-    /// Try this strategy while the load runs: beside the other one, then on probation. It stays if it keeps its --budget, or else the other one comes back
+    /// Try this strategy while the load runs: beside the other one, then on probation. It stays if it keeps its --budget, or else the other one comes back.
+    /// On a node of a cluster this concerns that node alone
     #[arg(long, value_name = "NAME|PATH")]
     canary: Option<String>,
     /// What the canary must keep, such as 'p999 < 50us', 'max < 1ms', 'cpu < +3%', 'memory < 64MiB' (also p50, p99, mark, heap, missed); may be repeated

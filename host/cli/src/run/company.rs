@@ -9,13 +9,9 @@
 //!
 //! n1 is the one that `host` shows, records and answers for; it founds the cluster and ends last.
 
-use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
 use gc_cluster::Decides;
 use gc_cluster::authority::Authority;
 use gc_heap::Heap;
@@ -23,6 +19,7 @@ use gc_lab::{CollectFailed, Driver, Peers, Progress, WorkloadError, WorkloadRepo
 use gc_node::{Cluster, ClusterConfig, Node, NodeConfig};
 
 use crate::run::cluster::Others;
+use crate::run::place::Place;
 
 /// Any free port of this machine.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -41,14 +38,14 @@ impl Company {
     /// Before any node is there.
     pub(crate) fn prepare() -> anyhow::Result<Company> {
         let place = Place::new()?;
-        let authority = Authority::init(&place.0, "company")?;
+        let authority = Authority::init(place.path(), "company")?;
         Ok(Company { others: Vec::new(), place, authority })
     }
 
     /// What makes a node that of a number. The first one needs nobody to join.
     pub(crate) fn seat(&mut self, number: usize, first: Option<&Node>) -> anyhow::Result<ClusterConfig> {
         let name = format!("n{number}");
-        let certs = self.place.0.join(&name);
+        let certs = self.place.path().join(&name);
         self.authority.issue(&name, &certs, DAYS)?;
         Ok(ClusterConfig {
             listen: LOOPBACK,
@@ -56,7 +53,7 @@ impl Company {
             join: first.and_then(Node::cluster).map(Cluster::address).into_iter().collect(),
             certs,
             name: Some(name.clone()),
-            state: self.place.0.join(format!("{name}-state")),
+            state: self.place.path().join(format!("{name}-state")),
             decides: Decides::Seat,
         })
     }
@@ -150,38 +147,6 @@ fn watched<T, E>(over: &AtomicBool, part: impl FnOnce() -> Result<T, E>) -> Resu
         tell.0 = None;
     }
     done
-}
-
-/// A folder that only this user can look into, gone at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> anyhow::Result<Place> {
-        let base = std::env::temp_dir();
-        let mut last = None;
-        for attempt in 0..100 {
-            let path = base.join(format!("host-nodes-{}-{attempt}", std::process::id()));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Place(path)),
-                Err(error) => last = Some(error),
-            }
-        }
-        let why = last.unwrap_or_else(|| std::io::Error::other("no name is free"));
-        Err(why).with_context(|| why_not(&base))
-    }
-}
-
-fn why_not(base: &Path) -> String {
-    format!(
-        "cannot make a folder for certificates in {}: set TMPDIR to one that can be written",
-        base.display()
-    )
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// The first node's driver, which ends the work also when another node has failed.

@@ -12,6 +12,7 @@ mod cluster;
 mod company;
 mod load;
 mod machine;
+pub(crate) mod place;
 mod record;
 mod settings;
 mod show;

@@ -8,11 +8,11 @@ use gc_lab::bench::histogram::Counts;
 use gc_lab::bench::meter::{Notes, Seen};
 use gc_lab::bench::mmu;
 use gc_lab::bench::model::{
-    CpuParts, Cycle, Failure, Footprint, Latency, Measures, Part, Pause, Phase, SwapCost,
+    CpuParts, Cycle, Failure, Footprint, Latency, Measures, NodeShare, Part, Pause, Phase, SwapCost,
 };
 use gc_lab::bench::oracle::Witness;
 use gc_lab::bench::protocol::Order;
-use gc_lab::{Traffic, WorkloadReport, WorkloadSpec};
+use gc_lab::{NodeWork, Traffic, WorkloadReport, WorkloadSpec};
 use gc_node::CycleRecord;
 
 use crate::bench::child::clocks;
@@ -121,7 +121,20 @@ pub(crate) fn measures(
         pauses: held.lengths,
         messages: sent.map(|sent| sent.messages),
         message_bytes: sent.map(|sent| sent.bytes),
+        nodes: report.nodes.iter().map(share).collect(),
         ..Measures::default()
+    }
+}
+
+fn share(work: &NodeWork) -> NodeShare {
+    NodeShare {
+        node: work.node,
+        messages: work.working.messages,
+        message_bytes: work.working.bytes,
+        settle_messages: work.settling.messages,
+        settle_message_bytes: work.settling.bytes,
+        left_over_objects: work.left_workers,
+        lag_ns: work.lag.map(|lag| lag.as_nanos() as u64),
     }
 }
 
