@@ -31,6 +31,8 @@ pub(crate) struct File {
     pub(crate) budget: Budget,
     #[serde(default)]
     pub(crate) limits: Limits,
+    #[serde(default)]
+    pub(crate) memory: Memory,
 }
 
 /// When cycles begin and how hard they work.
@@ -59,6 +61,21 @@ pub(crate) struct Budget {
 pub(crate) struct Limits {
     pub(crate) memory: Option<Size>,
     pub(crate) deadline: Option<Span>,
+}
+
+/// How payload memory is taken from the system and given back: the numbers of the elastic pools, one pool for each size of blocks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Memory {
+    pub(crate) slab: Option<Size>,
+    pub(crate) initial_blocks: Option<u64>,
+    pub(crate) maximum_blocks: Option<u64>,
+    pub(crate) grow_at_percent: Option<u8>,
+    pub(crate) grow_by_percent: Option<u8>,
+    pub(crate) shrink_over_percent: Option<u8>,
+    pub(crate) shrink_by_percent: Option<u8>,
+    pub(crate) idle: Option<Span>,
+    pub(crate) huge_pages: Option<bool>,
 }
 
 /// What becomes of condemned objects.
@@ -125,7 +142,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<File> {
 }
 
 /// What is wrong comes with line and column.
-fn parse(text: &str) -> Result<File, String> {
+pub(crate) fn parse(text: &str) -> Result<File, String> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let message = error.message().trim().replace('\n', ", ");
         match error.span() {
@@ -167,9 +184,13 @@ mod tests {
             pause = "1ms"
             [limits]
             deadline = "100ms"
+            [memory]
+            slab = "64KiB"
+            grow_at_percent = 90
             "#,
         )
         .unwrap();
+        assert_eq!((file.memory.slab, file.memory.grow_at_percent), (Some(Size(64 << 10)), Some(90)));
         assert_eq!(file.heap, Some(Size(64 << 20)));
         assert_eq!(file.quarantine, Some(Quarantine(gc_heap::Quarantine::For(Duration::from_secs(10)))));
         assert_eq!(file.collector.idle, Some(Span(Duration::from_secs(10))));
@@ -188,6 +209,8 @@ mod tests {
             ("\n\nquarantine = \"no\"\n", "line 3, column 14", "next-proof"),
             ("metrics = \"here\"\n", "line 1, column 11", "address"),
             ("[set]\nx = [1]\n", "line 2, column 5", "number"),
+            ("[memory]\ngrow_at_percent = 300\n", "line 2, column 19", "u8"),
+            ("[memory]\nshrink = 3\n", "line 2, column 1", "shrink_over_percent"),
         ] {
             let wrong = parse(text).unwrap_err();
             assert!(wrong.starts_with(place) && wrong.contains(word), "{text:?}: {wrong}");

@@ -5,6 +5,7 @@ use gc_node::{Answer, Request, WhyRecord};
 use crate::Usage;
 use crate::connect::{Connection, unexpected};
 use crate::output;
+use crate::units::count;
 
 /// Say why an object is alive (a path from a root to it), or which decision freed it.
 #[derive(clap::Args)]
@@ -31,12 +32,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn tell(why: &WhyRecord) -> anyhow::Result<()> {
     output::line(&why.text)?;
-    let left_out = why.path.len().saturating_sub(2 * SHOWN);
+    let hidden = why.path.len().saturating_sub(2 * SHOWN);
     for (at, object) in why.path.iter().enumerate() {
-        if at < SHOWN || at >= SHOWN + left_out {
+        if at < SHOWN || at >= SHOWN + hidden {
             output::line(format!("  {} {object}", if at == 0 { "root" } else { "  ->" }))?;
         } else if at == SHOWN {
-            output::line(format!("     … {left_out} more"))?;
+            output::line(format!("     … {} more", count(hidden as u64 + why.left_out)))?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use common::{Ended, Place};
+use gc_lab::testing::Repo;
 
 /// It failed with this code, said all of this, and printed no result.
 fn failed(ended: &Ended, code: i32, words: &[&str]) {
@@ -50,6 +51,7 @@ fn strategies_that_are_none_are_refused() {
     std::fs::write(place.path("empty.wasm"), "").unwrap();
     std::fs::write(place.path("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
     std::fs::write(place.path("component.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+    std::fs::write(place.path("world.wasm"), another_world()).unwrap();
     for (file, word) in [
         ("missing.wasm", "cannot read"),
         ("truncated.wasm", "truncated"),
@@ -57,6 +59,9 @@ fn strategies_that_are_none_are_refused() {
         ("empty.wasm", "empty"),
         ("module.wasm", "core WebAssembly module"),
         ("component.wasm", "not a strategy"),
+        ("world.wasm", "acme:greeter/greet@1.0.0"),
+        ("/dev/zero", "no strategy may have more than"),
+        ("./", "directory"),
     ] {
         for args in
             [&["run", "--strategy", file][..], &["strategy", "inspect", file], &["strategy", "check", file]]
@@ -67,6 +72,113 @@ fn strategies_that_are_none_are_refused() {
     failed(&place.host(&["run", "--strategy", "tracnig"]), 1, &["tracnig", "mark-sweep", "hold"]);
     failed(&place.host(&["run", "--set", "depht=3"]), 1, &["depht", "slice-percent"]);
     failed(&place.host(&["run", "--set", "slice-percent=x"]), 1, &["slice-percent", "whole number"]);
+}
+
+/// A component that is no strategy.
+fn another_world() -> Vec<u8> {
+    let request = gc_wasm_build::Request {
+        workspace: std::path::Path::new(env!("CARGO_MANIFEST_DIR")),
+        packages: &["gc-hostile"],
+        features: &["other-world"],
+        rustflags: &[],
+        // Its own: what other tests make of this crate has the same name.
+        target_dir: &std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("another-world"),
+    };
+    let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::read(&paths[0]).unwrap()
+}
+
+#[test]
+fn what_is_no_component_and_what_is_no_check_are_said() {
+    let place = Place::new();
+    failed(
+        &place.host(&["strategy", "inspect", "hold"]),
+        1,
+        &["'hold'", "no component", "host strategy list"],
+    );
+    let check = ["strategy", "check", "none", "--only", "everything"];
+    failed(&place.host(&check), 1, &["'everything'", "deep list"]);
+    failed(&place.host(&["strategy", "new", "match"]), 2, &["'match'", "Rust"]);
+    failed(&place.host(&["strategy", "extract", "none", "-o", "/dev/full"]), 1, &["/dev/full", "-o"]);
+}
+
+#[test]
+fn memory_that_cannot_be_is_refused() {
+    let place = Place::new();
+    for (line, words) in [
+        ("grow_at_percent = 0", &["between 1 and 100"][..]),
+        ("grow_at_percent = 40", &["shrink as soon as it has grown"]),
+        ("slab = \"100KB\"", &["slab_bytes", "64 KiB to 32 MiB"]),
+        ("initial_blocks = 2\nmaximum_blocks = 1", &["above its maximum"]),
+    ] {
+        std::fs::write(place.path("node.toml"), format!("[memory]\n{line}\n")).unwrap();
+        failed(&place.host(&["run", "--config", "node.toml"]), 1, words);
+    }
+}
+
+#[test]
+fn a_corrupt_repository_is_named_with_what_is_corrupt() {
+    let place = Place::new();
+    let repo = Repo::init(&place.path("repository"), &[]);
+    repo.commit("a", "1");
+    repo.git(&["gc", "-q"]);
+    let packs = place.path("repository/.git/objects/pack");
+    let pack = std::fs::read_dir(packs).unwrap().map(|entry| entry.unwrap().path());
+    let pack = pack.into_iter().find(|path| path.extension().is_some_and(|end| end == "pack")).unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    let mut permissions = std::fs::metadata(&pack).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    std::fs::set_permissions(&pack, permissions).unwrap();
+    std::fs::write(&pack, bytes).unwrap();
+    std::fs::write(place.path("ids"), "precious").unwrap();
+    let run = ["run", "--quiet", "--load", "git:repository", "--reclaimed", "ids"];
+    failed(&place.host(&run), 1, &["repository", ".pack is corrupt", "git fsck"]);
+    assert_eq!(std::fs::read_to_string(place.path("ids")).unwrap(), "precious");
+}
+
+/// What a person sees who sends it to a file on a full disk, or to a program that has ended: an end as any other.
+#[test]
+fn a_standard_error_that_nobody_takes_ends_nothing() {
+    let place = Place::new();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let load = "churn?operations=2k&live=500&threads=1";
+    for args in [&["run", "--heap", "64MiB", "--load", load][..], &["run", "--strategy", "nothing"]] {
+        let expected = if args.contains(&"--load") { 0 } else { 1 };
+        let ended = place.command(args).stderr(full()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(expected), "{args:?}: {ended:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = place.command(args).stderr(writer).output().unwrap();
+        assert_eq!(ended.status.code(), Some(expected), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_standard_output_that_is_full_is_said_and_one_that_nobody_reads_is_no_error() {
+    let place = Place::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = place.command(&["strategy", "list"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && said.contains("standard output: is the disk full"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = place.command(&["strategy", "list"]).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]), "{ended:?}");
+}
+
+/// Nobody asked for it by name.
+#[test]
+fn a_place_for_compiled_code_that_cannot_be_used_stops_nobody() {
+    let place = Place::new();
+    std::fs::write(place.path("file"), "").unwrap();
+    let run = ["run", "--strategy", "none", "--for", "10ms", "--heap", "64MiB"];
+    let ended: Ended = place.command(&run).env("XDG_CACHE_HOME", place.path("file")).output().unwrap().into();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("compiled code is not kept") && ended.err.contains("--cache"), "{ended:?}");
+    let cache = place.path("file/code").display().to_string();
+    failed(&place.host(&[&run[..], &["--cache", &cache]].concat()), 1, &["file/code"]);
 }
 
 #[test]
@@ -139,6 +251,10 @@ fn a_socket_belongs_to_one_node() {
     std::fs::write(place.path("file"), "precious").unwrap();
     failed(&place.host(&["run", "--socket", "file"]), 1, &["no socket"]);
     assert_eq!(std::fs::read_to_string(place.path("file")).unwrap(), "precious");
+    assert!(
+        !place.path("file.lock").exists() && !place.path("theirs.lock").exists(),
+        "nothing is left behind"
+    );
     failed(&place.host(&["run", "--socket", "no/such/folder"]), 1, &["no/such/folder"]);
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 use common::Place;
 
 const GRAPH: &str = "# kept and lost\nroot a\nedge a b\nedge b a\nedge lost-1 lost-2\nedge lost-2 lost-1\nedge lost-1 b\nsize b 100\n";
@@ -44,6 +47,8 @@ fn a_graph_is_loaded_collected_and_told_about() {
         ] {
             assert!(!summary[key].is_null(), "{key} is missing: {summary}");
         }
+        // The last cycle finds nothing and proves nothing; the one before did.
+        assert!(summary["proof_ns_last"].as_u64() > Some(0), "{summary}");
         let events: Vec<serde_json::Value> =
             ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(events.iter().any(|event| event["event"] == "cycle" && event["outcome"] == "settled"));
@@ -102,8 +107,16 @@ fn a_running_node_is_asked_and_swapped() {
         "heap = \"512MiB\"\nload = \"churn?rate=20000&live=20000\"\n[limits]\ndeadline = \"30s\"\n",
     )
     .unwrap();
-    let running =
-        place.node(&["--config", "node.toml", "--strategy", "mark-sweep", "--journal", "swaps.jsonl"]);
+    // A port that is free at this moment.
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let flags =
+        ["--config", "node.toml", "--strategy", "mark-sweep", "--journal", "swaps.jsonl", "--metrics"];
+    let running = place.node(&[&flags[..], &[&metrics]].concat());
+    let mut scraped = String::new();
+    let mut stream = TcpStream::connect(&metrics).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    stream.read_to_string(&mut scraped).unwrap();
+    assert!(scraped.contains("\ngc_heap_limit_bytes 536870912\n"), "{scraped}");
     let status = place.host(&["status", "--json"]).json();
     assert_eq!(status["strategy"]["name"], "mark-sweep");
     assert_eq!(place.host(&["collect", "--json"]).json()["outcome"], "settled");
@@ -171,7 +184,14 @@ fn a_new_strategy_builds_and_its_tests_pass() {
     let made = place.host(&["strategy", "new", "my-collector"]);
     assert_eq!(made.code, Some(0), "{made:?}");
     let folder = place.path("my-collector");
-    for file in ["Cargo.toml", ".cargo/config.toml", "README.md", "src/lib.rs", "tests/collector.rs"] {
+    for file in [
+        "Cargo.toml",
+        ".cargo/config.toml",
+        "rust-toolchain.toml",
+        "README.md",
+        "src/lib.rs",
+        "tests/collector.rs",
+    ] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         assert!(!text.contains("@NAME@") && !text.contains("@SDK@"), "{file}");
     }

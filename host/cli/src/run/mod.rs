@@ -28,6 +28,7 @@ use anyhow::{Context, bail};
 use gc_lab::WorkloadSpec;
 use gc_node::{Node, NodeConfig};
 
+use crate::output::note;
 use crate::units::{Size, Span};
 use canary::Canary;
 pub(crate) use cluster::Others;
@@ -74,7 +75,7 @@ pub(crate) struct Args {
     /// Where compiled code is kept between runs [default: gc-host in $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// Write the ids of reclaimed objects, one per line (git: and graph: only)
+    /// Write the ids of reclaimed objects, one per line (git:, git-history: and graph: only)
     #[arg(long, value_name = "FILE")]
     reclaimed: Option<PathBuf>,
     /// Record what the mutators do, for `host replay` and `host bench`
@@ -125,8 +126,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let stop = Stop::on_signals(args.duration.map(|span| span.0))?;
     let mut settings = Settings::new(args)?;
     if !settings.node.heap.proof {
-        eprintln!(
-            "warning: the proof is off: a wrong strategy loses objects that are in use; this is for measuring only"
+        note(
+            "warning: the proof is off: a wrong strategy loses objects that are in use; this is for measuring only",
         );
     }
     let asked_for = settings.node.strategy.label();

@@ -7,6 +7,7 @@ use gc_node::{CanaryOrder, NodeConfig, StrategySource};
 
 use crate::Usage;
 use crate::config::{self, File};
+use crate::output::note;
 use crate::run::{Args, machine};
 
 /// Everything that is settled before anything starts.
@@ -30,8 +31,11 @@ impl Settings {
             (None, Some(text)) => Some(super::workload(text).map_err(Usage)?),
             (None, None) => None,
         };
-        if args.reclaimed.is_some() && !matches!(load, Some(WorkloadSpec::Git(_) | WorkloadSpec::Graph(_))) {
-            let what = "--reclaimed needs objects with ids: use it with --load git:PATH or --load graph:FILE";
+        let with_ids = |load: &WorkloadSpec| {
+            matches!(load, WorkloadSpec::Git(_) | WorkloadSpec::GitHistory(_) | WorkloadSpec::Graph(_))
+        };
+        if args.reclaimed.is_some() && !load.as_ref().is_some_and(with_ids) {
+            let what = "--reclaimed needs objects with ids: use it with --load git:PATH, git-history:PATH or graph:FILE";
             return Err(Usage(what.into()).into());
         }
         let strategy = args.strategy.or(file.strategy.clone());
@@ -46,7 +50,7 @@ impl Settings {
         node.heap.proof = args.proof.or(file.proof).unwrap_or(true);
         node.metrics = args.metrics.or(file.metrics);
         node.journal = args.journal.or(file.journal.clone());
-        node.cache_dir = args.cache.or(file.cache.clone()).or_else(default_cache);
+        node.cache_dir = args.cache.or(file.cache.clone()).or_else(usable_cache);
         node.control = Some(match args.socket.or(file.socket.clone()) {
             Some(path) => path,
             None => gc_node::default_socket()?,
@@ -96,6 +100,28 @@ fn tune(node: &mut NodeConfig, file: &File) {
     node.memory_budget = budget.memory.map(|size| size.0);
     set(&mut node.limits.memory_bytes, limits.memory.map(|size| size.0));
     set(&mut node.limits.deadline, limits.deadline.map(|span| span.0));
+    let (slabs, pool) = (&mut node.heap.slabs, &file.memory);
+    slabs.slab_bytes = pool.slab.map(|size| size.0);
+    set(&mut slabs.huge_pages, pool.huge_pages);
+    set(&mut slabs.pool.initial, pool.initial_blocks);
+    set(&mut slabs.pool.maximum, pool.maximum_blocks);
+    set(&mut slabs.pool.grow_at_percent, pool.grow_at_percent);
+    set(&mut slabs.pool.grow_by_percent, pool.grow_by_percent);
+    set(&mut slabs.pool.shrink_over_percent, pool.shrink_over_percent);
+    set(&mut slabs.pool.shrink_by_percent, pool.shrink_by_percent);
+    set(&mut slabs.pool.idle, pool.idle.map(|span| span.0));
+}
+
+/// The place for compiled code, as far as it can be used: nobody asked for it, so trouble with it stops nobody.
+fn usable_cache() -> Option<PathBuf> {
+    let folder = default_cache()?;
+    match gc_plugin::check_cache(&folder) {
+        Ok(()) => Some(folder),
+        Err(error) => {
+            note(format!("warning: compiled code is not kept: {error}, or name one with --cache"));
+            None
+        }
+    }
 }
 
 /// Without a home folder nothing is kept.
@@ -103,4 +129,23 @@ pub(crate) fn default_cache() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("gc-host"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the page for people shows cannot differ from what is so.
+    #[test]
+    fn the_settings_on_the_readme_are_the_defaults() {
+        let page = include_str!("../../../../README.md");
+        let shown = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let file = config::parse(shown.expect("the page shows the settings")).unwrap();
+        let (mut node, defaults) = (NodeConfig::default(), NodeConfig::default());
+        tune(&mut node, &file);
+        assert_eq!(format!("{node:?}"), format!("{defaults:?}"));
+        assert_eq!(file.heap.map(|size| size.0), Some(defaults.heap.limit_bytes));
+        assert_eq!(file.strategy, Some(defaults.strategy.label()));
+        assert_eq!(file.proof, Some(defaults.heap.proof));
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gc_lab::{Progress, WorkloadSpec};
 use gc_node::{CycleRecord, Event, Node, Subscription, short};
 
+use crate::output::note;
 use crate::run::view::View;
 
 /// Time between two looks at what has happened.
@@ -50,13 +51,14 @@ impl Show {
         let status = node.status(0);
         if let Some(cluster) = node.cluster() {
             let life = cluster.incarnation();
-            eprintln!("cluster on {} as {} life={life}", cluster.address(), cluster.me());
+            note(format!("cluster on {} as {} life={life}", cluster.address(), cluster.me()));
         }
         if let Some(address) = node.metrics_address() {
-            eprintln!("metrics on http://{address}/metrics");
+            note(format!("metrics on http://{address}/metrics"));
         }
         if let How::Lines { .. } = self.how {
-            eprintln!("serving strategy={} heap_limit_bytes={}", status.strategy, status.heap.limit_bytes);
+            let limit = status.heap.limit_bytes;
+            note(format!("serving strategy={} heap_limit_bytes={limit}", status.strategy));
         }
     }
 
@@ -89,11 +91,11 @@ impl Show {
                 let _ = writeln!(std::io::stdout().lock(), "{text}");
             }
             How::Lines { cycles } => match event {
-                Event::Cycle(cycle) if *cycles => eprintln!("{}", line(cycle)),
+                Event::Cycle(cycle) if *cycles => note(line(cycle)),
                 Event::Cycle(_) => {}
-                Event::Swap(record) => eprintln!("{record}"),
-                Event::Message(message) => eprintln!("{}: {}", message.level, message.text),
-                Event::Missed { count } => eprintln!("({count} events were not shown)"),
+                Event::Swap(record) => note(record),
+                Event::Message(message) => note(format!("{}: {}", message.level, message.text)),
+                Event::Missed { count } => note(format!("({count} events were not shown)")),
             },
             How::Live(view) => match event {
                 Event::Cycle(cycle) => view.cycle(cycle),

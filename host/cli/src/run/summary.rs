@@ -204,7 +204,7 @@ impl Summary {
             nanoseconds(self.pause_ns_max)
         ))?;
         output::line(format!(
-            "last cycle {} in the strategy, {} for the proof",
+            "last cycle {} in the strategy; {} for the last proof",
             nanoseconds(self.mark_ns_last),
             nanoseconds(self.proof_ns_last)
         ))?;

@@ -54,7 +54,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     if !args.json {
-        output::line(format!("{} passes all {} checks", report.strategy, report.checks.len()))?;
+        let skipped =
+            report.checks.iter().filter(|check| matches!(check.outcome, Outcome::Skipped { .. })).count();
+        let concern = if skipped > 0 { " that concern it" } else { "" };
+        let passed = report.checks.len() - skipped;
+        output::line(format!("{} passes all {passed} checks{concern}", report.strategy))?;
     }
     Ok(())
 }

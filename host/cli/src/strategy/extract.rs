@@ -1,7 +1,7 @@
 //! `host strategy extract`: a built-in strategy as a file.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -36,11 +36,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         std::io::stdout().lock().write_all(builtin.bytes)?;
         return Ok(());
     }
-    let differs = std::fs::read(&path).is_ok_and(|found| found != builtin.bytes);
-    if differs && !args.force {
+    if differs(&path, builtin.bytes) && !args.force {
         bail!("{} exists and has other content: give another path with -o, or --force", path.display());
     }
     let failed = || format!("cannot write {}: give another path with -o", path.display());
     std::fs::write(&path, builtin.bytes).with_context(failed)?;
     output::line(format!("{}: {}", path.display(), units::bytes(builtin.bytes.len() as u64)))
+}
+
+/// Whether there is a file with other content. What is no file, such as a device, is not read: it may have no end.
+fn differs(path: &Path, bytes: &[u8]) -> bool {
+    let Ok(found) = std::fs::metadata(path) else { return false };
+    found.is_file()
+        && (found.len() != bytes.len() as u64 || std::fs::read(path).is_ok_and(|found| found != bytes))
 }

@@ -36,11 +36,22 @@ const FILES: &[(&str, &str)] = &[
     ("README.md", include_str!("../../../../sdk/template/README.md.in")),
     ("src/lib.rs", include_str!("../../../../sdk/template/src/lib.rs")),
     ("tests/collector.rs", include_str!("../../../../sdk/template/tests/collector.rs")),
+    // The toolchain that this `host` and its SDK were built with, with the target for WebAssembly.
+    ("rust-toolchain.toml", include_str!("../../../../rust-toolchain.toml")),
     (".gitignore", "/target\n"),
 ];
 
 /// Longest name of a strategy: what the plugin host takes.
 const NAME_MAX: usize = 64;
+
+/// Words that Rust keeps for itself, as far as they could be names of strategies.
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
+    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
+    "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
+    "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual",
+    "where", "while", "yield",
+];
 
 fn name(text: &str) -> Result<String, String> {
     let letters = text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
@@ -49,6 +60,9 @@ fn name(text: &str) -> Result<String, String> {
         return Err(format!(
             "'{text}' cannot be the name of a strategy: lower case letters, digits and hyphens, a letter first, at most {NAME_MAX}"
         ));
+    }
+    if KEYWORDS.contains(&text) {
+        return Err(format!("'{text}' is a word of Rust, and no crate can be called so: take another"));
     }
     // Names that cargo or the test harness already use.
     match text {
@@ -144,7 +158,8 @@ mod tests {
         for good in ["a", "my-collector", "x2"] {
             assert_eq!(name(good), Ok(good.to_owned()));
         }
-        for bad in ["", "A", "2x", "-a", "a-", "a_b", "a b", "../x", "test", &"a".repeat(65)] {
+        for bad in ["", "A", "2x", "-a", "a-", "a_b", "a b", "../x", "test", "match", "gen", &"a".repeat(65)]
+        {
             assert!(name(bad).is_err(), "{bad}");
         }
     }
