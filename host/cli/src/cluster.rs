@@ -28,6 +28,9 @@ Examples:
   host cluster status
   host cluster status --json | jq '.members[] | select(.up | not) | .name'
 
+Of each other node: whether there is a link to it, how sure it is that it is gone (phi: 1 is one false alarm in ten, 8 one in a hundred
+million), our lease for its objects and its lease for ours, what it holds of ours, and what nobody but it holds. A link may be up
+for some seconds after its node has gone: look at the leases.
 Bytes are those of the objects that are held, not of what they lead to.";
 
 #[derive(clap::Args)]
@@ -81,7 +84,7 @@ fn text(status: &ClusterStatus) -> String {
     ));
     lines.extend(status.trouble.iter().map(|trouble| format!("trouble    {trouble}")));
     let digest: String = status.strategy_digest.chars().take(8).collect();
-    lines.push(format!("strategy   #{digest}, after {} swaps of the cluster", status.strategy_generation));
+    lines.push(format!("strategy   #{digest}, number {} of this cluster", status.strategy_generation));
     lines.push(format!(
         "references {} to others, {} holders of ours, {} under way",
         count(status.stubs),
@@ -92,7 +95,7 @@ fn text(status: &ClusterStatus) -> String {
         let what = match held.reason.as_str() {
             "scion" => "held for other nodes",
             "pin" => "held for a copy that is under way",
-            "absent" => "held for nodes alone that are away",
+            "absent" => "held for nodes that are away, and for nobody else",
             "leaving" => "held until all members know of an exile",
             other => other,
         };
@@ -107,7 +110,7 @@ fn text(status: &ClusterStatus) -> String {
         ));
     }
     for (reason, times) in &status.refusals {
-        lines.push(format!("refused    {} times: {reason}", count(*times)));
+        lines.push(format!("refused    {}: {}", reason.replace('_', " "), count(*times)));
     }
     lines.extend(status.members.iter().map(member));
     lines.join("\n")
@@ -119,14 +122,14 @@ fn member(member: &MemberRecord) -> String {
         return format!("member     {name:<20} {:<21} this node", member.address);
     }
     let link = match (member.up, member.round_trip_s) {
-        (true, Some(seconds)) => format!("up ({})", nanoseconds((seconds * 1e9) as u64)),
-        (true, None) => "up".into(),
+        (true, Some(seconds)) => format!("link up ({})", nanoseconds((seconds * 1e9) as u64)),
+        (true, None) => "link up".into(),
         (false, _) => "DOWN".into(),
     };
     let suspected =
         member.suspected_s.map_or(String::new(), |seconds| format!(", suspected for {seconds:.0} s"));
     format!(
-        "member     {name:<20} {:<21} {link}, phi {:.1}{suspected}, lease {}, its lease {}, holds {} of ours ({}, {} alone), we hold {}",
+        "member     {name:<20} {:<21} {link}, phi {:.1}{suspected}, our lease {}, its lease {}, holds {} of ours ({}, {} alone), we hold {}",
         member.address,
         member.phi,
         member.lease,

@@ -83,7 +83,7 @@ fn tell_without(record: &WithoutRecord) -> anyhow::Result<()> {
         output::line(match &node.unknown {
             Some(why) => format!("{}: unknown: {why}", node.node),
             None => format!(
-                "{}: {} objects ({}) are held for {} alone, and what only they lead to",
+                "{}: {} objects ({}) would go, which {} alone holds, and what only they lead to",
                 node.node,
                 count(node.objects),
                 bytes(node.bytes),

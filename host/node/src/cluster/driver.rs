@@ -81,6 +81,8 @@ pub(crate) struct Driver {
     pub(crate) silent: BTreeSet<u32>,
     tokens: u64,
     questions: BTreeMap<u64, Waiting>,
+    /// Questions of other nodes that came in this turn.
+    asked: Vec<(u32, u64, Question)>,
     pub(crate) overs: Overs,
     swap: Option<(ModuleDigest, Sender<Result<u64, ClusterError>>)>,
     exiles: Vec<tokio::task::JoinHandle<()>>,
@@ -107,6 +109,7 @@ impl Driver {
             silent: BTreeSet::new(),
             tokens: 0,
             questions: BTreeMap::new(),
+            asked: Vec::new(),
             overs: Overs::default(),
             swap: None,
             exiles: Vec::new(),
@@ -237,6 +240,12 @@ impl Driver {
                     )));
                     return;
                 }
+                if let Some(name) = self.absent() {
+                    let _ = reply.send(Err(ClusterError::Refused(format!(
+                        "a swap of the cluster needs all of its nodes, and {name} is not there: wait for it, or, if it is gone for good, `host cluster exile {name}`"
+                    ))));
+                    return;
+                }
                 self.swap = Some((digest, reply));
                 self.feed(Event::SwapRequested { digest, bytes });
             }
@@ -268,6 +277,10 @@ impl Driver {
                 Outward::Effect(effect) => self.effect(effect),
             }
         }
+        // After the frames of this turn: an answer that overtook one of them would be dropped, and sent again a second later.
+        for (from, id, question) in std::mem::take(&mut self.asked) {
+            self.asked(from, id, question);
+        }
         if std::mem::take(&mut self.peers_changed) {
             self.show_peers();
         }
@@ -293,7 +306,7 @@ impl Driver {
                     }
                 }
             }
-            Opened::Node(Post::Question { id, question }) => self.asked(from, id, question),
+            Opened::Node(Post::Question { id, question }) => self.asked.push((from, id, question)),
             Opened::Node(Post::Reply { id, reply }) => {
                 if let Some(waiting) = self.questions.remove(&id).filter(|waiting| waiting.to == from) {
                     let _ = waiting.reply.send(Ok(reply));
@@ -480,14 +493,17 @@ impl Driver {
         self.request_over();
     }
 
+    /// A member that is not there.
+    fn absent(&self) -> Option<String> {
+        lock(&self.parts.shared.view).peers.iter().find(|peer| !peer.there).map(|peer| peer.name.clone())
+    }
+
     /// Asks for a cycle over nodes unless one runs: when that has ended somebody asks again.
     fn request_over(&mut self) {
         if !self.overs.is_wanted() || self.overs.is_running() {
             return;
         }
-        let absent =
-            lock(&self.parts.shared.view).peers.iter().find(|peer| !peer.there).map(|peer| peer.name.clone());
-        match absent {
+        match self.absent() {
             Some(absent) => self.overs.put_off(&absent, OVER_ABSENT_WAIT),
             None => self.feed(Event::CycleRequested),
         }

@@ -86,11 +86,14 @@ impl Cluster {
             let handle = step.handle.parse().map_err(|error| ClusterError::Refused(format!("{error}")))?;
             return Ok(Ok(self.why_here(handle)?));
         }
-        let Some(peer) = self.peers().into_iter().find(|peer| peer.number == step.node) else {
+        let peers = self.peers();
+        let in_a_cluster = !peers.is_empty();
+        let Some(peer) = peers.into_iter().find(|peer| peer.number == step.node) else {
             return Ok(Err(Unknown {
                 name: format!("n{}", step.node),
                 since_s: None,
                 why: "it is no member".into(),
+                has_left: in_a_cluster,
             }));
         };
         if !peer.there {
@@ -110,12 +113,14 @@ struct Unknown {
     name: String,
     since_s: Option<f64>,
     why: String,
+    /// It is no member, and what it had is gone.
+    has_left: bool,
 }
 
 impl Unknown {
     fn of(peer: &Peer, why: &str) -> Unknown {
         let since_s = peer.heard.map(|heard| heard.elapsed().as_secs_f64());
-        Unknown { name: peer.name.clone(), since_s, why: why.into() }
+        Unknown { name: peer.name.clone(), since_s, why: why.into(), has_left: false }
     }
 }
 
@@ -135,7 +140,12 @@ fn joined(asked: &str, here: &WhyHere, step: &Step) -> WhyRecord {
 }
 
 fn unknown_record(asked: &str, step: &Step, unknown: &Unknown) -> WhyRecord {
-    let Unknown { name, since_s, why } = unknown;
+    let Unknown { name, since_s, why, has_left } = unknown;
+    if *has_left && step.path.is_empty() {
+        let text = format!("{asked} is gone: {name} is no member, and what a node has goes with it");
+        let (path, left_out) = (Vec::new(), 0);
+        return WhyRecord { handle: asked.into(), alive: false, text, path, left_out, unknown_since_s: None };
+    }
     let since =
         since_s.map_or("for as long as this node runs".into(), |seconds| format!("since {seconds:.1} s"));
     let text = if step.path.is_empty() {
