@@ -110,6 +110,21 @@ fn a_strategy_that_marks_too_little_is_voted_down() {
     assert!(stats.voted_down > 15, "{stats:?}");
 }
 
+/// Runs that went wrong once, each named for what was wrong with the protocol, or with what it asks of the coordinator.
+#[test]
+fn what_once_went_wrong_goes_right() {
+    let rough: fn(u64) -> Settings = Settings::rough;
+    let swapping: fn(u64) -> Settings = |seed| Settings { swaps: true, ..Settings::rough(seed) };
+    for (bug, seed, settings) in [
+        ("a proposal counted in a later membership, when its home had renewed the lease", 1394, rough),
+        ("two exiled nodes kept each other's leases in a membership that had moved on", 202_582, rough),
+        ("the leader of a swap told one member of its commit, and died", 4349, swapping),
+    ] {
+        let run = World::new(settings(seed)).run();
+        run.unwrap_or_else(|wrong| panic!("again: {bug}: {wrong}"));
+    }
+}
+
 /// A rule is broken: one of these seeds must notice, and be right when it is not. The seeds that do are few for some rules and every one for others.
 fn notices(rule: Rule, seeds: std::ops::Range<u64>, settings: impl Fn(u64) -> Settings) {
     let tried = seeds.clone().count();
