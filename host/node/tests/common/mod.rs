@@ -153,7 +153,7 @@ impl Strategy for Marker {
 
     fn finish(&mut self) -> Result<Verdict, Fault> {
         Ok(match self.wrong {
-            Wrong::Fickle if self.instance % 2 == 0 => Verdict::KeepAll,
+            Wrong::Fickle if self.instance.is_multiple_of(2) => Verdict::KeepAll,
             Wrong::SlowLie => Verdict::Survivors(vec![0; self.marked.len()]),
             Wrong::Lie(from) if self.cycle >= from => Verdict::Survivors(vec![0; self.marked.len()]),
             Wrong::Nonsense(from) if self.cycle >= from => Verdict::Condemned(vec![u32::MAX]),
