@@ -64,6 +64,9 @@ fn nobody_decides_before_the_lowest_rests() {
     }
     net.run(100);
     assert!(!net.wanted(ROOT, &Effect::DecideCycle(cycle)));
+    // Nor when a stranger answers in place of the child that waits for it.
+    says_everything(&mut net, SISTER, ROOT, cycle);
+    assert_eq!(ended(&net, ROOT, cycle), None);
     net.feed(LOW, Event::MarkingRested { cycle, worked_off: 0 });
     net.run(100);
     assert!(all().all(|node| net.wanted(node, &Effect::DecideCycle(cycle))));
@@ -262,8 +265,8 @@ fn says_everything(net: &mut Net, from: u32, to: u32, cycle: CycleId) {
     net.alter((from, to), |messages| {
         let nodes = SISTER - 1;
         *messages = vec![
+            Message::SubtreeTotals(SubtreeTotals { cycle, number: 1, nodes, sent: 0, received: 0 }),
             Message::Wave(Wave { cycle, number: 99 }),
-            Message::SubtreeTotals(SubtreeTotals { cycle, number: 99, nodes, sent: 0, received: 0 }),
             Message::CycleDecide(cycle),
             Message::SubtreeProved(SubtreeProved { cycle, nodes }),
             Message::CycleVote(cycle),
