@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use gc_benches::goals::{self, Line};
 use gc_benches::machine::Machine;
-use gc_benches::programs::{cluster, collect, graph, limit, mark, pauses, workload};
+use gc_benches::programs::{cluster, collect, graph, limit, mark, pauses, record, workload};
 use gc_benches::rows::{ROWS, Settings};
 
 #[derive(Parser)]
@@ -46,6 +46,7 @@ enum Program {
     Limit(limit::Arguments),
     Mark(mark::Arguments),
     Pauses(pauses::Arguments),
+    Record(record::Arguments),
     Workload(workload::Arguments),
 }
 
@@ -58,6 +59,7 @@ impl Program {
             Program::Limit(arguments) => limit::run(arguments),
             Program::Mark(arguments) => mark::run(arguments),
             Program::Pauses(arguments) => pauses::run(arguments),
+            Program::Record(arguments) => record::run(arguments),
             Program::Workload(arguments) => workload::run(arguments),
         };
         match done {

@@ -6,4 +6,5 @@ pub mod graph;
 pub mod limit;
 pub mod mark;
 pub mod pauses;
+pub mod record;
 pub mod workload;

@@ -28,7 +28,7 @@ pub struct Arguments {
 
 /// A workload that is measured ends with its work: the cycles that a workload asks for at its end, to count what is left, are no part of the peers'
 /// programs.
-struct NoEnd;
+pub(super) struct NoEnd;
 
 impl Driver for NoEnd {
     fn collect(&self) -> Result<u64, CollectFailed> {

@@ -8,6 +8,7 @@ pub mod command;
 mod cycle;
 mod heap;
 mod node;
+mod record;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ pub const ROWS: &[Row] = &[
     heap::BLOCKS,
     heap::BARRIER,
     node::EMPTY,
+    record::ROW,
     cluster::LINK,
     cluster::REFERENCES,
     cluster::DROPPED,
