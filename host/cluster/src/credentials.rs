@@ -8,14 +8,16 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::CredentialsError;
 use crate::identity::Identity;
+use crate::limits::CERTIFICATES_LOOK;
 use crate::tls::{self, Material};
 use crate::x509::{identity_of, parse};
 
@@ -81,42 +83,92 @@ fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
     std::fs::read(path).map_err(|source| CredentialsError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Notices that the files of a folder were replaced.
+/// Notices that the files of a folder were replaced. A thread of its own looks at them and reads them: a disk that hangs, or a folder on a machine that does
+/// not answer, holds nobody up.
 #[derive(Debug)]
 pub struct Watch {
-    folder: PathBuf,
-    seen: Vec<Option<Stamp>>,
+    found: Receiver<Found>,
+    /// Goes with this, and then the thread ends.
+    _wanted: SyncSender<()>,
 }
 
-type Stamp = (u64, u64, i64, i64);
+type Found = Result<Arc<Credentials>, CredentialsError>;
+
+/// By which the files are told from what they were: none where there is none.
+type Stamps = [Option<(u64, u64, i64, i64)>; 3];
+
+/// What the thread is called, for people.
+const THREAD: &str = "gc-certificates";
 
 impl Watch {
-    /// Watches a folder that [`Credentials::load`] has just read.
+    /// Watches a folder. To be called before [`Credentials::load`], so that nothing is replaced unseen between the two.
     #[must_use]
     pub fn new(folder: &Path) -> Watch {
-        Watch { seen: stamps(folder), folder: folder.to_owned() }
+        let (say, found) = sync_channel(1);
+        let (_wanted, stop) = sync_channel(0);
+        let (looks, watched) = (Looks { read: stamps(folder), last: stamps(folder) }, folder.to_owned());
+        let say_so = say.clone();
+        let thread = std::thread::Builder::new().name(THREAD.into());
+        if let Err(source) = thread.spawn(move || watch(&watched, looks, &say, &stop)) {
+            // There is room: nobody else has sent anything.
+            let _ = say_so.try_send(Err(CredentialsError::Unwatched { path: folder.to_owned(), source }));
+        }
+        Watch { found, _wanted }
     }
 
-    /// What the folder holds, if it changed since this was last asked. Call it every few seconds: three look-ups of a file's metadata.
+    /// What the folder holds, if it was changed and has been read since this was last asked. Does not wait.
     ///
     /// # Errors
     ///
-    /// [`CredentialsError`] when what is there now cannot be used: go on with what you have. Files are written one after the other, so a change that
-    /// is seen half done fails once and is right the next time.
-    pub fn changed(&mut self) -> Option<Result<Arc<Credentials>, CredentialsError>> {
-        let present = stamps(&self.folder);
-        if present == self.seen {
-            return None;
-        }
-        // Before the files are read: what is replaced while we read is seen the next time.
-        self.seen = present;
-        Some(Credentials::load(&self.folder).map(Arc::new))
+    /// [`CredentialsError`] when what is there cannot be used: go on with what you have.
+    pub fn changed(&self) -> Option<Found> {
+        self.found.try_recv().ok()
     }
 }
 
-fn stamps(folder: &Path) -> Vec<Option<Stamp>> {
+/// Looks at the folder now and then, until nobody wants to know any more.
+fn watch(folder: &Path, mut looks: Looks<Stamps>, say: &SyncSender<Found>, stop: &Receiver<()>) {
+    while stop.recv_timeout(CERTIFICATES_LOOK) == Err(RecvTimeoutError::Timeout) {
+        // Looked at before it is read: what is replaced meanwhile is seen the next time.
+        if looks.find(stamps(folder)) && say.send(Credentials::load(folder).map(Arc::new)).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a folder looked like, so that a change is read once, and when it is whole: files are written one after the other.
+struct Looks<S> {
+    read: S,
+    last: S,
+}
+
+impl<S: PartialEq> Looks<S> {
+    /// Whether the folder is to be read: it is not as it was when it was read, and as it was at the last look.
+    fn find(&mut self, present: S) -> bool {
+        let is_due = present == self.last && present != self.read;
+        if is_due {
+            self.read = present;
+        } else {
+            self.last = present;
+        }
+        is_due
+    }
+}
+
+fn stamps(folder: &Path) -> Stamps {
     let stamp = |m: Metadata| (m.ino(), m.size(), m.mtime(), m.mtime_nsec());
-    [AUTHORITY_PEM, NODE_PEM, NODE_KEY]
-        .map(|name| std::fs::metadata(folder.join(name)).ok().map(stamp))
-        .into()
+    [AUTHORITY_PEM, NODE_PEM, NODE_KEY].map(|name| std::fs::metadata(folder.join(name)).ok().map(stamp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Looks;
+
+    #[test]
+    fn a_change_is_read_once_and_when_nothing_is_written_any_more() {
+        let mut looks = Looks { read: 'a', last: 'a' };
+        let found: String = "aabcddddaaaabaa".chars().filter(|&present| looks.find(present)).collect();
+        // b and c were on the way to d; that a was another for one look makes it no other.
+        assert_eq!(found, "da");
+    }
 }

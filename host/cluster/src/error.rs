@@ -22,6 +22,14 @@ pub enum CredentialsError {
         /// What is wrong.
         what: String,
     },
+    /// There is no thread to look at the folder.
+    #[error("cannot watch {}: {source}; what is replaced there is shown after the next start", path.display())]
+    Unwatched {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The private key can be read by others.
     #[error("{} can be read by others (mode {mode:o}): chmod 600 it, and rotate it if others have read it", path.display())]
     OpenKey {

@@ -37,8 +37,14 @@ pub const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 /// See [`BACK_OFF_FIRST`].
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
-/// Refusals that are remembered for whoever asks, newest last.
+/// How often the files of a node's certificates are looked at. They are read when two looks have found the same.
+pub const CERTIFICATES_LOOK: Duration = Duration::from_millis(500);
+
+/// Refusals that are remembered for whoever asks, newest last; and how many are told within [`REFUSAL_AGAIN`].
 pub const REFUSALS_KEPT: usize = 32;
+
+/// A refusal that is like one before it is not told again for so long.
+pub const REFUSAL_AGAIN: Duration = Duration::from_secs(60);
 
 /// How far two wall clocks may be apart. Leases run on clocks of their own; this is for certificates, logs and people.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);

@@ -72,7 +72,7 @@ pub enum Refusal {
     Myself,
     /// A life that is over.
     #[error(
-        "{peer} comes with incarnation {theirs}, and incarnation {seen} has been seen: its state was lost or copied; start it with its own --state folder"
+        "{peer} comes with incarnation {theirs}, and incarnation {seen} has been seen: its --state folder was lost or is an old copy; start it with its own, or write {seen} into the file 'incarnation' of a new one"
     )]
     OldIncarnation {
         /// The peer.
@@ -84,7 +84,7 @@ pub enum Refusal {
     },
     /// Another process is in the same life.
     #[error(
-        "another process was here as {peer} in incarnation {incarnation}: one of them was started from a copy of the other's state; stop it"
+        "another process was here as {peer} in incarnation {incarnation}: stop the one that was started from a copy of the other's --state folder; if the folder was lost, write {incarnation} into the file 'incarnation' of a new one"
     )]
     Twin {
         /// The peer.
@@ -103,7 +103,7 @@ pub enum Refusal {
         max_seconds: u64,
     },
     /// It did not say anything in time.
-    #[error("it connected and said nothing for {0:?}: check that a node is there")]
+    #[error("nothing was heard from there for {0:?}: check the address, and that a node runs there")]
     Silent(Duration),
     /// Too many connections at the same moment.
     #[error("too many connections are being made at this moment: it will try again")]

@@ -28,7 +28,7 @@ pub enum ChangeRefused {
     IsTheSeat(String),
     /// This life is over.
     #[error(
-        "{name} has left the cluster in life {left}, and comes with {theirs}: start it again with its own --state folder"
+        "{name} has left the cluster in life {left}, and comes with {theirs}: start it again with its own --state folder, or write {left} into the file 'incarnation' of a new one"
     )]
     LifeOver {
         /// The node.
@@ -40,7 +40,7 @@ pub enum ChangeRefused {
     },
     /// There is a later life of the node.
     #[error(
-        "{name} is a member in life {present}, and comes with {theirs}: its state was lost or copied; start it with its own --state folder"
+        "{name} is a member in life {present}, and comes with {theirs}: its --state folder was lost or is an old copy; start it with its own, or write {present} into the file 'incarnation' of a new one"
     )]
     OlderLife {
         /// The node.
@@ -106,4 +106,9 @@ pub enum ChangeRefused {
         /// The one that there is said to be.
         later: u64,
     },
+    /// The seat has no membership any more, or one of another cluster that it has founded since.
+    #[error(
+        "{0} is the seat of this cluster, and has lost the membership: stop it, and start it with its --state folder as it was last, or a copy of that; nobody comes in or goes until then"
+    )]
+    SeatIsLost(String),
 }

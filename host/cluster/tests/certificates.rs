@@ -3,8 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gc_cluster::authority::{Authority, NODE_DAYS};
+use gc_cluster::limits::CERTIFICATES_LOOK;
 use gc_cluster::{AuthorityError, Credentials, CredentialsError, Watch};
 
 fn cluster(name: &str) -> (tempfile::TempDir, Authority) {
@@ -108,19 +112,53 @@ fn an_expired_certificate_is_refused() {
     assert!(refused.to_string().contains("host cert rotate"), "{refused}");
 }
 
+/// What a watch has found, once it has.
+fn noticed(watch: &Watch) -> Result<Arc<Credentials>, CredentialsError> {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = watch.changed() {
+            return found;
+        }
+        assert!(Instant::now() < until, "nothing is noticed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn a_replaced_certificate_is_noticed_once() {
     let (certs, mut authority) = cluster("shop");
     let folder = certs.path().join("n1");
     authority.issue("n1", &folder, 30).unwrap();
-    let mut watch = Watch::new(&folder);
-    assert!(watch.changed().is_none());
+    let watch = Watch::new(&folder);
     authority.issue("n1", &folder, 60).unwrap();
-    let fresh = watch.changed().expect("it was replaced").unwrap();
+    let fresh = noticed(&watch).expect("it was replaced");
     assert_eq!(fresh.expires_unix_seconds, Credentials::load(&folder).unwrap().expires_unix_seconds);
-    assert!(watch.changed().is_none());
+    std::thread::sleep(3 * CERTIFICATES_LOOK);
+    assert!(watch.changed().is_none(), "it was replaced once");
     fs::remove_file(folder.join("node.pem")).unwrap();
-    assert!(watch.changed().expect("it is gone").is_err());
+    assert!(noticed(&watch).is_err());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_holds_nobody_up() {
+    let (certs, mut authority) = cluster("shop");
+    let folder = certs.path().join("n1");
+    authority.issue("n1", &folder, NODE_DAYS).unwrap();
+    let watch = Watch::new(&folder);
+    let (pem, whole) = (folder.join("node.pem"), fs::read(folder.join("node.pem")).unwrap());
+    fs::remove_file(&pem).unwrap();
+    // Whoever opens it waits until somebody writes.
+    assert!(Command::new("mkfifo").arg(&pem).status().unwrap().success());
+    let began = Instant::now();
+    while began.elapsed() < 4 * CERTIFICATES_LOOK {
+        assert!(watch.changed().is_none());
+        std::thread::sleep(CERTIFICATES_LOOK / 10);
+    }
+    fs::write(&pem, "at last").unwrap();
+    assert!(matches!(noticed(&watch), Err(CredentialsError::Damaged { .. })));
+    fs::remove_file(&pem).unwrap();
+    fs::write(&pem, whole).unwrap();
+    noticed(&watch).expect("it is itself again");
 }
 
 #[test]

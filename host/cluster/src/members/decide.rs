@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use gc_protocol::{Life, MembershipEpoch};
 
 use super::message::Message;
-use super::{Members, Role, pages};
+use super::{Members, Notice, Role, pages};
 use crate::coordinator::seat::{Decision, not_written};
 use crate::limits::BEACONS_PER_BEAT_MAX;
 use crate::membership::Member;
@@ -80,7 +80,9 @@ impl Members {
         let (kept, role) = (self.writer.kept(), &mut self.role);
         let Role::Seat(seat) = role else {
             if let Err(error) = outcome {
-                tracing::warn!(%error, path = %kept.path().display(), "the membership is not kept: this node needs --join when it starts again");
+                let what = format!("{}: {error}", kept.path().display());
+                tracing::warn!(what, "the membership is not kept");
+                self.notices.push_back(Notice::NotKept(what));
             }
             return;
         };
@@ -88,10 +90,15 @@ impl Members {
         let held = std::mem::take(&mut self.held).into_values();
         match outcome {
             Ok(()) => {
+                // Should the disk be full again, that is another time.
+                self.refused.take_if(|(why, _)| matches!(why, ChangeRefused::NotWritten(_)));
                 self.tell_decision();
                 held.for_each(|(from, message)| self.heard(from, message));
             }
-            Err(why) => held.for_each(|(from, message)| self.turn_down(from, &message, why.clone())),
+            Err(why) => {
+                self.refuse(why.clone());
+                held.for_each(|(from, message)| self.turn_down(from, &message, why.clone()));
+            }
         }
     }
 

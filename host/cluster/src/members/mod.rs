@@ -277,7 +277,11 @@ impl Members {
             return Some(refused.to_string());
         }
         match (&self.membership, &self.role) {
-            (None, _) => Some(ChangeRefused::NoMembership.to_string()),
+            (None, _) => {
+                // Whoever it tried to reach last, if it had to try.
+                let tried = self.transport.refusals().pop().map(|refused| format!("; {refused}"));
+                Some(format!("{}{}", ChangeRefused::NoMembership, tried.unwrap_or_default()))
+            }
             (Some(_), Role::Member) if !self.seat_is_linked() => Some(format!(
                 "the seat {} is not reached: nobody comes in or goes until it is",
                 self.seat_name()
@@ -340,6 +344,9 @@ impl Members {
                 self.refused = None;
                 self.take_up(membership);
             } else if self.seen.as_ref().is_none_or(|seen| seen.epoch < membership.epoch) {
+                if membership.seat == Some(self.life.node.0) {
+                    self.refuse(ChangeRefused::SeatIsLost(self.identity.name.clone()));
+                }
                 self.dial(&membership);
                 self.seen = Some(membership);
                 self.say_join();

@@ -35,8 +35,11 @@ pub enum Notice {
         /// Why, and what an operator can do.
         why: ChangeRefused,
     },
-    /// This node is not let in, or has met somebody that it does not listen to, and goes on. Told once for each reason.
+    /// This node is not let in, or has met somebody that it does not listen to, or is the seat and cannot write down what it decides; it goes on. Told once for
+    /// each reason.
     NotAdmitted(ChangeRefused),
+    /// The file that says where the cluster is could not be written, and why: the node needs to be told when it starts again.
+    NotKept(String),
 }
 
 /// How a change of the membership comes out: the number of the one that has it, or why not. Nothing comes when this process ends first.

@@ -109,7 +109,9 @@ impl Members {
         let name = self.links.get(&from.node.0).map_or_else(String::new, |link| link.name.clone());
         let have = match &self.membership {
             Some(present) if present.founding != founding => {
-                return self.refuse(ChangeRefused::FoundedElsewhere(name));
+                let is_seat = present.seat == Some(from.node.0);
+                let why = if is_seat { ChangeRefused::SeatIsLost } else { ChangeRefused::FoundedElsewhere };
+                return self.refuse(why(name));
             }
             Some(_) if !self.may_show(from) => return,
             Some(present) => present.epoch,

@@ -372,6 +372,36 @@ async fn a_seat_with_an_old_copy_of_its_folder_decides_nothing() {
 }
 
 #[tokio::test]
+async fn a_seat_that_has_lost_its_membership_is_told_so_and_changes_nothing() {
+    let mut world = World::new();
+    let one = world.start("n1", &[]).await;
+    let nodes = [world.start("n2", &[one.address]).await, one];
+    agreed(&nodes, &[(1, 1), (2, 1)]).await;
+    let [two, one] = nodes;
+    let (address, file) = (one.address, world.state("n1").join("membership.json"));
+    let kept = std::fs::read(&file).unwrap();
+    let lost = |node: &Node| {
+        let notices = node.notices.lock().unwrap();
+        let lost = ChangeRefused::SeatIsLost("n1".into());
+        notices.iter().any(|notice| *notice == Notice::NotAdmitted(lost.clone()))
+    };
+    one.stop().await;
+    std::fs::remove_file(&file).unwrap();
+    // It takes itself for the first node there ever was.
+    let one = world.start_at("n1", address, &[]).await;
+    until("the other is told", async || lost(&two)).await;
+    one.stop().await;
+    std::fs::remove_file(&file).unwrap();
+    let one = world.start_at("n1", address, &[two.address]).await;
+    until("it is told", async || lost(&one)).await;
+    assert_eq!((one.last(), two.epoch()), (None, 2));
+    one.stop().await;
+    std::fs::write(&file, kept).unwrap();
+    let one = world.start_at("n1", address, &[]).await;
+    agreed(&[one, two], &[(1, 4), (2, 1)]).await;
+}
+
+#[tokio::test]
 async fn a_number_that_somebody_makes_up_does_not_stop_the_seat() {
     let mut world = World::new();
     let one = world.start("n1", &[]).await;

@@ -51,6 +51,8 @@ pub(super) async fn establish(shared: &Arc<Shared>, connection: Connection, begu
         Ok((theirs, send, receive)) => {
             take_up(shared, connection, peer, theirs, begun, (send, receive)).await
         }
+        // It has another link to this node, or has just made one: its side came first.
+        Err(_) if is_superseded(&connection) => Outcome::Duplicate(peer.number),
         Err(refusal) => Outcome::Refused(Some(peer), turn_away(connection, refusal)),
     }
 }
@@ -63,6 +65,12 @@ fn turn_away(connection: Connection, refusal: Refusal) -> Refusal {
         connection.close(code::REFUSED.into(), reason.as_bytes());
     });
     refusal
+}
+
+/// Whether the other side has closed the connection for another one with this node.
+fn is_superseded(connection: &Connection) -> bool {
+    let Some(ConnectionError::ApplicationClosed(close)) = connection.close_reason() else { return false };
+    [code::DUPLICATE, code::REPLACED].map(Into::into).contains(&close.error_code)
 }
 
 /// Why a connection ended before it was a link.

@@ -17,12 +17,13 @@
 mod dial;
 mod link;
 mod peers;
+mod refusals;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -33,11 +34,13 @@ use crate::credentials::Credentials;
 use crate::identity::Identity;
 use crate::limits::{
     EVENT_QUEUE, FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, HANDSHAKES_MAX, IDLE_TIMEOUT, KEEP_ALIVE,
-    RECEIVE_WINDOW_BYTES, REFUSALS_KEPT,
+    RECEIVE_WINDOW_BYTES,
 };
 use crate::preface::{Preface, Refusal, WIRE_VERSION};
 use crate::tls;
 use peers::Peers;
+use refusals::Refusals;
+pub use refusals::Refused;
 
 /// What happens on the links.
 #[derive(Debug)]
@@ -124,19 +127,6 @@ pub enum TransportError {
     },
 }
 
-/// A peer that was not let in.
-#[derive(Debug, Clone)]
-pub struct Refused {
-    /// When.
-    pub at: SystemTime,
-    /// From where, or whereto.
-    pub address: SocketAddr,
-    /// Who it said it was, if its certificate was verified.
-    pub peer: Option<Identity>,
-    /// Why.
-    pub why: Refusal,
-}
-
 /// Links of one node. Clones are the same transport.
 #[derive(Clone)]
 pub struct Transport {
@@ -157,12 +147,6 @@ pub(crate) struct Shared {
     dials: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
     handshakes: Arc<Semaphore>,
     closing: watch::Sender<bool>,
-}
-
-#[derive(Default)]
-struct Refusals {
-    last: VecDeque<Refused>,
-    counts: BTreeMap<&'static str, u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -307,13 +291,19 @@ impl Transport {
     /// The peers that were refused last, oldest first.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refused> {
-        lock(&self.shared.refusals).last.iter().cloned().collect()
+        lock(&self.shared.refusals).last().iter().cloned().collect()
     }
 
     /// How often a peer was refused, by [`Refusal::word`].
     #[must_use]
     pub fn refusal_counts(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.shared.refusals).counts.clone()
+        lock(&self.shared.refusals).counts().clone()
+    }
+
+    /// The peers that were refused since this was last asked, for people: each that is like one before it once in a while only, and not too many.
+    #[must_use]
+    pub fn news_of_refusals(&self) -> Vec<Refused> {
+        lock(&self.shared.refusals).take_news()
     }
 
     /// Cuts the link to a peer, if there is one: it sends what it must not.
@@ -352,14 +342,10 @@ impl Shared {
     }
 
     fn refuse(&self, address: SocketAddr, peer: Option<Identity>, why: Refusal) {
-        let name = peer.as_ref().map_or("somebody", |peer| peer.name.as_str());
-        tracing::warn!(%address, name, reason = why.word(), "not let in: {why}");
-        let mut refusals = lock(&self.refusals);
-        *refusals.counts.entry(why.word()).or_default() += 1;
-        if refusals.last.len() == REFUSALS_KEPT {
-            refusals.last.pop_front();
-        }
-        refusals.last.push_back(Refused { at: SystemTime::now(), address, peer, why });
+        let word = why.word();
+        let refused = Refused { at: SystemTime::now(), address, peer, why };
+        tracing::warn!(reason = word, "{refused}");
+        lock(&self.refusals).push(Instant::now(), refused);
     }
 
     fn is_closing(&self) -> bool {
