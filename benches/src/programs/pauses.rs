@@ -125,8 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 fn drive(node: &Node, heap: &Heap, operations: &AtomicU64, span: Duration) -> Result<(), Box<dyn Error>> {
     let _ = heap.take_holdups();
-    collect_for(node, span)?;
-    report("tracing", heap, operations.swap(0, Ordering::Relaxed), "");
+    work_for(span, "tracing", heap, operations);
     let begun = Instant::now();
     node.swap("mark-sweep")?;
     let took = begun.elapsed();
@@ -134,9 +133,16 @@ fn drive(node: &Node, heap: &Heap, operations: &AtomicU64, span: Duration) -> Re
     let more = format!(",\"swap_ns\":{},\"attach_ns\":{}", took.as_nanos(), attach.as_nanos());
     report("swap", heap, operations.swap(0, Ordering::Relaxed), &more);
     node.swap("tracing")?;
-    collect_for(node, span)?;
-    report("after", heap, operations.swap(0, Ordering::Relaxed), "");
+    work_for(span, "after", heap, operations);
     Ok(())
+}
+
+/// Lets the mutators work. Cycles begin as in any node: by the pacer.
+fn work_for(span: Duration, what: &str, heap: &Heap, operations: &AtomicU64) {
+    let before = heap.stats().cycles_total;
+    std::thread::sleep(span);
+    let cycles = heap.stats().cycles_total - before;
+    report(what, heap, operations.swap(0, Ordering::Relaxed), &format!(",\"cycles\":{cycles}"));
 }
 
 /// How long it takes from compiled code in the cache to an instance that is attached to the heap.
@@ -157,12 +163,4 @@ fn attach(heap: &Heap) -> Result<Duration, Box<dyn Error>> {
     }
     std::fs::remove_dir_all(&cache)?;
     Ok(took)
-}
-
-fn collect_for(node: &Node, span: Duration) -> Result<(), gc_node::NodeError> {
-    let begun = Instant::now();
-    while begun.elapsed() < span {
-        node.collect()?;
-    }
-    Ok(())
 }

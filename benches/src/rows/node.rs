@@ -42,13 +42,18 @@ struct Held {
     p50_ns: f64,
     p999_ns: f64,
     max_ns: f64,
+    cycles: Option<u64>,
     swap_ns: Option<f64>,
     attach_ns: Option<f64>,
 }
 
 fn pauses(settings: &Settings) -> Result<Vec<Reading>, RowError> {
-    let (objects, seconds) = if settings.quick { ("1000000", "1") } else { ("10000000", "10") };
+    let (objects, seconds) = if settings.quick { ("1000000", "3") } else { ("10000000", "10") };
     let spans: Vec<Held> = command::json_lines(program(settings, "pauses").arg(objects).arg(seconds))?;
+    if spans.iter().any(|span| span.cycles == Some(0)) {
+        return Err(RowError::Nothing("no cycle ran while the mutators worked".to_owned()));
+    }
+    let cycles: u64 = spans.iter().filter_map(|span| span.cycles).sum();
     let longest = spans.iter().map(|span| span.max_ns).fold(0.0, f64::max) / 1e3;
     let operations: u64 = spans.iter().map(|span| span.operations).sum();
     let held: u64 = spans.iter().map(|span| span.held_up).sum();
@@ -60,7 +65,7 @@ fn pauses(settings: &Settings) -> Result<Vec<Reading>, RowError> {
     };
     let among_held = spans.iter().map(|span| span.p999_ns).fold(0.0, f64::max) / 1e3;
     let note = format!(
-        "{held} of {operations} operations were held up at all; among those: p50 {:.1} us, p99.9 {among_held:.1} us",
+        "{held} of {operations} operations were held up at all, by {cycles} cycles and a swap; among those: p50 {:.1} us, p99.9 {among_held:.1} us",
         spans[0].p50_ns / 1e3
     );
     let swap = spans.iter().find(|span| span.what == "swap");

@@ -56,6 +56,12 @@ fn offsets(cells: u64) -> [u64; 9] {
     offsets
 }
 
+/// Bytes of the columns of `cells` cells.
+pub(crate) fn bytes(cells: u64) -> u64 {
+    let [.., end] = offsets(cells);
+    end
+}
+
 impl Columns {
     pub(crate) fn new(capacity: u32) -> Result<Columns, MemoryError> {
         let [generation, stamp, locator, decision, flags, condemned, quarantine, held, end] =

@@ -62,7 +62,7 @@ pub use mutator::{Local, Mutator, Pin, Scope};
 pub use proof::Violation;
 pub use reclaim::Freed;
 pub use recount::Recount;
-pub use report::{CycleEnd, CycleReport, HeapStats, ShadowReport, cell_bytes};
+pub use report::{CycleEnd, CycleReport, HeapStats, ShadowReport, cell_bytes, column_bytes};
 pub use retained::Retained;
 pub use signal::{Signal, Wake};
 pub use strategy::{

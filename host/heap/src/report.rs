@@ -1,5 +1,7 @@
 //! What a cycle reports, and the counts of a heap.
 
+use crate::columns;
+use crate::graph::PlaneLayout;
 use crate::heap::{Heap, Inner};
 use crate::holdup::{HeldUp, Holdups};
 use crate::limits::{CELL_BYTES, RESIDENT_EVERY};
@@ -319,6 +321,12 @@ impl Heap {
     pub fn take_holdup_list(&self) -> Vec<HeldUp> {
         self.inner.holdups.take_list()
     }
+}
+
+/// Bytes of all columns of a heap for so many cells: those that strategies see and the host's own. What is never touched has no memory behind it.
+#[must_use]
+pub fn column_bytes(capacity: u32) -> u64 {
+    PlaneLayout::of(capacity).bytes + columns::bytes(u64::from(capacity))
 }
 
 /// Bytes that cells cost, as the limit counts them.

@@ -59,15 +59,6 @@ pub struct WorkloadReport {
     pub kept_commits: Ids,
 }
 
-impl WorkloadReport {
-    /// Units of work per second of the measured part; 0 where there is no such unit.
-    #[must_use]
-    pub fn requests_per_second(&self) -> f64 {
-        let seconds = self.mutate_time.as_secs_f64();
-        if seconds > 0.0 { self.requests as f64 / seconds } else { 0.0 }
-    }
-}
-
 /// What one node did of a workload that runs on several nodes at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeWork {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::exile::Exile;
-use crate::ids::{CycleId, Life, Nanos, NodeId, Object, Reference};
+use crate::ids::{CycleId, Life, Nanos, NodeId, Object};
 use crate::references::References;
 use crate::swap::Present;
 
@@ -76,12 +76,6 @@ impl Node {
     #[must_use]
     pub fn membership(&self) -> &Exile {
         &self.exile
-    }
-
-    /// This life is not a member any more.
-    #[must_use]
-    pub fn is_exiled(&self) -> bool {
-        self.exiled
     }
 
     /// This node reaches less than half of the members, or has no membership yet.
@@ -157,11 +151,5 @@ impl Node {
     #[must_use]
     pub fn held_by(&self, object: Object) -> (Vec<Life>, bool) {
         (self.references.clients_of(object).collect(), self.references.is_pinned(object))
-    }
-
-    /// Whether a stub may be used: it is known, its home is a member and trusted.
-    #[must_use]
-    pub fn may_use(&self, reference: Reference) -> bool {
-        reference.home == self.config.me || (self.references.holds(reference) && self.trusts(reference.home))
     }
 }
