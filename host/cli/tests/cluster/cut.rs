@@ -165,3 +165,17 @@ fn a_fifth_of_all_packets_is_lost() {
     }
     assert_eq!(cluster.reclaimed(&NAMES), unreachable);
 }
+
+#[test]
+fn a_narrow_cable_carries_everything_in_its_time() {
+    let Some(cluster) = Cluster::apart(&NAMES) else { return };
+    let network = cluster.network();
+    if !network.narrow("n3", "64kbit") {
+        return;
+    }
+    let unreachable = cluster.repository(40).unreachable();
+    let mut nodes = cluster.three(&["--strategy", "tracing", "--load", &load(&cluster)]);
+    all_end(&mut nodes);
+    assert!(network.held_up("n3") > 0, "it was wide enough");
+    assert_eq!(cluster.reclaimed(&NAMES), unreachable);
+}

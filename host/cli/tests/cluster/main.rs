@@ -4,12 +4,17 @@
 mod common;
 
 mod network;
+mod relay;
+
 mod nodes;
 
 mod bad_input;
+mod certificates;
 mod cut;
+mod disk;
 mod dying;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod operators;
 mod spread;
+mod weather;

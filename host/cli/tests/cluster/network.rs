@@ -1,4 +1,4 @@
-//! A network between nodes: a namespace for each, and one with the switch that joins them. Cables are pulled, packets are lost.
+//! A network between nodes: a namespace for each, and one with the switch that joins them. Cables are pulled or narrow, packets are lost.
 //!
 //! ```text
 //!  n1  eth0 10.77.0.1 ── n1 ┐
@@ -27,12 +27,7 @@ impl Network {
         match Network::new(nodes) {
             Ok(network) => Some(network),
             Err(why) => {
-                let required = std::env::var("NETNS").is_ok_and(|value| value == "required");
-                assert!(
-                    !required,
-                    "NETNS=required, and {why}: be root, and apt-get install iproute2 nftables"
-                );
-                eprintln!("skipped: {why}");
+                missing(&why);
                 None
             }
         }
@@ -115,6 +110,31 @@ impl Network {
         self.set_rules(node, &format!("ip saddr {{ {} }} counter drop", from.join(", "))).unwrap();
     }
 
+    /// So much goes to this node a second, and from it, as `tc` writes it; what would wait longer than a fifth of a second is dropped. False, with a message,
+    /// where there are no token buckets.
+    pub(crate) fn narrow(&self, node: &str, rate: &str) -> bool {
+        let bucket = ["root", "tbf", "rate", rate, "burst", "8kb", "latency", "200ms"];
+        self.ends(node).into_iter().all(|(space, device)| {
+            let args = ["-n", &space, "qdisc", "replace", "dev", &device];
+            run("tc", &[&args, &bucket[..]].concat(), "").map_err(|why| missing(&why)).is_ok()
+        })
+    }
+
+    /// How often a packet had to wait, to this node or from it.
+    pub(crate) fn held_up(&self, node: &str) -> u64 {
+        let count = |(space, device): (String, String)| -> u64 {
+            let told = run("tc", &["-n", &space, "-s", "qdisc", "show", "dev", &device], "").unwrap();
+            let times = told.split_once("overlimits ").unwrap().1.split(' ').next().unwrap();
+            times.parse().unwrap()
+        };
+        self.ends(node).map(count).iter().sum()
+    }
+
+    /// The interfaces at both ends of a node's cable: what goes to it leaves by the first, what it says by the second.
+    fn ends(&self, node: &str) -> [(String, String); 2] {
+        [(self.space("switch"), node.to_owned()), (self.space(node), "eth0".to_owned())]
+    }
+
     /// This node gets everything again. Answers how many packets it did not get.
     pub(crate) fn undo(&self, node: &str) -> u64 {
         let space = self.space(node);
@@ -140,11 +160,18 @@ impl Drop for Network {
     }
 }
 
+/// Says what a test cannot do here. Where it must be able to, that is a failure.
+pub(crate) fn missing(why: &str) {
+    let required = std::env::var("NETNS").is_ok_and(|value| value == "required");
+    assert!(!required, "NETNS=required, and {why}: be root, and apt-get install iproute2 nftables");
+    eprintln!("skipped: {why}");
+}
+
 fn ip(args: &[&str]) -> Result<(), String> {
     run("ip", args, "").map(drop)
 }
 
-fn run(program: &str, args: &[&str], input: &str) -> Result<String, String> {
+pub(crate) fn run(program: &str, args: &[&str], input: &str) -> Result<String, String> {
     let what = || format!("`{program} {}`", args.join(" "));
     let spawned = Command::new(program)
         .args(args)

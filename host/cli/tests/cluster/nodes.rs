@@ -1,6 +1,7 @@
 //! Nodes of a cluster as processes, with their certificates and folders.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use crate::common::{Ended, Place};
 use crate::network::Network;
+use crate::relay::{Relay, Weather};
 
 /// How long anything may take. The machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -19,6 +21,8 @@ pub(crate) struct Cluster {
     pub(crate) place: Place,
     /// Between the nodes. None: they are on loopback.
     network: Option<Network>,
+    /// Between the nodes, on loopback.
+    relay: Option<Relay>,
 }
 
 /// A node that runs; killed when it goes.
@@ -37,13 +41,22 @@ impl Cluster {
         assert_eq!(place.host(&["cert", "init", "shop"]).code, Some(0));
         let issued = place.host(&[&["cert", "issue"], names].concat());
         assert_eq!(issued.code, Some(0), "{issued:?}");
-        Cluster { place, network: None }
+        Cluster { place, network: None, relay: None }
     }
 
     /// One whose nodes have a network between them. None where the system does not allow that.
     pub(crate) fn apart(names: &[&str]) -> Option<Cluster> {
         let network = Network::of(names)?;
         Some(Cluster { network: Some(network), ..Cluster::new(names) })
+    }
+
+    /// One between whose nodes everything goes through a relay.
+    pub(crate) fn relayed(names: &[&str], weather: Weather, seed: u64) -> Cluster {
+        Cluster { relay: Some(Relay::new(names, weather, seed)), ..Cluster::new(names) }
+    }
+
+    pub(crate) fn relay(&self) -> &Relay {
+        self.relay.as_ref().unwrap()
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -54,18 +67,37 @@ impl Cluster {
     pub(crate) fn start(&self, name: &str, join: &[&Node], more: &[&str]) -> Node {
         let join: Vec<&str> = join.iter().map(|node| node.address.as_str()).collect();
         let listen = self.network.as_ref().map_or("127.0.0.1:0".into(), |network| network.address(name));
-        self.start_on(name, &listen, &join.join(","), more)
+        let Some(relay) = &self.relay else { return self.start_on(name, &listen, &join.join(","), more) };
+        let advertised = relay.address(name).to_string();
+        let more = [&["--advertise", &advertised], more].concat();
+        let mut node = self.start_on(name, &listen, &join.join(","), &more);
+        relay.node_is_at(name, node.address.parse().unwrap());
+        node.address = advertised;
+        node
     }
 
     pub(crate) fn start_on(&self, name: &str, listen: &str, join: &str, more: &[&str]) -> Node {
-        let mut args = vec!["run", "--quiet", "--listen", listen, "--certs", "certs", "--node", name];
+        let starter = self.network.as_ref().map(|network| network.inside(name)).unwrap_or_default();
+        self.start_under(&starter, (name, listen, join), more)
+    }
+
+    /// Starts a node by another command.
+    pub(crate) fn start_under(
+        &self,
+        starter: &[String],
+        (name, listen, join): (&str, &str, &str),
+        more: &[&str],
+    ) -> Node {
+        let mut args = vec!["run", "--quiet", "--listen", listen, "--node", name];
+        if !more.contains(&"--certs") {
+            args.extend(["--certs", "certs"]);
+        }
         let (state, socket) = (format!("state-{name}"), self.socket(name));
         args.extend(["--state", &state, "--socket", &socket]);
         if !join.is_empty() {
             args.extend(["--join", join]);
         }
         args.extend(more);
-        let starter = self.network.as_ref().map(|network| network.inside(name)).unwrap_or_default();
         let starter: Vec<&str> = starter.iter().map(String::as_str).collect();
         let mut command = self.place.command_under(&starter, &args);
         let out = std::fs::File::create(self.place.path(&format!("{name}.out"))).unwrap();
@@ -210,6 +242,15 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a node serves under this address.
+pub(crate) fn metrics(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
 /// A member in the status of a node.

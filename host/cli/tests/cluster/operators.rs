@@ -1,10 +1,9 @@
 //! What a person sees of a cluster, and does to it.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::nodes::{Cluster, member};
+use crate::nodes::{Cluster, member, metrics};
 
 fn load(cluster: &Cluster) -> String {
     format!("git:{}?place=hash&stay=true", cluster.place.path("repository").display())
@@ -68,12 +67,9 @@ fn metrics_are_sound(node: &crate::nodes::Node) {
     let address = line.split('/').nth(2).unwrap();
     let until = std::time::Instant::now() + crate::nodes::PATIENCE;
     let text = loop {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
+        let text = metrics(address);
         if text.contains("gc_member_up{member=\"n3\"} 1") {
-            break text.split_once("\r\n\r\n").unwrap().1.to_owned();
+            break text;
         }
         assert!(std::time::Instant::now() < until, "{text}");
         std::thread::sleep(std::time::Duration::from_millis(100));
@@ -90,6 +86,8 @@ fn metrics_are_sound(node: &crate::nodes::Node) {
         .stderr(Stdio::piped())
         .spawn()
     else {
+        let required = std::env::var_os("PROMTOOL").is_some_and(|wanted| wanted == "required");
+        assert!(!required, "promtool is not installed: install prometheus");
         eprintln!("promtool is not installed: its check is left out");
         return;
     };

@@ -1,8 +1,8 @@
 //! One repository over three nodes: what all of them reclaim together is what git calls unreachable.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::nodes::Cluster;
+use crate::nodes::{Cluster, member};
 
 fn load(cluster: &Cluster) -> String {
     format!("git:{}?place=hash", cluster.place.path("repository").display())
@@ -38,7 +38,20 @@ fn a_node_that_stands_still_for_a_while_changes_nothing() {
     // Longer than a lease is good: the others suspect it, and nobody lets go of what it holds.
     cluster.await_members("n1", 3);
     nodes[2].signal("-STOP");
-    std::thread::sleep(Duration::from_secs(8));
+    let stopped = Instant::now();
+    for name in ["n1", "n2"] {
+        let status = cluster.await_status(name, "a lapsed lease", |status| {
+            let lost = member(status, "n3");
+            lost["lease"] == "lapsed" && lost["lease_given"] == "lapsed" && lost["suspected_s"].is_number()
+        });
+        assert_eq!(status["members"].as_array().unwrap().len(), 3, "{status}");
+        let text = cluster.ask(name, &["cluster", "status"]).out;
+        let line = text.lines().find(|line| line.contains("n3 n3.1")).unwrap();
+        for word in ["suspected for", "lease lapsed, its lease lapsed"] {
+            assert!(line.contains(word), "'{word}' is not said of it: {text}");
+        }
+    }
+    std::thread::sleep(Duration::from_secs(8).saturating_sub(stopped.elapsed()));
     assert!(nodes[0].is_running() && nodes[1].is_running(), "the others wait for it");
     nodes[2].signal("-CONT");
     for node in &mut nodes {
