@@ -66,7 +66,9 @@ fn nobody_decides_before_the_lowest_rests() {
     assert!(!net.wanted(ROOT, &Effect::DecideCycle(cycle)));
     // Nor when a stranger answers in place of the child that waits for it.
     says_everything(&mut net, SISTER, ROOT, cycle);
-    assert_eq!(ended(&net, ROOT, cycle), None);
+    says_everything(&mut net, SISTER, LOW, cycle);
+    assert_eq!((ended(&net, ROOT, cycle), ended(&net, LOW, cycle)), (None, None));
+    assert!(!net.wanted(LOW, &Effect::DecideCycle(cycle)), "as a stranger said");
     net.feed(LOW, Event::MarkingRested { cycle, worked_off: 0 });
     net.run(100);
     assert!(all().all(|node| net.wanted(node, &Effect::DecideCycle(cycle))));
