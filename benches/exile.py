@@ -2,14 +2,16 @@
 """How long it takes from kill -9 of a node until the others have decided that it is gone: three nodes with default settings, etcd on the same machine.
 
     cargo build --release -p gc-host --features etcd
-    python3 benches/exile.py target/release/host [TIMES]
+    python3 benches/exile.py target/release/host [--times TIMES] [--json]
 
 Each node is killed in turn, at a random moment, and started again. The clock runs from the signal until every other node has a membership without it, as
 their own answers say, asked about every 20 ms.
 """
 
+import argparse
 import json
 import random
+import shutil
 import socket
 import statistics
 import subprocess
@@ -50,10 +52,13 @@ class Node:
         known = [other.address for other in others if other.address]
         command += ["--join", ",".join(known)] if known else []
         self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        line = next((line for line in self.process.stderr if "cluster on " in line), None)
-        if line is None:
-            sys.exit(f"{self.name} does not start: run it by hand: {' '.join(map(str, command))}")
-        self.address = line.split()[2]
+        said = []
+        for line in self.process.stderr:
+            said.append(line.strip())
+            if "cluster on " in line:
+                self.address = line.split()[2]
+                return
+        sys.exit(f"{self.name} does not start: {' '.join(said) or 'it says nothing'}")
 
     def members(self):
         command = [self.host, "cluster", "status", "--json", "--socket", f"{self.name}.sock"]
@@ -85,14 +90,20 @@ def measure(nodes, times):
         begun = time.monotonic()
         victim.kill()
         wait(others, {node.name for node in others})
-        took = time.monotonic() - begun
-        print(f"{victim.name}: {took:.2f} s", flush=True)
-        yield took
-        victim.start(others)
+        yield victim.name, time.monotonic() - begun
+        if turn + 1 < times:
+            victim.start(others)
 
 
-def main(host, times=10):
-    host = Path(host).resolve()
+def main():
+    parser = argparse.ArgumentParser(description="How long it takes from kill -9 of a node until the others have decided that it is gone.")
+    parser.add_argument("host", type=Path, help="a host built with --features etcd")
+    parser.add_argument("--times", type=int, default=10, help="how often a node is killed (default 10)")
+    parser.add_argument("--json", action="store_true", help="print a JSON line for each")
+    options = parser.parse_args()
+    if not shutil.which("etcd"):
+        sys.exit("etcd is not installed: apt-get install etcd-server")
+    host, took = options.host.resolve(), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for command in [["init", "shop"], ["issue", *NAMES]]:
@@ -102,15 +113,17 @@ def main(host, times=10):
         try:
             for node in nodes:
                 node.start(nodes)
-            took = list(measure(nodes, int(times)))
+            for name, seconds in measure(nodes, options.times):
+                took.append(seconds)
+                line = json.dumps({"killed": name, "decision_s": seconds}) if options.json else f"{name}: {seconds:.2f} s"
+                print(line, flush=True)
         finally:
             for process in [node.process for node in nodes if node.process] + [server]:
                 process.kill()
                 process.wait()
-    print(f"median {statistics.median(took):.2f} s, worst {max(took):.2f} s, of {len(took)}")
+    if not options.json:
+        print(f"median {statistics.median(took):.2f} s, worst {max(took):.2f} s, of {len(took)}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    main(*sys.argv[1:3])
+    main()

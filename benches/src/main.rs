@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use gc_benches::goals::{self, Line};
 use gc_benches::machine::Machine;
-use gc_benches::programs::{cluster, collect, graph, limit, mark, pauses, record, workload};
+use gc_benches::programs::{cluster, collect, graph, import, limit, mark, pauses, record, workload};
 use gc_benches::rows::{ROWS, Settings};
 
 #[derive(Parser)]
@@ -32,6 +32,9 @@ struct Arguments {
     /// The command that collects the peer graph in our heap (see benches/peers/README.md)
     #[arg(long, value_name = "COMMAND")]
     ours: Option<String>,
+    /// A `host` built with the feature `etcd` [default: it is built]
+    #[arg(long, value_name = "FILE")]
+    etcd_host: Option<PathBuf>,
     /// Where the list is written [default: goals.json in the target folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -43,6 +46,7 @@ enum Program {
     Cluster(cluster::Arguments),
     Collect(collect::Arguments),
     Graph(graph::Arguments),
+    Import(import::Arguments),
     Limit(limit::Arguments),
     Mark(mark::Arguments),
     Pauses(pauses::Arguments),
@@ -56,6 +60,7 @@ impl Program {
             Program::Cluster(arguments) => cluster::run(arguments),
             Program::Collect(arguments) => collect::run(arguments),
             Program::Graph(arguments) => graph::run(arguments),
+            Program::Import(arguments) => import::run(arguments),
             Program::Limit(arguments) => limit::run(arguments),
             Program::Mark(arguments) => mark::run(arguments),
             Program::Pauses(arguments) => pauses::run(arguments),
@@ -113,7 +118,8 @@ fn settings(arguments: &Arguments) -> Settings {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let myself = std::env::current_exe().unwrap_or_else(|_| target.join("release/goals"));
-    Settings { quick: arguments.quick, root, target, myself, ours: arguments.ours.clone() }
+    let etcd_host = arguments.etcd_host.as_ref().map(|host| std::path::absolute(host).unwrap_or_else(|_| host.clone()));
+    Settings { quick: arguments.quick, root, target, myself, ours: arguments.ours.clone(), etcd_host }
 }
 
 fn write(out: &Path, lines: &[Line]) -> std::io::Result<()> {

@@ -10,7 +10,7 @@
 //!    every batch is checked.
 
 use std::marker::PhantomData;
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -159,19 +159,30 @@ impl<'a> RawCells<'a> {
     #[inline(always)]
     unsafe fn load_pairs(&self, cell: Cell) -> References {
         #[cfg(target_arch = "wasm32")]
-        {
-            // SAFETY: invariant 1, and the cell is below the capacity.
-            let pairs = unsafe { self.cells.add(cell as usize * 4) }.cast::<[AtomicU64; 2]>();
-            // SAFETY: the pairs are in the column, which is aligned to cells, and only ever written atomically.
-            let pairs = unsafe { &*pairs };
-            let [low, high] = [&pairs[0], &pairs[1]].map(|pair| pair.load(Ordering::Relaxed));
-            [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
+        // SAFETY: the caller's promise; the host maps the column aligned to cells, and on Wasm loads of another width than the stores are defined.
+        unsafe {
+            self.load_by_twos(cell)
         }
         #[cfg(not(target_arch = "wasm32"))]
         // SAFETY: the caller's promise.
         unsafe {
             self.load_unchecked(cell)
         }
+    }
+
+    /// The references of `cell` as two loads.
+    ///
+    /// # Safety
+    /// `cell` is below the capacity, and the column is aligned to cells. Outside Wasm nobody else writes to it meanwhile.
+    #[cfg(any(target_arch = "wasm32", test))]
+    #[inline(always)]
+    unsafe fn load_by_twos(&self, cell: Cell) -> References {
+        // SAFETY: invariant 1, and the cell is below the capacity.
+        let pairs = unsafe { self.cells.add(cell as usize * 4) }.cast::<[AtomicU64; 2]>();
+        // SAFETY: the pairs are in the column, which is aligned to cells, and only ever written atomically.
+        let pairs = unsafe { &*pairs };
+        let [low, high] = [&pairs[0], &pairs[1]].map(|pair| pair.load(Ordering::Relaxed));
+        [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
     }
 }
 
@@ -225,5 +236,116 @@ pub fn reserve(bytes: u32) -> u32 {
     match core::arch::wasm32::memory_grow(0, pages) {
         previous if previous * PAGE == end => start as u32,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// More than a batch, and a few that make no group.
+    const CELLS: u32 = if cfg!(miri) { 700 } else { 20_000 };
+
+    struct Draws(u64);
+
+    impl Draws {
+        fn below(&mut self, bound: u32) -> u32 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            ((self.0 >> 32) % u64::from(bound)) as u32
+        }
+
+        /// Null every fourth time.
+        fn reference(&mut self) -> u32 {
+            if self.below(4) == 0 { 0 } else { self.below(CELLS) }
+        }
+    }
+
+    fn column(draws: &mut Draws) -> Vec<AtomicU32> {
+        (0..4 * CELLS).map(|_| AtomicU32::new(draws.reference())).collect()
+    }
+
+    fn none_marked() -> Vec<u64> {
+        let mut marks = vec![0; CELLS.div_ceil(64) as usize];
+        marks[0] = 1;
+        marks
+    }
+
+    fn is_marked(marks: &[u64], cell: u32) -> bool {
+        marks[cell as usize / 64] >> (cell % 64) & 1 == 1
+    }
+
+    /// Visits everything, in batches of any size.
+    fn mark(cells: RawCells<'_>, root: u32, draws: &mut Draws) -> Vec<u64> {
+        let (mut marks, mut worklist) = (none_marked(), vec![root]);
+        marks[root as usize / 64] |= 1 << (root % 64);
+        while !worklist.is_empty() {
+            let count = worklist.len().min(1 + draws.below(GATHER as u32) as usize);
+            cells.visit(&mut marks, &mut worklist, count);
+        }
+        marks
+    }
+
+    #[test]
+    fn visiting_marks_what_a_naive_walk_reaches() {
+        for seed in 1..if cfg!(miri) { 3 } else { 20 } {
+            let mut draws = Draws(seed);
+            let column = column(&mut draws);
+            let cells = RawCells::new(&column);
+            let (mut reached, mut pending) = (none_marked(), vec![1]);
+            while let Some(cell) = pending.pop() {
+                if !is_marked(&reached, cell) {
+                    reached[cell as usize / 64] |= 1 << (cell % 64);
+                    pending.extend(cells.load(cell));
+                }
+            }
+            assert!(reached.iter().map(|word| word.count_ones()).sum::<u32>() > CELLS / 2);
+            assert_eq!(mark(cells, 1, &mut draws), reached, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn cells_may_be_visited_while_others_write_to_them() {
+        let mut draws = Draws(7);
+        let column = column(&mut draws);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let mut draws = Draws(8);
+                while !over.load(Ordering::Relaxed) {
+                    let slot = draws.below(4 * CELLS) as usize;
+                    column[slot].store(draws.reference(), Ordering::Relaxed);
+                    std::thread::yield_now();
+                }
+            });
+            let marks = mark(RawCells::new(&column), 1, &mut draws);
+            over.store(true, Ordering::Relaxed);
+            assert!(is_marked(&marks, 1) && marks.iter().any(|&word| word > 3));
+        });
+    }
+
+    #[test]
+    fn two_loads_say_what_four_say() {
+        let draws = &mut Draws(9);
+        let pairs: Vec<[AtomicU64; 2]> = (0..100)
+            .map(|_| [(); 2].map(|()| AtomicU64::new(u64::from(draws.below(CELLS)) << 32 | u64::from(draws.below(CELLS)))))
+            .collect();
+        let cells = RawCells { cells: pairs.as_ptr().cast(), capacity: 100, column: PhantomData };
+        for cell in 0..100 {
+            // SAFETY: the column has so many cells, is aligned to pairs, and nobody writes to it.
+            let by_twos = unsafe { cells.load_by_twos(cell) };
+            assert_eq!(by_twos, cells.load(cell));
+            assert_eq!(u64::from(by_twos[1]) << 32 | u64::from(by_twos[0]), pairs[cell as usize][0].load(Ordering::Relaxed));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "is not below the capacity")]
+    fn a_reference_that_leads_out_of_the_column_is_not_followed() {
+        let column: Vec<AtomicU32> = [0, 0, 0, 0, 0, 2, 0, 0].map(AtomicU32::new).into();
+        RawCells::new(&column).visit(&mut [1], &mut vec![1], 1);
     }
 }

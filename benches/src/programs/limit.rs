@@ -13,11 +13,14 @@ use crate::graph::{Graph, SLOTS};
 use clap::Args;
 use gc_memory::{Column, Region};
 
+/// Cells in flight with which it is fastest.
+pub(super) const BATCH: u16 = 64;
+
 /// Marks the peer graph as fast as one native thread can.
 #[derive(Args)]
 pub struct Arguments {
     /// Cells read ahead of marking their targets
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = BATCH, value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: u16,
     /// Number of objects
     #[arg(default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
@@ -28,13 +31,13 @@ pub struct Arguments {
 }
 
 /// The graph as strategies see it: four references each, 0 for an empty slot, otherwise the object's number plus one.
-struct Cells {
+pub(super) struct Cells {
     graph: Graph,
     cells: Column<AtomicU32>,
 }
 
 impl Cells {
-    fn build(graph: Graph) -> Result<Self, Box<dyn Error>> {
+    pub(super) fn build(graph: Graph) -> Result<Self, Box<dyn Error>> {
         let slots = graph.objects() as usize * SLOTS;
         let cells = Region::private(slots as u64 * 4)?.column::<AtomicU32>(0, slots)?;
         for object in 0..graph.objects() {
@@ -53,7 +56,7 @@ impl Cells {
     }
 
     /// Marks what the roots reach; a bit for each cell number.
-    fn mark(&self, batch: usize) -> Vec<u64> {
+    pub(super) fn mark(&self, batch: usize) -> Vec<u64> {
         let mut marks = vec![0_u64; self.graph.objects() as usize / 64 + 1];
         marks[0] = 1; // the number of an empty slot counts as marked, which saves the test for it
         let mut pending: Vec<u32> = Vec::with_capacity(1 << 20);

@@ -1,5 +1,6 @@
 //! Marking through the window, in Wasm, against the very same algorithm (the SDK's marker, from the same source) compiled natively into this process: on
-//! one heap, in turn, in steps of the same size. Prints a JSON line per round.
+//! one heap, in turn, in steps of the same size. And against the fastest native marking that we know of (`limit`), on the same graph in a column of its own.
+//! Prints a JSON line per round.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -7,6 +8,7 @@ use std::time::Instant;
 
 use crate::graph::Graph;
 use crate::on_heap;
+use crate::programs::limit;
 use clap::Args;
 use gc_heap::{Cause, CycleInfo, Heap, Progress, Strategy};
 use gc_plugin::Access;
@@ -38,14 +40,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     on_heap::build(graph, &heap)?;
     let roots = holder_of_roots(&heap)?;
     let (_loader, mut strategy) = on_heap::attach("mark-sweep", &heap, Access::Window)?;
+    let cells = limit::Cells::build(graph)?;
     let mut marker = Marker::new(Shape { capacity: heap.graph().capacity() });
     for round in 0..=arguments.rounds {
         let (native, marked) = natively(&heap, &mut marker, roots, arguments.budget);
         let window = through_window(&heap, &mut strategy, roots, arguments.budget)?;
+        let limit = at_the_limit(&cells);
         if round > 0 {
             // The first round touches memory for the others.
             println!(
-                "{{\"native_ns\":{native},\"window_ns\":{window},\"marked\":{marked},\"pages\":\"{:?}\"}}",
+                "{{\"native_ns\":{native},\"window_ns\":{window},\"limit_ns\":{limit},\"marked\":{marked},\"pages\":\"{:?}\"}}",
                 strategy.pages()
             );
         }
@@ -74,6 +78,12 @@ fn natively(heap: &Heap, marker: &mut Marker, root: u32, budget: u32) -> (u128, 
     let took = begun.elapsed().as_nanos();
     let marked = black_box(marker.survivors()).iter().map(|word| word.count_ones()).sum();
     (took, marked)
+}
+
+fn at_the_limit(cells: &limit::Cells) -> u128 {
+    let begun = Instant::now();
+    black_box(cells.mark(limit::BATCH.into()));
+    begun.elapsed().as_nanos()
 }
 
 fn through_window(

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod collect;
 pub mod graph;
+pub mod import;
 pub mod limit;
 pub mod mark;
 pub mod pauses;

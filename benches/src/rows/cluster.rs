@@ -1,5 +1,6 @@
 //! Rows that are measured on several nodes on loopback: links, remote references, cycles over nodes.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -49,6 +50,15 @@ pub(super) const REFERENCES: Row = Row {
     measure: references,
 };
 
+pub(super) const TABLES: Row = Row {
+    name: "tables",
+    goals: &[
+        Goal { name: "memory per stub, in the holder's table", unit: "bytes", at_most: 64.0 },
+        Goal { name: "memory per scion entry, in the home's table", unit: "bytes", at_most: 48.0 },
+    ],
+    measure: tables,
+};
+
 pub(super) const DROPPED: Row = Row {
     name: "dropped",
     goals: &[Goal {
@@ -67,6 +77,16 @@ pub(super) const RING: Row = Row {
         at_most: 1000.0,
     }],
     measure: ring,
+};
+
+pub(super) const DECISION: Row = Row {
+    name: "decision",
+    goals: &[Goal {
+        name: "kill -9 of one of 3 nodes to the decision of both others that it is gone, etcd on the same machine",
+        unit: "s",
+        at_most: 10.0,
+    }],
+    measure: decision,
 };
 
 pub(super) const SCALING: Row = Row {
@@ -187,6 +207,25 @@ fn references(settings: &Settings) -> Result<Vec<Reading>, RowError> {
 }
 
 #[derive(Deserialize)]
+struct Weighed {
+    cells: String,
+    stub_bytes: f64,
+    scion_bytes: f64,
+}
+
+/// The dearer order of cells counts.
+fn tables(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    let orders: Vec<Weighed> = part(settings, "tables", &["200000"])?;
+    let reading = |figure: fn(&Weighed) -> f64| {
+        let each: Vec<String> =
+            orders.iter().map(|order| format!("cells {}: {:.1}", order.cells, figure(order))).collect();
+        let value = all(&orders, figure).into_iter().fold(f64::MIN, f64::max);
+        Reading { value, range: None, note: format!("{}; resident memory of the process", each.join(", ")) }
+    };
+    Ok(vec![reading(|order| order.stub_bytes), reading(|order| order.scion_bytes)])
+}
+
+#[derive(Deserialize)]
 struct Dropped {
     whole_ns: f64,
     told_ns: f64,
@@ -234,6 +273,44 @@ fn ring(settings: &Settings) -> Result<Vec<Reading>, RowError> {
         middle(&rounds, |round| round.here_ns) / 1e6
     );
     Ok(vec![Reading::of(took, note)])
+}
+
+#[derive(Deserialize)]
+struct Decided {
+    decision_s: f64,
+}
+
+fn decision(settings: &Settings) -> Result<Vec<Reading>, RowError> {
+    if command::output(Command::new("etcd").arg("--version")).is_err() {
+        return Err(RowError::Nothing("etcd is not installed: apt-get install etcd-server".to_owned()));
+    }
+    let host = match &settings.etcd_host {
+        Some(host) => host.clone(),
+        None => host_with_etcd(settings)?,
+    };
+    let mut script = Command::new("python3");
+    script.current_dir(&settings.root).args(["benches/exile.py", "--json"]).arg(&host);
+    let times: Vec<Decided> =
+        command::json_lines(script.args(["--times", if settings.quick { "1" } else { "10" }]))?;
+    let took = all(&times, |decided| decided.decision_s);
+    let worst = took.iter().copied().fold(0.0, f64::max);
+    let note = format!("worst of {}: {worst:.2} s; a lease is good for 5.5 s", took.len());
+    Ok(vec![Reading::of(known(summary(&took))?, note)])
+}
+
+fn host_with_etcd(settings: &Settings) -> Result<PathBuf, RowError> {
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(&settings.root);
+    command::output(build.args([
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "gc-host",
+        "--features",
+        "gc-host/etcd",
+    ]))?;
+    Ok(settings.target.join("release/host"))
 }
 
 #[derive(Deserialize)]

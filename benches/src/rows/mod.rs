@@ -7,6 +7,7 @@ mod cluster;
 pub mod command;
 mod cycle;
 mod heap;
+mod import;
 mod node;
 mod record;
 
@@ -25,11 +26,14 @@ pub const ROWS: &[Row] = &[
     heap::BLOCKS,
     heap::BARRIER,
     node::EMPTY,
+    import::ROW,
     record::ROW,
     cluster::LINK,
     cluster::REFERENCES,
+    cluster::TABLES,
     cluster::DROPPED,
     cluster::RING,
+    cluster::DECISION,
     cluster::SCALING,
 ];
 
@@ -56,6 +60,8 @@ pub struct Settings {
     pub myself: PathBuf,
     /// The command that collects the peer graph in our heap, as `peers/run --ours` wants it.
     pub ours: Option<String>,
+    /// A `host` built with the feature `etcd`. None: it is built.
+    pub etcd_host: Option<PathBuf>,
 }
 
 /// Why a row has no figures.
@@ -116,7 +122,7 @@ mod tests {
 
     fn settings() -> Settings {
         let nowhere = PathBuf::new;
-        Settings { quick: true, root: nowhere(), target: nowhere(), myself: nowhere(), ours: None }
+        Settings { quick: true, root: nowhere(), target: nowhere(), myself: nowhere(), ours: None, etcd_host: None }
     }
 
     #[test]

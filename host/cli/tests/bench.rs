@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -28,15 +27,7 @@ fn runs(report: &Report, kind: Kind, subject: usize) -> impl Iterator<Item = &gc
 /// A component of the hostile crate in a mode, as a file.
 fn hostile(place: &Place, mode: &str) -> String {
     const MARK: &[u8] = b"HOSTILE-MODE:";
-    let request = gc_wasm_build::Request {
-        workspace: Path::new(env!("CARGO_MANIFEST_DIR")),
-        packages: &["gc-hostile"],
-        features: &[],
-        rustflags: &[],
-        target_dir: &gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))),
-    };
-    let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
-    let mut bytes = std::fs::read(&paths[0]).unwrap();
+    let mut bytes = common::hostile_component(&[]);
     let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap() + MARK.len();
     bytes[at..at + 35].fill(b' ');
     bytes[at..at + mode.len()].copy_from_slice(mode.as_bytes());

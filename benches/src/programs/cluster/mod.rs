@@ -6,12 +6,13 @@ mod nodes;
 mod references;
 mod ring;
 mod scratch;
+mod tables;
 
 use std::error::Error;
 
 use clap::{Args, Subcommand};
 
-/// Measures links, remote references and cycles over nodes.
+/// Measures links, remote references, their tables, and cycles over nodes.
 #[derive(Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -24,6 +25,7 @@ enum Part {
     References(references::Arguments),
     Dropped(dropped::Arguments),
     Ring(ring::Arguments),
+    Tables(tables::Arguments),
 }
 
 /// See the module.
@@ -37,5 +39,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Part::References(arguments) => references::run(arguments),
         Part::Dropped(arguments) => dropped::run(arguments),
         Part::Ring(arguments) => ring::run(arguments),
+        Part::Tables(arguments) => tables::run(arguments),
     }
 }
