@@ -55,8 +55,8 @@ pub struct Reference {
     pub object: Object,
 }
 
-/// Names a marking cycle of the whole cluster: the membership epoch that it is bound to in the upper 40 bits, its number in that epoch in the lower 24.
-/// 0 is no cycle.
+/// Names a marking cycle of the whole cluster: the membership epoch that it is bound to in the upper 32 bits, its number in that epoch in the lower 32.
+/// 0 is no cycle. A membership that lasts has numbers for more than a century of one cycle a second.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct CycleId(pub u64);
 
@@ -64,16 +64,25 @@ impl CycleId {
     /// No cycle.
     pub const NONE: CycleId = CycleId(0);
 
-    /// The cycle `number` of `epoch`, or none when the epoch has had 2^24 cycles.
+    /// The highest number of a membership that cycles can be bound to.
+    pub const EPOCH_MAX: u64 = u32::MAX as u64;
+
+    /// The cycle `number` of `epoch`, or none when the epoch is above [`CycleId::EPOCH_MAX`].
     #[must_use]
     pub fn in_epoch(epoch: MembershipEpoch, number: u32) -> Option<CycleId> {
-        (number < 1 << 24 && epoch.0 < 1 << 40).then_some(CycleId(epoch.0 << 24 | u64::from(number)))
+        (epoch.0 <= CycleId::EPOCH_MAX).then_some(CycleId(epoch.0 << 32 | u64::from(number)))
     }
 
     /// The membership epoch that the cycle is bound to.
     #[must_use]
     pub fn epoch(self) -> MembershipEpoch {
-        MembershipEpoch(self.0 >> 24)
+        MembershipEpoch(self.0 >> 32)
+    }
+
+    /// Its number in that epoch.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0 as u32
     }
 }
 

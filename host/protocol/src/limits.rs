@@ -26,6 +26,10 @@ pub const ENTRIES_PER_MESSAGE_MAX: usize = 2048;
 /// Children of a node in the tree along which a marking cycle is steered. All members must see the same tree, so another number needs other kinds of messages.
 pub const CYCLE_FAN_OUT: usize = 3;
 
+/// How far ahead of what a node's parent has said of the coordinator's cycles a cycle may be that the node is told of. Others hear of a cycle first where ways are slow, and cycles
+/// that are given up follow each other quickly; whoever names one further ahead makes it up.
+pub const CYCLES_AHEAD_MAX: u32 = 8;
+
 /// Bytes of a piece of a strategy's module.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 

@@ -62,6 +62,9 @@
 //! Unreachability is stable, so a sweep that comes late does no harm, and neither does one that reaches only some nodes: what they free cleans its scions at
 //! the others. An abort is always safe. A cycle is bound to a membership by its name; any change aborts it. Nothing is ever swept on a partial mark.
 //!
+//! A node takes part in a cycle that its parent tells it of, and before that in one that a message is stamped with, if the coordinator can have begun it: at most a few ahead of what the parent has said
+//! (`limits.rs`). So who stamps what it likes makes the next cycles fail, a few for each time, and no more. A wave of a cycle that is over at a node is answered with an objection: nobody waits for it.
+//!
 //! Believed is what a node says of the agreement of those below it, and what a parent says that the root has said; all else is checked by whom it concerns. So who lies there can make others sweep what
 //! somebody below it objects to, but nobody what it has not agreed to itself.
 //!
@@ -77,6 +80,7 @@ mod waves;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{CycleId, Life, MembershipEpoch, Nanos, Object, Reference};
+use crate::limits::CYCLES_AHEAD_MAX;
 use crate::references::References;
 use crate::rules::{Faults, Rule};
 use crate::wire::{MarkRequest, Message, Payload, StrategyBytes};
@@ -183,7 +187,9 @@ pub struct Mark {
     epoch: MembershipEpoch,
     members: BTreeSet<Life>,
     tree: Tree,
-    number: u32,
+    /// The last cycle of this epoch that the coordinator has begun, as the parent says; at the coordinator, that it has.
+    told: u32,
+    /// The last cycle that has begun here.
     seen: CycleId,
     running: Option<Running>,
     faults: Faults,
@@ -199,7 +205,7 @@ impl Mark {
             epoch: MembershipEpoch(0),
             members: BTreeSet::new(),
             tree: Tree::default(),
-            number: 0,
+            told: 0,
             seen: CycleId::NONE,
             running: None,
             faults,
@@ -230,23 +236,45 @@ impl Mark {
         out.messages.extend(self.tree.children().iter().map(|&child| (child, message.clone())));
     }
 
-    /// Starts a cycle. False when this node may not, or one is running.
+    /// Starts a cycle. False when this node may not, or one is running, or the numbers are [used up](Mark::is_used_up).
     pub fn start(&mut self, now: Nanos, references: &References, out: &mut MarkOutput) -> bool {
-        let next = CycleId::in_epoch(self.epoch, self.number + 1);
-        let (true, None, Some(cycle)) = (self.is_root(), &self.running, next) else { return false };
-        self.number += 1;
-        self.seen(now, cycle, references, out);
+        let (true, None, Some(cycle)) = (self.is_root(), &self.running, self.next()) else { return false };
+        self.told = cycle.number();
+        self.begin(now, cycle, references, out);
         let Some(running) = self.running(cycle) else { return false };
         running.coordination = Some(Coordination::new(now));
         self.next_wave(now, out);
         true
     }
 
-    /// A message is stamped with this cycle: it begins here before anything else of that message is looked at.
+    fn next(&self) -> Option<CycleId> {
+        CycleId::in_epoch(self.epoch, self.told.checked_add(1)?)
+    }
+
+    /// This membership has no numbers for further cycles: there will be some in the next one.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.next().is_none()
+    }
+
+    /// Whether the coordinator may have begun this cycle, as far as is known here. What is further ahead somebody has made up, and it must not take the numbers from those to come.
+    fn is_near(&self, cycle: CycleId) -> bool {
+        cycle.epoch() == self.epoch && cycle.number() <= self.told.saturating_add(CYCLES_AHEAD_MAX)
+    }
+
+    /// A message is stamped with this cycle: it begins here before anything else of that message is looked at, if the coordinator can have begun it.
     pub fn seen(&mut self, now: Nanos, cycle: CycleId, references: &References, out: &mut MarkOutput) {
-        if cycle <= self.seen || cycle.epoch() != self.epoch {
+        if !self.is_root() && self.is_near(cycle) {
+            self.begin(now, cycle, references, out);
+        }
+    }
+
+    fn begin(&mut self, now: Nanos, cycle: CycleId, references: &References, out: &mut MarkOutput) {
+        if cycle <= self.seen {
             return;
         }
+        // If the newer one was made up the older one goes on elsewhere, and would wait for this node.
+        self.object(CycleEnding::Abandoned, out);
         self.end(CycleEnding::Abandoned, out);
         self.seen = cycle;
         self.running = Some(Running {
@@ -398,7 +426,7 @@ impl Mark {
         self.epoch = epoch;
         self.members.clone_from(members);
         self.tree = Tree::of(self.me, members);
-        self.number = 0;
+        self.told = 0;
     }
 
     /// Time has passed.
@@ -422,5 +450,24 @@ impl Mark {
         let running = self.running.as_ref()?;
         let wave = running.coordination.as_ref().map(|coordination| coordination.wave_at);
         Some(wave.map_or(running.deadline, |wave| wave.min(running.deadline)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_last_number_there_is_none() {
+        let (me, config) = (Life::new(1, 1), MarkConfig { wave_every: 1, timeout: 1 });
+        let mut mark = Mark::new(me, config, Faults::default());
+        let (references, mut out) = (References::new(me, Faults::default()), MarkOutput::default());
+        mark.membership_changed(MembershipEpoch(7), &BTreeSet::from([me]), &mut out);
+        mark.told = u32::MAX - 1;
+        assert!(mark.start(0, &references, &mut out) && mark.is_used_up());
+        mark.end(CycleEnding::Abandoned, &mut out);
+        assert!(!mark.start(0, &references, &mut out), "there is no number for it");
+        mark.membership_changed(MembershipEpoch(8), &BTreeSet::from([me]), &mut out);
+        assert!(!mark.is_used_up() && mark.start(0, &references, &mut out));
     }
 }

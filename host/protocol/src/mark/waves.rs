@@ -111,9 +111,23 @@ impl Mark {
         references: &References,
         out: &mut MarkOutput,
     ) {
-        if self.tree.parent() == Some(from) {
-            self.seen(now, wave.cycle, references, out);
-            self.ask(now, wave, out);
+        let cycle = wave.cycle;
+        if self.tree.parent() != Some(from) || cycle.epoch() != self.epoch {
+            return;
+        }
+        let news = self.is_near(cycle) && self.told < cycle.number();
+        if news {
+            self.told = cycle.number();
+            self.begin(now, cycle, references, out);
+        }
+        if self.running(cycle).is_some() {
+            return self.ask(now, wave, out);
+        }
+        // It was over here before its first wave came, or it cannot be.
+        out.messages.push((from, Message::CycleObjection(cycle)));
+        if news {
+            self.tell_children(&Message::Wave(wave.clone()), out);
+            self.tell_children(&Message::CycleAbort(cycle), out);
         }
     }
 

@@ -273,7 +273,7 @@ pub enum Effect {
     },
     /// A marking cycle cannot be started here.
     CycleRefused {
-        /// Where it can. None while a cycle runs, or without a membership.
+        /// Where it can. None while a cycle runs, without a membership, or when [the numbers are used up](super::Node::cycles_are_used_up).
         ask: Option<Life>,
     },
     /// A marking cycle begins: barrier on, then take as roots the local ones and [`Node::cycle_roots`](super::Node::cycle_roots).

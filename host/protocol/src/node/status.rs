@@ -102,6 +102,13 @@ impl Node {
         self.mark.cycle()
     }
 
+    /// No marking cycle can be started any more, anywhere, until the membership changes: this one has had 2^32 of them, or its own number is above [`CycleId::EPOCH_MAX`]. What is
+    /// garbage over several nodes stays until then, so somebody has to be told.
+    #[must_use]
+    pub fn cycles_are_used_up(&self) -> bool {
+        self.mark.is_used_up()
+    }
+
     /// The counts.
     #[must_use]
     pub fn counters(&self) -> Counters {

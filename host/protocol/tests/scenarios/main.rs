@@ -2,6 +2,7 @@
 
 mod cycles;
 mod net;
+mod stamps;
 mod tree;
 
 use std::collections::{BTreeSet, VecDeque};

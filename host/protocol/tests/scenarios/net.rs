@@ -112,6 +112,14 @@ impl Net {
         }
     }
 
+    /// Stamps what is held up on a link with a cycle.
+    pub(crate) fn restamp(&mut self, link: (u32, u32), cycle: CycleId) {
+        for frame in self.queues.get_mut(&link).into_iter().flatten() {
+            let (header, messages) = wire::decode(frame).expect("it is a frame");
+            *frame = wire::frame(&wire::Header { cycle, ..header }, &messages);
+        }
+    }
+
     pub(crate) fn send(&mut self, from: u32, to: u32, reference: Reference) {
         let sent = Event::SendRequested {
             to: NodeId(to),
