@@ -12,7 +12,7 @@ use crate::units::{bytes, count, nanoseconds};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Only say what would go
+    /// Only say what would go, with the handles of some of it
     #[arg(long)]
     dry_run: bool,
     /// In a cluster: a cycle of this node alone
@@ -63,7 +63,16 @@ fn tell(cycle: &CycleRecord) -> anyhow::Result<()> {
         bytes(cycle.condemned_bytes),
         count(cycle.live_objects),
         nanoseconds(cycle.total_ns)
-    ))
+    ))?;
+    for handle in &cycle.would_condemn {
+        output::line(format!("  {handle}"))?;
+    }
+    match cycle.condemned_objects.saturating_sub(cycle.would_condemn.len() as u64) {
+        more if more > 0 && !cycle.would_condemn.is_empty() => {
+            output::line(format!("  … {} more", count(more)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell_over(over: &OverRecord) -> anyhow::Result<()> {

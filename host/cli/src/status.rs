@@ -1,4 +1,4 @@
-//! `host status`: what the running node is doing.
+//! `host status`: what the running node is doing, and by which handles its objects can be asked for.
 
 use gc_node::{Answer, CycleRecord, Request, Status};
 
@@ -6,12 +6,13 @@ use crate::connect::{Connection, unexpected};
 use crate::output;
 use crate::units::{bytes, count, nanoseconds};
 
-/// Show what the running node is doing: strategy, heap, cycles, pauses, and the last steps of swaps.
+/// Show what the running node is doing: strategy, heap, cycles, pauses, named roots with their handles, and the last steps of swaps.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  host status\n  host status --journal 50\n  host status --json | jq .heap.live_objects"
-)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// How many named roots to show, at most 256
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    roots: usize,
     /// How many journal records to show
     #[arg(long, value_name = "N", default_value_t = 8)]
     journal: usize,
@@ -19,8 +20,16 @@ pub(crate) struct Args {
     connection: Connection,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  host status
+  host status --journal 50
+  host status --roots 100
+  host status --json | jq .heap.live_objects
+  host why $(host status --json | jq -r '.roots[0].handle')";
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    match args.connection.ask(&Request::Status { journal: args.journal })? {
+    match args.connection.ask(&Request::Status { journal: args.journal, roots: args.roots })? {
         Answer::Status(status) if args.connection.json => output::json(&status),
         Answer::Status(status) => output::line(text(&status)),
         other => unexpected(&other),
@@ -61,8 +70,30 @@ fn text(status: &Status) -> String {
         ),
     ];
     lines.extend(status.last_cycle.as_ref().map(|cycle| format!("last       {}", last(cycle))));
+    lines.extend(roots(status));
     lines.extend(status.journal.iter().map(ToString::to_string));
     lines.join("\n")
+}
+
+/// The handles with which a person can go on to `host why`.
+fn roots(status: &Status) -> Vec<String> {
+    let named = status.roots.len() as u64 + status.roots_left_out;
+    let pins = status.heap.roots.saturating_sub(named);
+    let mut lines = vec![format!("roots      {} named, {} pins", count(named), count(pins))];
+    lines.extend(status.roots.iter().map(|root| format!("  {:<18} {}", root.handle, printable(&root.name))));
+    if status.roots_left_out > 0 {
+        lines.push(format!("  … {} more, see --roots", count(status.roots_left_out)));
+    }
+    lines
+}
+
+/// A name as it may be shown at a terminal: programs name roots as they like.
+fn printable(name: &str) -> String {
+    let letter = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    name.chars().map(letter).collect()
 }
 
 fn standing(status: &Status) -> String {
@@ -86,4 +117,33 @@ fn last(cycle: &CycleRecord) -> String {
         count(cycle.condemned_objects),
         nanoseconds(cycle.total_ns)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use gc_node::RootRecord;
+
+    use super::*;
+
+    #[test]
+    fn roots_are_shown_with_their_handles_and_without_what_moves_a_cursor() {
+        let root = |name: &str, handle: &str| RootRecord { name: name.into(), handle: handle.into() };
+        let mut status = Status {
+            roots: vec![root("a tree", "n0.1:4711.0"), root("\u{1b}[2Jé\n", "n0.1:7.3")],
+            roots_left_out: 1234,
+            ..Status::default()
+        };
+        status.heap.roots = 1239;
+        let shown = roots(&status);
+        assert_eq!(
+            shown,
+            [
+                "roots      1,236 named, 3 pins",
+                "  n0.1:4711.0        a tree",
+                "  n0.1:7.3           \\u{1b}[2Jé\\n",
+                "  … 1,234 more, see --roots"
+            ]
+        );
+        assert_eq!(roots(&Status::default()), ["roots      0 named, 0 pins"]);
+    }
 }

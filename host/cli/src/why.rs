@@ -9,14 +9,22 @@ use crate::units::count;
 
 /// Say why an object is alive (a path from a root to it), or which decision freed it.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  host why n0.1:4711.0")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The object's handle
+    /// The object's handle, as `host status` and `host collect --dry-run` show it
     #[arg(value_name = "HANDLE")]
     handle: String,
     #[command(flatten)]
     connection: Connection,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  host status                   the named roots, with the handles of what they hold
+  host collect --dry-run        what would go, with some handles of it
+  host why n0.1:4711.0
+
+A program that embeds a node has the handle of every object it holds: Scope::handle, Heap::named_roots.";
 
 /// References of a path that are shown at each end.
 const SHOWN: usize = 10;

@@ -4,6 +4,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use common::Place;
 
@@ -120,7 +121,15 @@ fn a_running_node_is_asked_and_swapped() {
     let status = place.host(&["status", "--json"]).json();
     assert_eq!(status["strategy"]["name"], "mark-sweep");
     assert_eq!(place.host(&["collect", "--json"]).json()["outcome"], "settled");
-    assert_eq!(place.host(&["collect", "--dry-run", "--json"]).json()["outcome"], "dry-run");
+    // The load fills its table before it lets go of anything.
+    let until = Instant::now() + Duration::from_secs(60);
+    while place.host(&["collect", "--json"]).json()["condemned_objects"].as_u64() < Some(100) {
+        assert!(Instant::now() < until, "no garbage is made");
+    }
+    let dry = place.host(&["collect", "--dry-run", "--json"]).json();
+    assert_eq!(dry["outcome"], "dry-run");
+    assert_eq!(dry["would_condemn"][0].is_string(), dry["condemned_objects"].as_u64() > Some(0), "{dry}");
+    handles_are_where_a_person_looks(&place);
     let shadow = place.host(&["swap", "refcount", "--shadow", "2"]);
     for words in ["2 cycles", "found dead", "lag from death, p99", "floating garbage", "crossings per cycle"]
     {
@@ -162,6 +171,23 @@ fn a_running_node_is_asked_and_swapped() {
         .collect();
     assert_eq!(steps.iter().filter(|step| *step == "exchanged").count(), 3, "{steps:?}");
     assert_eq!(place.host(&["status"]).code, Some(3));
+}
+
+/// From what a status shows to why an object is alive.
+fn handles_are_where_a_person_looks(place: &Place) {
+    let status = place.host(&["status", "--roots", "256", "--json"]).json();
+    assert_eq!(status["roots_left_out"], 0, "{status}");
+    let roots = status["roots"].as_array().unwrap();
+    let table = roots.iter().find(|root| root["name"] == "churn table 0").expect("a root of the load");
+    let (name, handle) = (table["name"].as_str().unwrap(), table["handle"].as_str().unwrap());
+    let why = place.host(&["why", handle]);
+    assert!(why.code == Some(0) && why.out.contains(&format!("alive: the root '{name}'")), "{why:?}");
+    assert!(why.out.contains(&format!("root {handle}")), "{why:?}");
+    // At a terminal: some of them, and how many more there are.
+    let text = place.host(&["status", "--roots", "1"]).out;
+    let shown = text.split_once("roots ").unwrap().1.lines().nth(1).unwrap().trim().to_owned();
+    assert!(shown.starts_with("n0.1:") && shown.contains(" churn "), "{text}");
+    assert!(text.contains(" more, see --roots"), "{text}");
 }
 
 #[test]

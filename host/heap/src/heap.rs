@@ -322,6 +322,14 @@ impl Heap {
         names.map(|(name, cell)| (name, self.inner.handle(cell))).collect()
     }
 
+    /// The first named roots in the order of their names, at most [`ROOTS_PIECE`](crate::limits::ROOTS_PIECE) of them, with the handles of what they hold; and how
+    /// many named roots there are. Takes as long as what it answers, however many there are.
+    #[must_use]
+    pub fn first_named_roots(&self, most: usize) -> (Vec<(String, Handle)>, u64) {
+        let (first, count) = self.inner.roots.first_names(most);
+        (first.into_iter().map(|(name, cell)| (name, self.inner.handle(cell))).collect(), count as u64)
+    }
+
     /// Hands over what is left on the tape. Mutators do so themselves when they go; what those that are still there have in their buffers is
     /// handed over later.
     pub fn end_recording(&self) {

@@ -39,6 +39,9 @@ pub const LOCALS_MAX: usize = 64 << 20;
 /// Names or pins that are copied under one lock: a few microseconds.
 pub const ROOTS_PIECE: usize = 256;
 
+/// Objects that a dry run names, of those that would go.
+pub const DRY_RUN_NAMED: usize = 8;
+
 /// In a heap of fewer blocks of cells than this (8 MiB at the price of a cell), mutators keep a block only while they are in a scope.
 pub const SMALL_BLOCKS: u32 = 64;
 

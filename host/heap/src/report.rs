@@ -2,6 +2,7 @@
 
 use crate::columns;
 use crate::graph::PlaneLayout;
+use crate::handle::Handle;
 use crate::heap::{Heap, Inner};
 use crate::holdup::{HeldUp, Holdups};
 use crate::limits::{CELL_BYTES, RESIDENT_EVERY};
@@ -61,6 +62,8 @@ pub struct CycleReport {
     pub condemned_cells: u64,
     /// Bytes condemned, cells and payload blocks together; in a dry run those that would have been.
     pub condemned_bytes: u64,
+    /// In a dry run: the first objects that would have been condemned, at most [`DRY_RUN_NAMED`](crate::limits::DRY_RUN_NAMED).
+    pub would_condemn: Vec<Handle>,
     /// Objects whose memory can be used again, mostly condemned in earlier cycles.
     pub freed_objects: u64,
     /// Their cells.
@@ -119,6 +122,7 @@ impl CycleReport {
             condemned_objects: 0,
             condemned_cells: 0,
             condemned_bytes: 0,
+            would_condemn: Vec::new(),
             freed_objects: 0,
             freed_cells: 0,
             freed_bytes: 0,

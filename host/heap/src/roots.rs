@@ -140,6 +140,14 @@ impl Roots {
         }
     }
 
+    /// The first names in their order with what they hold, at most [`ROOTS_PIECE`] of them, and how many names there are.
+    pub(crate) fn first_names(&self, most: usize) -> (Vec<(String, u32)>, usize) {
+        let named = read(&self.named);
+        let first = named.iter().take(most.min(ROOTS_PIECE));
+        let first = first.map(|(name, cell)| (name.clone(), cell.load(Ordering::Acquire))).collect();
+        (first, named.len())
+    }
+
     /// What pins hold.
     pub(crate) fn pinned(&self) -> Vec<u32> {
         let mut found = Vec::new();
@@ -193,5 +201,8 @@ mod tests {
         assert_eq!(roots.count(), cells.len());
         assert_eq!((roots.named("name 1", &waits).0, roots.named("name 2", &waits).0), (0, 3));
         assert!(roots.pin(9, &waits).0 < 5, "a place that is free is taken again");
+        let named = count as usize - 1;
+        assert_eq!(roots.first_names(2), (vec![("name 10".into(), 10), ("name 100".into(), 100)], named));
+        assert_eq!((roots.first_names(usize::MAX).0.len(), roots.first_names(0).0.len()), (ROOTS_PIECE, 0));
     }
 }

@@ -276,6 +276,8 @@ impl Board {
             proof_ns_last: inside.last_proof_ns,
             last_cycle: inside.last_cycle.clone(),
             journal: inside.journal.tail(journal),
+            roots: Vec::new(),
+            roots_left_out: 0,
         }
     }
 }

@@ -66,7 +66,7 @@ pub use journal::{JournalRecord, short};
 pub use node::{Builder, Node};
 pub use options::typed;
 pub use record::{
-    CanaryRecord, Candidate, CycleRecord, Event, HeapRecord, Message, ShadowRecord, ShadowSide,
+    CanaryRecord, Candidate, CycleRecord, Event, HeapRecord, Message, RootRecord, ShadowRecord, ShadowSide,
     ShadowSummary, Status, StrategyRecord, SwapReport,
 };
 pub use source::{NativeMaker, StrategySource, names, read};

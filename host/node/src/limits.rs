@@ -41,9 +41,13 @@ pub const WHY_PATH_END: usize = 500;
 /// Longest line of the control protocol in bytes: a request is a name, a path and a few options.
 pub const CONTROL_LINE_BYTES: usize = 64 * 1024;
 
-/// Longest answer of the control protocol in bytes: 1024 journal records of at most 4 KiB. A path over [`WHY_HOPS_MAX`] nodes of twice
+/// Bytes of the name of a root that a status shows. As JSON they may be six times as many.
+pub const ROOT_NAME_BYTES: usize = 200;
+
+/// Longest answer of the control protocol in bytes: 1024 journal records of at most 4 KiB, and 256 named roots
+/// ([`gc_heap::limits::ROOTS_PIECE`]) of at most 2 KiB. A path over [`WHY_HOPS_MAX`] nodes of twice
 /// [`WHY_PATH_END`] handles of at most 50 bytes each is shorter.
-pub const CONTROL_ANSWER_BYTES: usize = 4 << 20;
+pub const CONTROL_ANSWER_BYTES: usize = (4 << 20) + gc_heap::limits::ROOTS_PIECE * (2 << 10);
 
 /// Connections to the control socket at once.
 pub const CONTROL_CONNECTIONS: usize = 16;

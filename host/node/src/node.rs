@@ -23,7 +23,7 @@ use crate::error::NodeError;
 use crate::hold::Hold;
 use crate::journal::Journal;
 use crate::limits::{DEADLINE_MIN, REQUESTS_PENDING, SHADOW_CYCLES_MAX};
-use crate::record::{CycleRecord, Status, SwapReport};
+use crate::record::{CycleRecord, RootRecord, Status, SwapReport};
 use crate::scrape::Scrape;
 use crate::source::{self, StrategySource};
 use crate::swap::Plan;
@@ -310,7 +310,7 @@ impl Node {
         self.inner.heap.why(handle)
     }
 
-    /// What the node is doing, with the newest `journal` records.
+    /// What the node is doing, with the newest `journal` records. Named roots are not in it: [`Heap::named_roots`] has them.
     #[must_use]
     pub fn status(&self, journal: usize) -> Status {
         self.inner.board.status(&self.inner.heap, journal)
@@ -425,8 +425,13 @@ impl Controlled for Desk {
     fn control(&self, request: Request) -> Result<Answer, Failure> {
         let refused = |error: NodeError| Failure::new(word(&error), error.to_string());
         match request {
-            Request::Status { journal } => {
-                Ok(Answer::Status(Box::new(self.0.board.status(&self.0.heap, journal))))
+            Request::Status { journal, roots } => {
+                let mut status = self.0.board.status(&self.0.heap, journal);
+                let (first, count) = self.0.heap.first_named_roots(roots);
+                status.roots_left_out = count - first.len() as u64;
+                status.roots =
+                    first.into_iter().map(|(name, handle)| RootRecord::new(name, handle)).collect();
+                Ok(Answer::Status(Box::new(status)))
             }
             Request::Collect { without: Some(name), .. } => {
                 self.cluster()?.without(&name).map(Answer::Without).map_err(of_cluster)

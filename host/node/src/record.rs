@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canary::Measured;
 use crate::journal::{JournalRecord, short};
+use crate::limits::ROOT_NAME_BYTES;
 
 /// What happened on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub struct CycleRecord {
     pub condemned_objects: u64,
     /// Bytes of cells and payloads condemned in this cycle.
     pub condemned_bytes: u64,
+    /// In a dry run: handles of the first objects that would go, for `host why`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub would_condemn: Vec<String>,
     /// Objects whose memory was given back in this cycle.
     pub freed_objects: u64,
     /// Bytes given back in this cycle.
@@ -296,6 +300,31 @@ pub struct Status {
     /// The newest journal records, oldest first.
     #[serde(default)]
     pub journal: Vec<JournalRecord>,
+    /// The first named roots in the order of their names, where they were asked for.
+    #[serde(default)]
+    pub roots: Vec<RootRecord>,
+    /// Named roots that are left out behind them.
+    #[serde(default)]
+    pub roots_left_out: u64,
+}
+
+/// A named root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootRecord {
+    /// Its name; of a long one the beginning, and `…`.
+    pub name: String,
+    /// The handle of the object that it holds.
+    pub handle: String,
+}
+
+impl RootRecord {
+    pub(crate) fn new(mut name: String, handle: gc_heap::Handle) -> RootRecord {
+        if name.len() > ROOT_NAME_BYTES {
+            name.truncate(name.floor_char_boundary(ROOT_NAME_BYTES));
+            name.push('…');
+        }
+        RootRecord { name, handle: handle.to_string() }
+    }
 }
 
 /// A strategy that is being tried.
@@ -376,6 +405,7 @@ impl CycleRecord {
             live_bytes: around.stats.used_bytes.saturating_sub(around.quarantined_bytes),
             condemned_objects: report.condemned_objects,
             condemned_bytes: report.condemned_bytes,
+            would_condemn: report.would_condemn.iter().map(ToString::to_string).collect(),
             freed_objects: report.freed_objects,
             freed_bytes: report.freed_bytes,
             withheld_cells: report.withheld_cells,

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Wrong, count, marker, plant};
+use gc_heap::limits::DRY_RUN_NAMED;
 use gc_heap::{Quarantine, Why};
 use gc_node::{Answer, Client, ControlError, Event, Node, NodeError, Request};
 
@@ -56,6 +57,10 @@ fn a_dry_run_says_what_would_go_and_frees_nothing() {
     node.mutator().scope(|scope| scope.set_root("gone", None));
     let dry = node.collect_dry_run().unwrap();
     assert_eq!((dry.outcome.as_str(), dry.condemned_objects), ("dry-run", 15));
+    assert_eq!(dry.would_condemn.len(), DRY_RUN_NAMED);
+    for named in &dry.would_condemn {
+        assert_eq!(node.why(named.parse().unwrap()), Why::Unreachable, "{named}");
+    }
     assert_eq!(node.status(0).heap.live_objects, 15);
     assert_eq!(node.collect().unwrap().condemned_objects, 15);
     assert_eq!(node.release_quarantine().unwrap().objects, 15);
@@ -196,13 +201,18 @@ fn the_control_socket_does_what_the_api_does() {
     let path = folder.path().join("control");
     let node = good().control(&path).start().unwrap();
     plant(&node, "kept", 3);
+    plant(&node, "kept too", 1);
     let handle = node.heap().named_roots()[0].1;
     let mut client = Client::connect(&path).unwrap();
-    let Answer::Status(status) = client.ask(&Request::Status { journal: 5 }).unwrap() else { panic!() };
+    let Answer::Status(status) = client.ask(&Request::Status { journal: 5, roots: 1 }).unwrap() else {
+        panic!()
+    };
     assert_eq!(status.strategy.name, "good");
+    assert_eq!((status.roots[0].name.as_str(), &status.roots[0].handle), ("kept", &handle.to_string()));
+    assert_eq!((status.roots.len(), status.roots_left_out), (1, 1));
     let collect = Request::Collect { dry_run: true, local: false, without: None };
     let Answer::Collect(cycle) = client.ask(&collect).unwrap() else { panic!() };
-    assert_eq!(cycle.live_objects, 7);
+    assert_eq!(cycle.live_objects, 8);
     let Answer::Why(why) = client.ask(&Request::Why { handle: handle.to_string() }).unwrap() else {
         panic!()
     };

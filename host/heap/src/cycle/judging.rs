@@ -22,7 +22,7 @@ use crate::decision::{DecisionRecord, Rule};
 use crate::graph::{bit, cells_of, has};
 use crate::heap::Inner;
 use crate::holdup::Begun;
-use crate::limits::{CELL_BYTES, DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX};
+use crate::limits::{CELL_BYTES, DEFER_BELOW_SHARE, DEFERRED_CYCLES_MAX, DRY_RUN_NAMED};
 use crate::mutator::shared::mode;
 use crate::proof::{Violation, Violations, scan, withhold};
 use crate::reclaim::Freed;
@@ -205,7 +205,11 @@ impl Cycle<'_> {
         for (index, word) in condemned[..self.heap.space.words_in_use()].iter().enumerate() {
             for cell in cells_of(index, word.load(Ordering::Relaxed)) {
                 self.report.condemned_cells += 1;
-                self.report.condemned_objects += u64::from(!self.heap.columns.is_extension(cell));
+                let object = !self.heap.columns.is_extension(cell);
+                if object && self.report.would_condemn.len() < DRY_RUN_NAMED {
+                    self.report.would_condemn.push(self.heap.handle(cell));
+                }
+                self.report.condemned_objects += u64::from(object);
                 self.report.condemned_bytes += CELL_BYTES + self.heap.block_bytes(cell);
             }
         }

@@ -23,6 +23,9 @@ pub enum Request {
         /// How many journal records to send along.
         #[serde(default)]
         journal: usize,
+        /// How many named roots, at most 256.
+        #[serde(default)]
+        roots: usize,
     },
     /// Another strategy. Exactly one of `name` and `path`.
     Swap {
@@ -281,11 +284,12 @@ mod tests {
 
     use super::*;
     use crate::limits::{CONTROL_ANSWER_BYTES, WHY_HOPS_MAX};
+    use crate::record::RootRecord;
 
     #[test]
     fn requests_read_back() {
         for request in [
-            Request::Status { journal: 3 },
+            Request::Status { journal: 3, roots: 4 },
             Request::Swap {
                 name: None,
                 path: Some("/x.wasm".into()),
@@ -350,6 +354,18 @@ mod tests {
         for short in [1, 2, 2 * WHY_PATH_END as u32] {
             assert_eq!((record(short).path.len(), record(short).left_out), (short as usize, 0));
         }
+    }
+
+    #[test]
+    fn names_of_roots_fit_into_an_answer() {
+        let handle = Handle { node: u32::MAX, incarnation: u64::MAX, cell: u32::MAX, generation: u32::MAX };
+        let worst = RootRecord::new("\u{1}".repeat(1 << 20), handle);
+        assert!(
+            serde_json::to_string(&worst).unwrap().len() < 2 << 10,
+            "what the bound on answers counts on"
+        );
+        assert_eq!(RootRecord::new("ä".repeat(101), handle).name, "ä".repeat(100) + "…");
+        assert_eq!(RootRecord::new("ä".repeat(100), handle).name, "ä".repeat(100));
     }
 
     #[test]
