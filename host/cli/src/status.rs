@@ -49,6 +49,13 @@ fn text(status: &Status) -> String {
             bytes(heap.committed_bytes)
         ),
         format!(
+            "payloads   {} in blocks of {} committed, {} fragmented, {} of blocks lost to rounding",
+            bytes(heap.payload_bytes),
+            bytes(heap.payload_committed_bytes),
+            percent(heap.payload_fragmentation),
+            percent(heap.payload_rounding)
+        ),
+        format!(
             "objects    {} live, {} allocated and {} freed since the start",
             count(heap.live_objects),
             count(heap.allocated_objects),
@@ -85,6 +92,11 @@ fn roots(status: &Status) -> Vec<String> {
         lines.push(format!("  … {} more, see --roots", count(status.roots_left_out)));
     }
     lines
+}
+
+/// A share from 0 to 1.
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
 }
 
 /// A name as it may be shown at a terminal: programs name roots as they like.
@@ -145,5 +157,14 @@ mod tests {
             ]
         );
         assert_eq!(roots(&Status::default()), ["roots      0 named, 0 pins"]);
+    }
+
+    #[test]
+    fn what_payload_memory_loses_is_shown() {
+        let mut status = Status::default();
+        (status.heap.payload_bytes, status.heap.payload_committed_bytes) = (3 << 20, 8 << 20);
+        (status.heap.payload_fragmentation, status.heap.payload_rounding) = (0.6249, 0.0201);
+        let wanted = "payloads   3.0 MiB in blocks of 8.0 MiB committed, 62.5 % fragmented, 2.0 % of blocks lost to rounding";
+        assert!(text(&status).lines().any(|line| line == wanted), "{}", text(&status));
     }
 }

@@ -218,6 +218,13 @@ pub struct HeapStats {
     pub committed_bytes: u64,
     /// Bytes in payload blocks.
     pub payload_bytes: u64,
+    /// Bytes in slabs for payload blocks, used and free.
+    pub payload_committed_bytes: u64,
+    /// The share of those that is free and cannot be given back, because something lives beside it, from 0 to 1: see
+    /// [`SlabStats::fragmentation`](gc_memory::SlabStats::fragmentation).
+    pub payload_fragmentation: f64,
+    /// The share of bytes in payload blocks that rounding up to block sizes wastes, estimated, from 0 to 1.
+    pub payload_rounding: f64,
     /// Objects allocated since the start.
     pub allocated_objects_total: u64,
     /// Bytes allocated since the start.
@@ -275,6 +282,9 @@ impl Heap {
             limit_bytes: inner.config.limit_bytes,
             committed_bytes: inner.resident_bytes() + slabs.committed_bytes,
             payload_bytes: slabs.used_bytes(),
+            payload_committed_bytes: slabs.committed_bytes,
+            payload_fragmentation: slabs.fragmentation(),
+            payload_rounding: slabs.rounding(),
             allocated_objects_total: allocated.objects,
             allocated_bytes_total: allocated.bytes,
             condemned_objects_total: condemned_objects,

@@ -32,6 +32,13 @@ const HEAP: &[Declared] = &[
         MetricType::GAUGE,
         |heap| heap.committed_bytes,
     ),
+    ("gc_payload_used_bytes", "Bytes in payload blocks.", MetricType::GAUGE, |heap| heap.payload_bytes),
+    (
+        "gc_payload_committed_bytes",
+        "Bytes in slabs for payload blocks, used and free.",
+        MetricType::GAUGE,
+        |heap| heap.payload_committed_bytes,
+    ),
     ("gc_heap_live_objects", "Objects that are neither condemned nor free.", MetricType::GAUGE, |heap| {
         heap.live_objects
     }),
@@ -59,6 +66,22 @@ const HEAP: &[Declared] = &[
     ("gc_withheld_cells_total", "Cells that were proposed and kept.", MetricType::COUNTER, |heap| {
         heap.withheld_cells_total
     }),
+];
+
+/// What of payload memory is lost: name, help, and where the share is.
+type Lost = (&'static str, &'static str, fn(&HeapStats) -> f64);
+
+const LOST: &[Lost] = &[
+    (
+        "gc_payload_fragmentation_ratio",
+        "Share of committed payload bytes that is free and cannot be given back.",
+        |heap| heap.payload_fragmentation,
+    ),
+    (
+        "gc_payload_rounding_ratio",
+        "Share of used payload bytes that rounding up to block sizes wastes, estimated.",
+        |heap| heap.payload_rounding,
+    ),
 ];
 
 /// What the driver of the cluster counts.
@@ -288,6 +311,8 @@ impl Metrics {
         let mut families = self.registry.gather();
         families
             .extend(HEAP.iter().map(|&(name, help, kind, read)| family(name, help, kind, read(heap) as f64)));
+        families
+            .extend(LOST.iter().map(|&(name, help, read)| family(name, help, MetricType::GAUGE, read(heap))));
         families.push(pauses(heap));
         families.extend(cluster.into_iter().flat_map(of_cluster));
         families.sort_by(|one, other| one.name().cmp(other.name()));

@@ -347,6 +347,18 @@ pub struct HeapRecord {
     pub goal_bytes: u64,
     /// Bytes taken from the system.
     pub committed_bytes: u64,
+    /// Bytes in payload blocks.
+    #[serde(default)]
+    pub payload_bytes: u64,
+    /// Bytes in slabs for payload blocks, used and free.
+    #[serde(default)]
+    pub payload_committed_bytes: u64,
+    /// The share of those that is free and cannot be given back, because something lives beside it, from 0 to 1.
+    #[serde(default)]
+    pub payload_fragmentation: f64,
+    /// The share of payload blocks that rounding up to block sizes wastes, estimated, from 0 to 1.
+    #[serde(default)]
+    pub payload_rounding: f64,
     /// Cells it can hold.
     pub capacity_cells: u64,
     /// Cells that are neither condemned nor free, garbage that was not found yet included.

@@ -180,6 +180,48 @@ fn metrics_pass_promtool_and_move() {
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
 
+/// The value of a metric without labels.
+fn metric(node: &Node, name: &str) -> f64 {
+    let text = node.metrics_text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name} is not in\n{text}")).parse().unwrap()
+}
+
+#[test]
+fn fragmentation_of_payload_memory_is_in_the_status_and_a_metric() {
+    let node = good().configure(|config| config.heap.quarantine = Quarantine::Off).start().unwrap();
+    // Blocks side by side, of which one in sixteen stays: their slabs cannot be given back.
+    node.mutator().scope(|scope| {
+        let (mut all, mut kept) = (None, None);
+        for number in 0..1024 {
+            let block = scope.alloc(&[all, kept], &[7; 2950]).unwrap();
+            all = Some(block);
+            if number % 16 == 0 {
+                kept = Some(scope.alloc(&[kept], &[7; 3000]).unwrap());
+            }
+        }
+        scope.set_root("kept", kept);
+        scope.set_root("all", all);
+    });
+    node.collect().unwrap();
+    let before = node.status(0).heap;
+    assert!(before.payload_fragmentation < 0.3, "{before:?}");
+    node.mutator().scope(|scope| scope.set_root("all", None));
+    node.collect().unwrap();
+    let after = node.status(0).heap;
+    assert!(after.payload_fragmentation > 0.7, "{after:?}");
+    assert!(after.payload_committed_bytes > 8 * after.payload_bytes, "{after:?}");
+    assert!(after.payload_rounding > 0.0 && after.payload_rounding < 64.0 / 2950.0, "{after:?}");
+    for (name, value) in [
+        ("gc_payload_fragmentation_ratio", after.payload_fragmentation),
+        ("gc_payload_rounding_ratio", after.payload_rounding),
+        ("gc_payload_used_bytes", after.payload_bytes as f64),
+        ("gc_payload_committed_bytes", after.payload_committed_bytes as f64),
+    ] {
+        assert_eq!(metric(&node, name), value, "{name}");
+    }
+}
+
 #[test]
 fn only_metrics_are_served() {
     let node = good().metrics("127.0.0.1:0".parse().unwrap()).start().unwrap();
