@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::Uid;
 
 use crate::control::place::{Place, PlaceError};
 use crate::control::protocol::{self, Answer, Failure, Request};
@@ -108,7 +109,7 @@ fn admit(
     stream.set_nonblocking(false).ok()?;
     stream.set_read_timeout(Some(CONTROL_REQUEST_WAIT)).ok()?;
     stream.set_write_timeout(Some(CONTROL_REQUEST_WAIT)).ok()?;
-    if let Err(failure) = may_enter(&stream, lock(connections).open.len()) {
+    if let Err(failure) = may_enter(&stream, rustix::process::getuid(), lock(connections).open.len()) {
         send(&stream, Err(failure));
         return None;
     }
@@ -127,11 +128,12 @@ fn admit(
     std::thread::Builder::new().name("gc-control-peer".into()).spawn(talk).ok()
 }
 
-fn may_enter(stream: &UnixStream, open: usize) -> Result<(), Failure> {
+/// Whether the peer may ask the node of this owner, which has so many connections open.
+fn may_enter(stream: &UnixStream, owner: Uid, open: usize) -> Result<(), Failure> {
     let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|error| {
         Failure::new("refused", format!("the kernel does not say who you are: {error}: try again"))
     })?;
-    if peer.uid != rustix::process::getuid() {
+    if peer.uid != owner {
         return Err(Failure::new(
             "refused",
             "only the owner of the node may talk to it: ask as the user who started it",
@@ -171,6 +173,10 @@ fn send(mut stream: &UnixStream, answer: Result<Answer, Failure>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::control::client::{Client, ControlError};
     use crate::control::protocol::WhyRecord;
@@ -212,6 +218,56 @@ mod tests {
         assert_eq!(refused.to_string(), "only why");
         drop(server);
         assert!(matches!(Client::connect(&path), Err(ControlError::NobodyRunning { .. })));
+    }
+
+    /// A user that is nobody of ours.
+    fn stranger() -> Uid {
+        Uid::from_raw(65_534)
+    }
+
+    #[test]
+    fn who_the_kernel_names_must_be_the_owner() {
+        let (_ours, stream) = UnixStream::pair().unwrap();
+        let us = rustix::process::getuid();
+        assert_eq!(may_enter(&stream, us, 0), Ok(()));
+        for other in [stranger(), Uid::from_raw(us.as_raw() ^ 1)] {
+            let refused = may_enter(&stream, other, 0).unwrap_err();
+            assert!(refused.kind == "refused" && refused.message.contains("only the owner"), "{refused:?}");
+        }
+    }
+
+    /// What the test above does with a number is done here by somebody else who connects; only root can become that.
+    #[test]
+    fn another_user_is_refused_even_where_the_file_would_let_him_in() {
+        if !rustix::process::getuid().is_root() {
+            eprintln!("not root: nobody else can be played");
+            return;
+        }
+        let (folder, path, _server) = server();
+        let as_stranger = || {
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(|| {
+                    // Of this thread alone.
+                    rustix::thread::set_thread_res_uid(stranger(), stranger(), stranger()).unwrap();
+                    Client::connect(&path)?.ask(&Request::Why { handle: String::new() })
+                });
+                asking.join().unwrap().unwrap_err()
+            })
+        };
+        let kept_out = as_stranger();
+        assert!(
+            matches!(&kept_out, ControlError::Broken { source, .. } if source.kind() == ErrorKind::PermissionDenied)
+        );
+        for (open, mode) in [(folder.path(), 0o755), (&path, 0o666)] {
+            std::fs::set_permissions(open, Permissions::from_mode(mode)).unwrap();
+        }
+        let refused = as_stranger();
+        assert!(
+            matches!(&refused, ControlError::Refused(_)) && refused.to_string().contains("only the owner"),
+            "{refused}"
+        );
+        // Who may is still answered.
+        Client::connect(&path).unwrap().ask(&Request::Why { handle: String::new() }).unwrap();
     }
 
     #[test]
