@@ -155,6 +155,29 @@ fn a_standard_output_that_is_full_is_said_and_one_that_nobody_reads_is_no_error(
     assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]), "{ended:?}");
 }
 
+/// Whatever it was that could not be: the strategy, an option of it, the heap, an address, the load.
+#[test]
+fn what_cannot_be_started_leaves_no_journal() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::fs::write(place.path("there"), "precious\n").unwrap();
+    for wrong in [
+        &["--strategy", "nothing"][..],
+        &["--strategy", "missing.wasm"],
+        &["--set", "depht=3"],
+        &["--heap", "1KiB"],
+        &["--metrics", &address],
+        &["--load", "graph:nowhere"],
+    ] {
+        failed(&place.host(&[&["run", "--quiet", "--journal", "journal"], wrong].concat()), 1, &[]);
+        assert!(!place.path("journal").exists(), "{wrong:?}");
+    }
+    failed(&place.host(&["run", "--strategy", "nothing", "--journal", "there"]), 1, &["nothing"]);
+    assert_eq!(std::fs::read_to_string(place.path("there")).unwrap(), "precious\n");
+    failed(&place.host(&["run", "--journal", "no/journal"]), 1, &["no/journal"]);
+}
+
 /// Nobody asked for it by name.
 #[test]
 fn a_place_for_compiled_code_that_cannot_be_used_stops_nobody() {

@@ -1,11 +1,12 @@
 //! The swap journal: every step of every swap, in memory and, where asked for, as JSON lines in a file.
 //!
 //! Written by the collector thread, read by `host status` and by whoever subscribes. A file that cannot be written any more is reported once and
-//! given up: the journal explains what happened, nothing depends on it.
+//! given up: the journal explains what happened, nothing depends on it. A file that was made for a node that then had nothing to tell, because it could not be
+//! started or was not swapped, goes with it.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub fn short(digest: &str) -> &str {
 pub(crate) struct Journal {
     records: VecDeque<JournalRecord>,
     file: Option<(PathBuf, File)>,
+    /// The file was not there before.
+    made: bool,
     sequence: u64,
 }
 
@@ -70,13 +73,17 @@ impl Journal {
     ///
     /// When the file cannot be opened.
     pub(crate) fn open(path: Option<&Path>) -> Result<Journal, NodeError> {
-        let file = path.map(|path| {
-            let opened = File::options().create(true).append(true).open(path);
-            opened
-                .map(|file| (path.to_owned(), file))
-                .map_err(|source| NodeError::Journal { path: path.to_owned(), source })
-        });
-        Ok(Journal { records: VecDeque::new(), file: file.transpose()?, sequence: 0 })
+        let mut journal = Journal { records: VecDeque::new(), file: None, made: false, sequence: 0 };
+        if let Some(path) = path {
+            let mut opened = File::options().create_new(true).append(true).open(path);
+            journal.made = opened.is_ok();
+            if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
+                opened = File::options().create(true).append(true).open(path);
+            }
+            let file = opened.map_err(|source| NodeError::Journal { path: path.to_owned(), source })?;
+            journal.file = Some((path.to_owned(), file));
+        }
+        Ok(journal)
     }
 
     /// Adds a record and gives it its number. Answers what went wrong with the file, if something did.
@@ -100,6 +107,18 @@ impl Journal {
     #[must_use]
     pub(crate) fn tail(&self, count: usize) -> Vec<JournalRecord> {
         self.records.iter().skip(self.records.len().saturating_sub(count)).cloned().collect()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Others may have written to it too.
+        if let Some((path, file)) = &self.file
+            && self.made
+            && file.metadata().is_ok_and(|file| file.len() == 0)
+        {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -132,6 +151,23 @@ mod tests {
         let read: Vec<JournalRecord> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read.len(), 2);
         assert_eq!(read[1], JournalRecord { sequence: 1, ..record("exchanged") });
+    }
+
+    #[test]
+    fn a_file_is_left_behind_only_where_it_was_or_where_something_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [made, there, shared] = ["made", "there", "shared"].map(|name| folder.path().join(name));
+        let journal = Journal::open(Some(&made)).unwrap();
+        assert!(made.exists(), "somebody may wait for it to grow");
+        drop(journal);
+        assert!(!made.exists());
+        std::fs::write(&there, "").unwrap();
+        drop(Journal::open(Some(&there)).unwrap());
+        assert!(there.exists());
+        let journal = Journal::open(Some(&shared)).unwrap();
+        Journal::open(Some(&shared)).unwrap().add(&mut record("exchanged"));
+        drop(journal);
+        assert!(shared.exists());
     }
 
     #[test]
