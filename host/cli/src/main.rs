@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no node is running (the codes of init scripts), 4 `host bench` found what --fail-if names, 130 interrupted twice.
 
 #![forbid(unsafe_code)]
+// They panic where nobody reads what they write: `output` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod config;
 mod connect;

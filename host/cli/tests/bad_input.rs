@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 use common::{Ended, Place};
 use gc_lab::testing::Repo;
@@ -140,6 +142,28 @@ fn a_standard_error_that_nobody_takes_ends_nothing() {
         let ended = place.command(args).stderr(writer).output().unwrap();
         assert_eq!(ended.status.code(), Some(expected), "{args:?}: {ended:?}");
     }
+}
+
+/// The same where there is something to say in the middle of the work: nobody takes more of a trace, a comparison begins.
+#[test]
+fn what_is_said_on_the_way_ends_nothing_either() {
+    let place = Place::new();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let load = "churn?operations=100k&live=500&threads=1";
+    let run = ["run", "--strategy", "hold", "--heap", "256MiB", "--load", load, "--record", "pipe"];
+    let pipe = place.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Whoever reads the trace has enough of it after its first bytes.
+    let reader = std::thread::spawn(move || std::fs::File::open(pipe).unwrap().read(&mut [0; 8]).unwrap());
+    let ended: Ended = place.command(&run).stderr(full()).output().unwrap().into();
+    assert_eq!((ended.code, reader.join().unwrap()), (Some(0), 8), "{ended:?}");
+    assert!(ended.out.contains("not to the end: the file cannot be written"), "{ended:?}");
+
+    let bench = ["bench", "--a", "none", "--b", "tracing", "--workload", "graph:nowhere", "--out", "out"];
+    let said = place.host(&bench);
+    assert!(said.err.contains("comparing none, tracing on graph:nowhere"), "{said:?}");
+    let unsaid = place.command(&bench).stderr(full()).output().unwrap();
+    assert_eq!(unsaid.status.code(), said.code, "{unsaid:?}");
 }
 
 #[test]

@@ -24,22 +24,22 @@ pub(crate) fn greet(setup: &Setup, environment: &Environment) {
         .map(|entrant| entrant.subject.label.as_str())
         .collect();
     let works: Vec<&str> = setup.workloads.iter().map(|workload| workload.text.as_str()).collect();
-    eprintln!("comparing {} on {}", labels.join(", "), works.join(", "));
-    eprintln!(
+    output::note(format!("comparing {} on {}", labels.join(", "), works.join(", ")));
+    output::note(format!(
         "on {} x {}, {}, {}",
         environment.cpus,
         environment.cpu,
         bytes(environment.memory_bytes),
         environment.kernel
-    );
+    ));
     let warmup = match setup.plan.warmup_iterations {
         0 => "no warm-up: every run has a fresh process and is timed from its first operation".to_owned(),
         1 => "warm-up: one untimed iteration in the process of each run".to_owned(),
         more => format!("warm-up: {more} untimed iterations in the process of each run"),
     };
-    eprintln!("{warmup}");
+    output::note(warmup);
     for noise in &environment.noisy {
-        eprintln!("noisy: {noise}");
+        output::note(format!("noisy: {noise}"));
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use gc_lab::bench::model::Kind;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output;
+
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -63,8 +65,8 @@ impl Progress {
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) {
         match &self.how {
-            How::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            How::Lines { .. } => eprintln!("{text}"),
+            How::Bar(bar) => bar.suspend(|| output::note(text)),
+            How::Lines { .. } => output::note(text),
             How::Nothing => {}
         }
     }
@@ -111,7 +113,7 @@ impl Progress {
             How::Lines { next } if Instant::now() >= *next => {
                 *next = Instant::now() + LINE_EVERY;
                 let comma = if left.is_empty() { "" } else { ", " };
-                eprintln!("{}/{} runs{comma}{left}: {}", self.done, self.total, self.what);
+                output::note(format!("{}/{} runs{comma}{left}: {}", self.done, self.total, self.what));
             }
             How::Lines { .. } | How::Nothing => {}
         }

@@ -8,6 +8,7 @@ use gc_node::NodeConfig;
 use serde::Serialize;
 
 use crate::Usage;
+use crate::output::note;
 use crate::units::{bytes, count};
 
 /// A trace that is being written.
@@ -58,9 +59,9 @@ impl Record {
         }
         if let Some(problem) = self.recording.problem() {
             self.told = true;
-            eprintln!(
+            note(format!(
                 "warning: recording has stopped: {problem}; the node goes on, and what was recorded can be replayed"
-            );
+            ));
         }
     }
 
@@ -69,7 +70,7 @@ impl Record {
         this.watch();
         let report = this.recording.finish();
         if let (Some(problem), false) = (&report.problem, this.told) {
-            eprintln!("warning: recording has stopped: {problem}; what was recorded can be replayed");
+            note(format!("warning: recording has stopped: {problem}; what was recorded can be replayed"));
         }
         Recorded {
             file: report.path.display().to_string(),
