@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use serde::Deserialize;
+use toml::de::DeTable;
 
 use crate::Usage;
 use crate::units::{Size, Span};
@@ -68,15 +70,89 @@ pub(crate) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Memory {
     pub(crate) slab: Option<Size>,
+    pub(crate) block_sizes: Option<Vec<Size>>,
     pub(crate) initial_blocks: Option<u64>,
     pub(crate) maximum_blocks: Option<u64>,
-    pub(crate) grow_at_percent: Option<u8>,
-    pub(crate) grow_by_percent: Option<u8>,
-    pub(crate) shrink_over_percent: Option<u8>,
-    pub(crate) shrink_by_percent: Option<u8>,
+    pub(crate) grow_at_percent: Option<u64>,
+    pub(crate) grow_by_percent: Option<u64>,
+    pub(crate) ramp: Option<bool>,
+    pub(crate) shrink_over_percent: Option<u64>,
+    pub(crate) shrink_by_percent: Option<u64>,
     pub(crate) idle: Option<Span>,
+    pub(crate) batch_blocks: Option<u64>,
+    pub(crate) batch: Option<Size>,
     pub(crate) huge_pages: Option<bool>,
+    pub(crate) small_page_slabs: Option<u32>,
 }
+
+/// A key with a value that cannot be, and why not.
+type Wrong = (&'static str, String);
+
+impl Memory {
+    /// What gc-memory would refuse, said of the key that it came from.
+    fn check(&self) -> Result<(), Wrong> {
+        let wrong = |key, what: &str| Err((key, what.to_owned()));
+        for (key, percent) in [
+            ("grow_at_percent", self.grow_at_percent),
+            ("grow_by_percent", self.grow_by_percent),
+            ("shrink_over_percent", self.shrink_over_percent),
+            ("shrink_by_percent", self.shrink_by_percent),
+        ] {
+            if percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+                return wrong(key, "a percentage that is none: write a number between 1 and 100");
+            }
+        }
+        if self.slab.is_some_and(|slab| !slab.0.is_power_of_two() || !SLAB_BYTES.contains(&slab.0)) {
+            return wrong("slab", "slabs of a size that cannot be: write a power of two from 64KiB to 32MiB");
+        }
+        if self.batch_blocks.is_some_and(|blocks| !(1..=BATCH_BLOCKS_MAX).contains(&blocks)) {
+            return wrong("batch_blocks", "a batch that cannot be: write a number from 1 to 65536");
+        }
+        if self.initial_blocks.zip(self.maximum_blocks).is_some_and(|(initial, maximum)| initial > maximum) {
+            return wrong(
+                "initial_blocks",
+                "an initial count above its maximum: lower it, or raise maximum_blocks",
+            );
+        }
+        let defaults = gc_heap::HeapConfig::default().slabs.pool;
+        let grow_at = self.grow_at_percent.unwrap_or(defaults.grow_at_percent.into());
+        let shrink_over = self.shrink_over_percent.unwrap_or(defaults.shrink_over_percent.into());
+        if grow_at + shrink_over <= 100 {
+            let key = if self.grow_at_percent.is_some() { "grow_at_percent" } else { "shrink_over_percent" };
+            let what = format!(
+                "memory would shrink as soon as it has grown: grow_at_percent is {grow_at} and shrink_over_percent {shrink_over}, let them be more than 100 together"
+            );
+            return Err((key, what));
+        }
+        self.check_block_sizes()
+    }
+
+    fn check_block_sizes(&self) -> Result<(), Wrong> {
+        let Some(sizes) = &self.block_sizes else { return Ok(()) };
+        let wrong = |what: String| Err(("block_sizes", what));
+        if sizes.is_empty() || !sizes.is_sorted_by(|one, other| one.0 < other.0) {
+            return wrong(
+                "sizes that do not rise, or none at all: write at least one, the smallest first".into(),
+            );
+        }
+        let largest = self.slab.map_or(*SLAB_BYTES.end(), |slab| slab.0) / 2;
+        let fits = |size: u64| match size {
+            1..=4096 => size.is_multiple_of(64),
+            _ => size.is_power_of_two() && size <= largest,
+        };
+        match sizes.iter().find(|size| !fits(size.0)) {
+            Some(size) => wrong(format!(
+                "blocks of {} bytes cannot be: write multiples of 64 up to 4096, and powers of two above it up to half a slab",
+                size.0
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the arena takes.
+const SLAB_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=32 << 20;
+const BATCH_BLOCKS_MAX: u64 = 1 << 16;
 
 /// What becomes of condemned objects.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -143,18 +219,28 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<File> {
 
 /// What is wrong comes with line and column.
 pub(crate) fn parse(text: &str) -> Result<File, String> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
+    let file: File = toml::from_str(text).map_err(|error: toml::de::Error| {
         let message = error.message().trim().replace('\n', ", ");
-        match error.span() {
-            Some(span) => {
-                let before = &text[..span.start.min(text.len())];
-                let line = before.matches('\n').count() + 1;
-                let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-                format!("line {line}, column {column}: {message}")
-            }
-            None => message,
-        }
-    })
+        placed(text, error.span(), &message)
+    })?;
+    file.memory.check().map_err(|(key, what)| placed(text, value_of(text, "memory", key), &what))?;
+    Ok(file)
+}
+
+fn placed(text: &str, span: Option<Range<usize>>, what: &str) -> String {
+    let Some(span) = span else { return what.to_owned() };
+    let before = &text[..span.start.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+    format!("line {line}, column {column}: {what}")
+}
+
+/// Where the value of a key stands.
+fn value_of(text: &str, section: &str, key: &str) -> Option<Range<usize>> {
+    let whole = DeTable::parse(text).ok()?;
+    let (_, section) = whole.get_ref().iter().find(|(name, _)| name.get_ref() == section)?;
+    let (_, value) = section.get_ref().as_table()?.iter().find(|(name, _)| name.get_ref() == key)?;
+    Some(value.span())
 }
 
 #[cfg(test)]
@@ -209,7 +295,18 @@ mod tests {
             ("\n\nquarantine = \"no\"\n", "line 3, column 14", "next-proof"),
             ("metrics = \"here\"\n", "line 1, column 11", "address"),
             ("[set]\nx = [1]\n", "line 2, column 5", "number"),
-            ("[memory]\ngrow_at_percent = 300\n", "line 2, column 19", "u8"),
+            ("[memory]\ngrow_at_percent = 300\n", "line 2, column 19", "between 1 and 100"),
+            ("[memory]\nidle = \"1s\"\n shrink_by_percent = 0\n", "line 3, column 22", "between 1 and 100"),
+            ("[memory]\ngrow_at_percent = 40\n", "line 2, column 19", "shrink_over_percent 50"),
+            ("[memory]\nshrink_over_percent = 20\n", "line 2, column 23", "grow_at_percent is 80"),
+            ("memory = { slab = \"100KB\" }\n", "line 1, column 19", "64KiB to 32MiB"),
+            ("[memory]\nbatch_blocks = 0\n", "line 2, column 16", "65536"),
+            ("[memory]\ninitial_blocks = 2\nmaximum_blocks = 1\n", "line 2, column 18", "maximum_blocks"),
+            ("[memory]\nblock_sizes = []\n", "line 2, column 15", "at least one"),
+            ("[memory]\nblock_sizes = [\"1KiB\", \"64B\"]\n", "line 2, column 15", "smallest first"),
+            ("[memory]\nblock_sizes = [\"64B\", \"100B\"]\n", "line 2, column 15", "100 bytes"),
+            ("[memory]\nslab = \"64KiB\"\nblock_sizes = [\"64KiB\"]\n", "line 3, column 15", "half a slab"),
+            ("[memory]\nbatch = 5\n", "line 2, column 9", "string"),
             ("[memory]\nshrink = 3\n", "line 2, column 1", "shrink_over_percent"),
         ] {
             let wrong = parse(text).unwrap_err();

@@ -95,14 +95,19 @@ fn what_is_no_component_and_what_is_no_check_are_said() {
 fn memory_that_cannot_be_is_refused() {
     let place = Place::new();
     for (line, words) in [
-        ("grow_at_percent = 0", &["between 1 and 100"][..]),
-        ("grow_at_percent = 40", &["shrink as soon as it has grown"]),
-        ("slab = \"100KB\"", &["slab_bytes", "64 KiB to 32 MiB"]),
-        ("initial_blocks = 2\nmaximum_blocks = 1", &["above its maximum"]),
+        ("grow_at_percent = 0", &["line 2, column 19", "between 1 and 100"][..]),
+        ("grow_at_percent = 40", &["line 2, column 19", "shrink as soon as it has grown"]),
+        ("slab = \"100KB\"", &["line 2, column 8", "slab", "64KiB to 32MiB"]),
+        ("initial_blocks = 2\nmaximum_blocks = 1", &["line 2, column 18", "above its maximum"]),
+        ("block_sizes = [\"100B\"]", &["line 2, column 15", "100 bytes", "multiples of 64"]),
     ] {
         std::fs::write(place.path("node.toml"), format!("[memory]\n{line}\n")).unwrap();
-        failed(&place.host(&["run", "--config", "node.toml"]), 1, words);
+        failed(&place.host(&["run", "--config", "node.toml"]), 2, words);
     }
+    // Half a slab is 64 KiB where nothing else is said.
+    std::fs::write(place.path("node.toml"), "heap = \"64MiB\"\n[memory]\nblock_sizes = [\"1MiB\"]\n")
+        .unwrap();
+    failed(&place.host(&["run", "--config", "node.toml"]), 1, &["block size", "half a slab"]);
 }
 
 #[test]

@@ -3,7 +3,12 @@
 //! Sizes are multiples of 64 bytes (a *granule*, one cache line) up to a page, then powers of two up to half a slab. What is larger spans whole slabs.
 //! So a block of up to a page wastes at most 63 bytes, a larger one less than half.
 //!
+//! Which of the sizes there are blocks of is a setting; by default of all. Numbers stay as they are: what has no blocks of its own is served by the next class
+//! that has some, which the magazines need not know.
+//!
 //! Classes are numbered from 1, so that a zeroed map of classes says "none" everywhere; up to a page the number is the size in granules.
+
+use crate::MemoryError;
 
 /// What an address in the arena is a multiple of: one cache line.
 pub(crate) const GRANULE_BYTES: u64 = 64;
@@ -84,9 +89,44 @@ pub(crate) fn shapes(slab_bytes: u64) -> Vec<Shape> {
     fine.chain(coarse).collect()
 }
 
+/// By class less one, the class that serves it where there are blocks of these sizes alone: the smallest that holds it, or [`NO_CLASS`].
+pub(crate) fn serving(sizes: Option<&[u64]>, shapes: &[Shape]) -> Result<Vec<u8>, MemoryError> {
+    let Some(sizes) = sizes else { return Ok((1..=shapes.len() as u8).collect()) };
+    let refuse = |reason| Err(MemoryError::Config { reason });
+    if sizes.is_empty() || !sizes.is_sorted_by(|one, other| one < other) {
+        return refuse("block sizes are none, or do not rise: give at least one, the smallest first");
+    }
+    if !sizes.iter().all(|&size| shapes.iter().any(|shape| shape.bytes() == size)) {
+        return refuse(
+            "a block size is neither a multiple of 64 up to 4096 nor a power of two up to half a slab: correct it",
+        );
+    }
+    let serves = |shape: &Shape| {
+        let size = sizes.iter().find(|&&size| size >= shape.bytes());
+        let at = size.and_then(|&size| shapes.iter().position(|shape| shape.bytes() == size));
+        at.map_or(NO_CLASS, |at| at as u8 + 1)
+    };
+    Ok(shapes.iter().map(serves).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_some_sizes_the_smallest_that_holds_it_serves() {
+        let shapes = shapes(SLAB_BYTES_MIN);
+        let all = serving(None, &shapes).unwrap();
+        assert_eq!(all, (1..=shapes.len() as u8).collect::<Vec<_>>());
+        let some = serving(Some(&[64, 256, 8192]), &shapes).unwrap();
+        assert_eq!((some[0], &some[1..4]), (1, &[4, 4, 4][..]));
+        // Classes 65 to 67 are of 8, 16 and 32 KiB.
+        assert!(some[4..65].iter().all(|&class| class == 65), "{some:?}");
+        assert_eq!(some[65..], [NO_CLASS, NO_CLASS]);
+        for wrong in [&[][..], &[64, 64], &[128, 64], &[100], &[0], &[5000], &[SLAB_BYTES_MIN]] {
+            assert!(serving(Some(wrong), &shapes).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn every_size_gets_the_smallest_class_that_holds_it() {

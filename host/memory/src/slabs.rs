@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::cache::{Cache, Rack};
-use crate::classes::{GRANULE_BYTES, LARGE, LARGE_REST, NO_CLASS, class_of, shapes};
+use crate::classes::{GRANULE_BYTES, LARGE, LARGE_REST, NO_CLASS, class_of, serving, shapes};
 use crate::pool::SizePool;
 use crate::stats::{ClassStats, SlabStats};
 use crate::sync::{Mutex, lock};
@@ -31,6 +31,10 @@ pub struct SlabConfig {
     pub arena_bytes: u64,
     /// Bytes of a slab: a power of two from 64 KiB to 32 MiB. Default: a 512th of the arena, from 64 KiB to 2 MiB.
     pub slab_bytes: Option<u64>,
+    /// Sizes of blocks in bytes, the smallest first: multiples of 64 up to 4096, powers of two above it, up to half a slab. A request gets the smallest that holds
+    /// it; what is larger than the last spans whole slabs. Fewer sizes mean fewer slabs that are in use in part, and more bytes lost to rounding. A request
+    /// whose own multiple of 64 is not among them takes a longer way. Default: all of them.
+    pub block_bytes: Option<Vec<u64>>,
     /// How the pool of each size class grows and shrinks. `initial` and `maximum` count blocks of one class.
     pub pool: ElasticConfig,
     /// Whether slabs of 2 MiB or more may use huge pages. Default true.
@@ -48,6 +52,7 @@ impl Default for SlabConfig {
         SlabConfig {
             arena_bytes: 1 << 30,
             slab_bytes: None,
+            block_bytes: None,
             pool: ElasticConfig::default(),
             huge_pages: true,
             small_page_slabs: 1,
@@ -66,8 +71,10 @@ pub struct Slabs {
     class_granules: [NonZeroU32; 256],
     table: SlabTable,
     arena: Arc<Arena>,
-    /// By class, from class 1 on.
+    /// By class, from class 1 on. A class that another one serves has an empty pool.
     pools: Vec<SizePool>,
+    /// By class, from class 1 on: the class that serves it.
+    serving: Vec<u8>,
     batches: Vec<usize>,
     large_bytes: AtomicU64,
     caches: Mutex<Vec<Weak<Rack>>>,
@@ -89,12 +96,21 @@ impl Slabs {
         })?;
         let table = SlabTable::new(arena.slabs(), arena.slab_bytes())?;
         let shapes = shapes(arena.slab_bytes());
+        let serving = serving(config.block_bytes.as_deref(), &shapes)?;
+        let serves_itself = |at: usize| usize::from(serving[at]) == at + 1;
+        if (0..shapes.len()).any(|at| serves_itself(at) && config.pool.maximum < shapes[at].per_slab.into()) {
+            return Err(MemoryError::Config {
+                reason: "the maximum count of blocks is less than a slab has of the smallest ones, so there would be none: raise it, or make slabs smaller",
+            });
+        }
         let fitting = |bytes: u64| ((config.batch_bytes / bytes) as usize).clamp(1, config.batch_blocks);
         let batches: Vec<usize> = shapes.iter().map(|shape| fitting(shape.bytes())).collect();
         let pool = |(at, shape)| {
             let (arena, table) = (Arc::clone(&arena), table.clone());
             let tuning = (batches[at], config.small_page_slabs);
-            SizePool::new(arena, table, (at as u8 + 1, shape), config.pool.clone(), tuning)
+            let initial = if serves_itself(at) { config.pool.initial } else { 0 };
+            let pool = ElasticConfig { initial, ..config.pool.clone() };
+            SizePool::new(arena, table, (at as u8 + 1, shape), pool, tuning)
         };
         let pools = shapes.iter().copied().enumerate().map(pool).collect::<Result<Vec<_>, _>>()?;
         let (large_bytes, caches, closed) =
@@ -111,6 +127,7 @@ impl Slabs {
             table,
             arena,
             pools,
+            serving,
             batches,
             large_bytes,
             caches,
@@ -189,7 +206,9 @@ impl Slabs {
     /// Where the bytes are. Exact while no cache is at work, otherwise each number was true at some moment of the call.
     pub fn stats(&self) -> SlabStats {
         let cached = self.cached_blocks();
-        let classes = self.pools.iter().zip(cached).map(|(pool, cached)| {
+        let there = |at: &usize| usize::from(self.serving[*at]) == at + 1;
+        let classes = (0..self.pools.len()).filter(there).map(|at| {
+            let (pool, cached) = (&self.pools[at], cached[at]);
             let (shape, counts) = (pool.shape(), pool.counts());
             ClassStats {
                 block_bytes: shape.bytes(),
@@ -227,7 +246,8 @@ impl Slabs {
     }
 
     pub(crate) fn class_of(&self, bytes: u64) -> Option<u8> {
-        class_of(bytes, self.pools.len())
+        let class = class_of(bytes, self.pools.len())?;
+        Some(self.serving[usize::from(class) - 1]).filter(|&class| class != NO_CLASS)
     }
 
     pub(crate) fn pool(&self, class: u8) -> &SizePool {

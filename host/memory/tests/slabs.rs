@@ -207,6 +207,63 @@ fn a_stale_block_reads_zero_or_something_and_never_faults() {
 }
 
 #[test]
+fn there_are_blocks_of_the_sizes_that_were_asked_for_and_of_no_others() {
+    let sizes = [64, 512, 4 * KIB, 16 * KIB];
+    let config = SlabConfig {
+        arena_bytes: 16 << 20,
+        slab_bytes: Some(64 * KIB),
+        block_bytes: Some(sizes.into()),
+        pool: ElasticConfig { initial: 1, ..ElasticConfig::default() },
+        ..SlabConfig::default()
+    };
+    let slabs = Slabs::new(config).unwrap();
+    // One slab for each size, and none for what there are no blocks of.
+    assert_eq!(slabs.stats().committed_bytes, sizes.len() as u64 * 64 * KIB);
+    let mut cache = slabs.cache();
+    let mut model = Model::default();
+    for round in 0..3 {
+        for (asked, given) in [
+            (0, 64),
+            (64, 64),
+            (65, 512),
+            (512, 512),
+            (513, 4 * KIB),
+            (2048, 4 * KIB),
+            (4097, 16 * KIB),
+            (16 * KIB, 16 * KIB),
+            (16 * KIB + 1, 64 * KIB),
+            (64 * KIB + 1, 128 * KIB),
+        ] {
+            let block = cache.allocate(asked).unwrap();
+            assert_eq!(slabs.block_bytes(block), given, "{asked}");
+            model.allocated(&slabs, block, asked, asked + round);
+            let (block, words) = cache.allocate_words(asked).unwrap();
+            assert_eq!(words.len() as u64 * 8, given, "{asked}");
+            model.allocated(&slabs, block, asked, asked + round);
+        }
+        for nth in (0..7).rev() {
+            model.take(&slabs, nth * 2).into_iter().for_each(|block| cache.free(block));
+        }
+    }
+    let stats = slabs.stats();
+    assert_eq!(stats.classes.iter().map(|class| class.block_bytes).collect::<Vec<_>>(), sizes);
+    model.check(&slabs);
+    // A slab has 128 blocks of the smaller of these sizes.
+    for (maximum, is_enough) in [(127, false), (128, true)] {
+        let pool = ElasticConfig { maximum, ..ElasticConfig::default() };
+        let sizes = Some(vec![512, 1024]);
+        let config =
+            SlabConfig { block_bytes: sizes, slab_bytes: Some(64 * KIB), pool, ..SlabConfig::default() };
+        assert_eq!(Slabs::new(config).is_ok(), is_enough, "{maximum}");
+    }
+    for wrong in [vec![], vec![512, 64], vec![100], vec![64 * KIB]] {
+        let config =
+            SlabConfig { block_bytes: Some(wrong), slab_bytes: Some(64 * KIB), ..SlabConfig::default() };
+        assert!(matches!(Slabs::new(config), Err(MemoryError::Config { .. })));
+    }
+}
+
+#[test]
 fn a_block_has_its_size_in_every_part_of_a_large_slab() {
     // Slabs of four entries of the class map, under Miri of two.
     let slab_bytes = if cfg!(miri) { 128 } else { 256 } * KIB;

@@ -102,13 +102,20 @@ fn tune(node: &mut NodeConfig, file: &File) {
     set(&mut node.limits.deadline, limits.deadline.map(|span| span.0));
     let (slabs, pool) = (&mut node.heap.slabs, &file.memory);
     slabs.slab_bytes = pool.slab.map(|size| size.0);
+    slabs.block_bytes = pool.block_sizes.as_ref().map(|sizes| sizes.iter().map(|size| size.0).collect());
     set(&mut slabs.huge_pages, pool.huge_pages);
+    set(&mut slabs.small_page_slabs, pool.small_page_slabs);
+    set(&mut slabs.batch_blocks, pool.batch_blocks.map(|blocks| blocks as usize));
+    set(&mut slabs.batch_bytes, pool.batch.map(|size| size.0));
     set(&mut slabs.pool.initial, pool.initial_blocks);
     set(&mut slabs.pool.maximum, pool.maximum_blocks);
-    set(&mut slabs.pool.grow_at_percent, pool.grow_at_percent);
-    set(&mut slabs.pool.grow_by_percent, pool.grow_by_percent);
-    set(&mut slabs.pool.shrink_over_percent, pool.shrink_over_percent);
-    set(&mut slabs.pool.shrink_by_percent, pool.shrink_by_percent);
+    // They are between 1 and 100: the file was refused else.
+    let percent = |percent: Option<u64>| percent.map(|percent| percent as u8);
+    set(&mut slabs.pool.grow_at_percent, percent(pool.grow_at_percent));
+    set(&mut slabs.pool.grow_by_percent, percent(pool.grow_by_percent));
+    set(&mut slabs.pool.ramp, pool.ramp);
+    set(&mut slabs.pool.shrink_over_percent, percent(pool.shrink_over_percent));
+    set(&mut slabs.pool.shrink_by_percent, percent(pool.shrink_by_percent));
     set(&mut slabs.pool.idle, pool.idle.map(|span| span.0));
 }
 
@@ -147,5 +154,61 @@ mod tests {
         assert_eq!(file.heap.map(|size| size.0), Some(defaults.heap.limit_bytes));
         assert_eq!(file.strategy, Some(defaults.strategy.label()));
         assert_eq!(file.proof, Some(defaults.heap.proof));
+    }
+
+    /// The keys are those that the reader of the file names to whoever writes another one.
+    #[test]
+    fn every_key_is_on_the_readme() {
+        let page = include_str!("../../../../README.md");
+        let settings = page.split("\n## ").find(|part| part.starts_with("Settings")).unwrap();
+        for (section, more_than) in
+            [("", 10), ("[collector]", 5), ("[budget]", 1), ("[limits]", 1), ("[memory]", 10)]
+        {
+            let refused = config::parse(&format!("{section}\nno-such-key = 1\n")).unwrap_err();
+            let keys: Vec<&str> = refused.split('`').skip(3).step_by(2).collect();
+            assert!(keys.len() > more_than, "{refused}");
+            for key in keys {
+                let words = settings.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                assert!(words.into_iter().any(|word| word == key), "{key} of {section}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_file_says_of_memory_arrives() {
+        let text = r#"
+            [memory]
+            slab = "128KiB"
+            block_sizes = ["64B", "1KiB", "64KiB"]
+            initial_blocks = 1
+            maximum_blocks = 4096
+            grow_at_percent = 81
+            grow_by_percent = 11
+            ramp = false
+            shrink_over_percent = 51
+            shrink_by_percent = 12
+            idle = "2m"
+            batch_blocks = 3
+            batch = "4KiB"
+            huge_pages = false
+            small_page_slabs = 5
+        "#;
+        let mut node = NodeConfig::default();
+        tune(&mut node, &config::parse(text).unwrap());
+        let slabs = &node.heap.slabs;
+        assert_eq!(
+            (slabs.slab_bytes, slabs.block_bytes.as_deref()),
+            (Some(128 << 10), Some(&[64, 1024, 65_536][..]))
+        );
+        assert_eq!((slabs.batch_blocks, slabs.batch_bytes), (3, 4096));
+        assert_eq!((slabs.huge_pages, slabs.small_page_slabs), (false, 5));
+        let pool = &slabs.pool;
+        assert_eq!((pool.initial, pool.maximum, pool.ramp, pool.idle.as_secs()), (1, 4096, false, 120));
+        assert_eq!((pool.grow_at_percent, pool.grow_by_percent), (81, 11));
+        assert_eq!((pool.shrink_over_percent, pool.shrink_by_percent), (51, 12));
+        node.heap.limit_bytes = 16 << 20;
+        let heap = gc_heap::Heap::new(node.heap).unwrap();
+        heap.mutator().scope(|scope| scope.alloc(&[], &[7; 100]).map(drop)).unwrap();
+        assert_eq!(heap.stats().payload_bytes, 1024);
     }
 }
