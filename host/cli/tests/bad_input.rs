@@ -53,8 +53,7 @@ fn strategies_that_are_none_are_refused() {
     std::fs::write(place.path("empty.wasm"), "").unwrap();
     std::fs::write(place.path("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
     std::fs::write(place.path("component.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
-    // A component that is no strategy.
-    std::fs::write(place.path("world.wasm"), common::hostile_component(&["other-world"])).unwrap();
+    std::fs::write(place.path("world.wasm"), another_world()).unwrap();
     for (file, word) in [
         ("missing.wasm", "cannot read"),
         ("truncated.wasm", "truncated"),
@@ -75,6 +74,11 @@ fn strategies_that_are_none_are_refused() {
     failed(&place.host(&["run", "--strategy", "tracnig"]), 1, &["tracnig", "mark-sweep", "hold"]);
     failed(&place.host(&["run", "--set", "depht=3"]), 1, &["depht", "slice-percent"]);
     failed(&place.host(&["run", "--set", "slice-percent=x"]), 1, &["slice-percent", "whole number"]);
+}
+
+/// A component that is no strategy.
+fn another_world() -> Vec<u8> {
+    gc_wasm_build::compile_hostile(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")), &["other-world"], &[])
 }
 
 #[test]

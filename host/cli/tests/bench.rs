@@ -26,11 +26,7 @@ fn runs(report: &Report, kind: Kind, subject: usize) -> impl Iterator<Item = &gc
 
 /// A component of the hostile crate in a mode, as a file.
 fn hostile(place: &Place, mode: &str) -> String {
-    const MARK: &[u8] = b"HOSTILE-MODE:";
-    let mut bytes = common::hostile_component(&[]);
-    let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap() + MARK.len();
-    bytes[at..at + 35].fill(b' ');
-    bytes[at..at + mode.len()].copy_from_slice(mode.as_bytes());
+    let bytes = gc_wasm_build::hostile(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")), mode);
     let path = place.path(&format!("{mode}.wasm"));
     std::fs::write(&path, bytes).unwrap();
     path.display().to_string()

@@ -14,7 +14,7 @@ fn main() {
     // `cargo test --benches` runs this too: one quick pass then.
     let quick = !std::env::args().any(|argument| argument == "--bench");
     let rounds = if quick { 3 } else { 201 };
-    let bytes = component();
+    let bytes = gc_wasm_build::hostile(Path::new(env!("CARGO_TARGET_TMPDIR")), "honest");
     let folder = tempfile::tempdir().expect("a folder for the cache");
     let cached = LoaderConfig { cache_dir: Some(folder.path().join("code")), ..LoaderConfig::default() };
 
@@ -108,17 +108,6 @@ fn list_heap(cells: u32) -> Heap {
 fn info() -> CycleInfo {
     let cause = Cause::Request;
     CycleInfo { number: 1, cause, rebuild: true, allocated_cells: 0, goal_cells: 0, safe_grace_epoch: 0 }
-}
-
-fn component() -> Vec<u8> {
-    let path = gc_wasm_build::compile(&gc_wasm_build::Request {
-        workspace: Path::new(env!("CARGO_MANIFEST_DIR")),
-        packages: &["gc-hostile"],
-        features: &[],
-        rustflags: &[],
-        target_dir: &gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))),
-    });
-    std::fs::read(&path.expect("the hostile component")[0]).expect("its bytes")
 }
 
 fn report(what: &str, rounds: u32, mut work: impl FnMut()) {

@@ -7,6 +7,10 @@
 //! Why a nested cargo and not an artifact dependency: those are not stable. The nested build has its own target folder, so that it does
 //! not wait for the lock of the outer one; all nested builds share it ([`target_dir`]), so that their common dependencies are compiled once.
 
+mod hostile;
+
+pub use hostile::{compile_hostile, hostile, in_mode};
+
 use std::env;
 use std::ffi::OsString;
 use std::io;

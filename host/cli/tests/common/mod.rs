@@ -37,23 +37,6 @@ impl Ended {
     }
 }
 
-/// What a variant of the crate of strategies that misbehave is compiled to. All variants have one name: it is read before anybody builds the next one.
-pub fn hostile_component(features: &[&str]) -> Vec<u8> {
-    let target_dir = gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR")));
-    std::fs::create_dir_all(&target_dir).unwrap();
-    let alone = std::fs::File::create(target_dir.join("hostile.lock")).unwrap();
-    alone.lock().unwrap();
-    let request = gc_wasm_build::Request {
-        workspace: Path::new(env!("CARGO_MANIFEST_DIR")),
-        packages: &["gc-hostile"],
-        features,
-        rustflags: &[],
-        target_dir: &target_dir,
-    };
-    let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
-    std::fs::read(&paths[0]).unwrap()
-}
-
 impl Place {
     pub fn new() -> Place {
         Place { folder: tempfile::tempdir().unwrap() }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub(crate) use gc_wasm_build::in_mode;
+
 use gc_heap::{
     Cause, Collector, CycleEnd, CycleInfo, CycleReport, CycleRequest, Fault, Heap, HeapConfig, Pace,
     Quarantine,
@@ -15,39 +17,16 @@ use gc_plugin::{
 
 pub(crate) const DEADLINE: Duration = Duration::from_millis(400);
 
-/// Compiles the hostile crate, once per process and variant.
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Compiles a variant of the hostile crate.
 pub(crate) fn compiled(features: &[&str], rustflags: &[&str]) -> Vec<u8> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target_dir = gc_wasm_build::target_dir(Path::new(env!("CARGO_TARGET_TMPDIR")));
-    let request = gc_wasm_build::Request {
-        workspace: manifest,
-        packages: &["gc-hostile"],
-        features,
-        rustflags,
-        target_dir: &target_dir,
-    };
-    // All variants have one name: each is read before anybody, in this process or another, builds the next.
-    std::fs::create_dir_all(&target_dir).unwrap();
-    let alone = std::fs::File::create(target_dir.join("hostile.lock")).unwrap();
-    alone.lock().unwrap();
-    let paths = gc_wasm_build::compile(&request).unwrap_or_else(|error| panic!("{error}"));
-    std::fs::read(&paths[0]).unwrap()
+    gc_wasm_build::compile_hostile(Path::new(TMP), features, rustflags)
 }
 
 /// The hostile component in a mode.
 pub(crate) fn hostile(mode: &str) -> Vec<u8> {
-    static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
-    in_mode(COMPILED.get_or_init(|| compiled(&[], &[])).clone(), mode)
-}
-
-/// The bytes of a hostile component with another mode written into them.
-pub(crate) fn in_mode(mut bytes: Vec<u8>, mode: &str) -> Vec<u8> {
-    const MARK: &[u8] = b"HOSTILE-MODE:";
-    assert!(mode.len() <= 35, "{mode} is too long");
-    let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap() + MARK.len();
-    bytes[at..at + 35].fill(b' ');
-    bytes[at..at + mode.len()].copy_from_slice(mode.as_bytes());
-    bytes
+    gc_wasm_build::hostile(Path::new(TMP), mode)
 }
 
 pub(crate) fn config() -> LoaderConfig {
