@@ -188,6 +188,21 @@ fn a_standard_output_that_is_full_is_said_and_one_that_nobody_reads_is_no_error(
     assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]), "{ended:?}");
 }
 
+/// A trace takes the place of what was there when there is something to be recorded, and not before.
+#[test]
+fn what_cannot_be_started_leaves_no_trace() {
+    let place = Place::new();
+    std::fs::write(place.path("there"), "precious").unwrap();
+    for trace in ["trace", "there", "no/trace"] {
+        failed(&place.host(&["run", "--strategy", "nothing", "--record", trace]), 1, &[]);
+    }
+    assert_eq!(std::fs::read_to_string(place.path("there")).unwrap(), "precious");
+    let left = std::fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name != "gc-host").collect();
+    assert_eq!(left, ["there"]);
+    failed(&place.host(&["run", "--record", "no/trace"]), 1, &["cannot write no/trace:"]);
+}
+
 /// Whatever it was that could not be: the strategy, an option of it, the heap, an address, the load.
 #[test]
 fn what_cannot_be_started_leaves_no_journal() {

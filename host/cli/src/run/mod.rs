@@ -6,6 +6,7 @@
 //!                  load thread ────┘ workload ──▶ report ──▶ summary
 //! ```
 
+mod beside;
 mod budget;
 mod canary;
 mod cluster;
@@ -139,6 +140,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut record = record.take().transpose()?;
     let began = Instant::now();
     let (node, mut company) = nodes(settings.node, settings.company)?;
+    record.iter_mut().try_for_each(Record::settle)?;
     let mut canary = settings.canary.map(|order| Canary::begin(&node, order)).transpose()?;
     let mut show = Show::new(settings.json, settings.quiet, &node, settings.load.as_ref(), began);
     let load = Load::new(&node, &stop);

@@ -1,19 +1,23 @@
 //! `--record`: a trace of what the mutators do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use gc_lab::WorkloadSpec;
-use gc_lab::trace::{Facts, Recording};
+use gc_lab::trace::{Facts, Recording, TraceError};
 use gc_node::NodeConfig;
 use serde::Serialize;
 
 use crate::Usage;
 use crate::output::note;
+use crate::run::beside::Beside;
 use crate::units::{bytes, count};
 
 /// A trace that is being written.
 pub(crate) struct Record {
     recording: Recording,
+    path: PathBuf,
+    place: Beside,
     /// Whether the person was told that it ended early.
     told: bool,
 }
@@ -47,9 +51,19 @@ impl Record {
         if let Some(load) = load {
             facts.add("load", load.name());
         }
-        let recording = Recording::start(path, &facts)?;
+        let place = Beside::new(path);
+        let recording = Recording::start(place.path(), &facts).map_err(|error| match error {
+            TraceError::File { what, source, .. } => TraceError::File { what, path: path.to_owned(), source },
+            other => other,
+        })?;
         node.heap.tape = Some(recording.tape());
-        Ok(Record { recording, told: false })
+        Ok(Record { recording, path: path.to_owned(), place, told: false })
+    }
+
+    /// There is a node, and so a run to be recorded: the file takes its place, and that of a file that was there.
+    pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
+        let cannot = || format!("cannot write {}: give another path with --record", self.path.display());
+        self.place.settle().with_context(cannot)
     }
 
     /// Says once if it has ended early.
@@ -73,7 +87,7 @@ impl Record {
             note(format!("warning: recording has stopped: {problem}; what was recorded can be replayed"));
         }
         Recorded {
-            file: report.path.display().to_string(),
+            file: this.path.display().to_string(),
             bytes: report.bytes,
             operations: report.operations,
             waited_ns: u64::try_from(report.waited.as_nanos()).unwrap_or(u64::MAX),

@@ -11,6 +11,7 @@ use gc_node::{Status, short};
 use serde::Serialize;
 
 use crate::output;
+use crate::run::beside::Beside;
 use crate::run::canary::Decision;
 use crate::run::record::Recorded;
 use crate::units::{bytes, count, nanoseconds};
@@ -256,47 +257,28 @@ fn load_lines(report: &WorkloadReport, reclaimed: Option<&Path>) -> anyhow::Resu
 
 /// A file of ids that is not there before it is whole: a run that fails leaves what was there.
 pub(crate) struct Pending {
+    place: Beside,
     path: PathBuf,
-    /// What is written to, and renamed at the end. None for a device or a pipe, which is written to directly.
-    beside: Option<PathBuf>,
     file: File,
 }
 
 impl Pending {
     /// Opens the file before anything is done, so that a wrong path costs no time.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Pending> {
-        let plain = std::fs::metadata(path).map_or(true, |found| found.is_file());
-        let beside = plain.then(|| {
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(format!(".{}.partial", std::process::id()));
-            path.with_file_name(name)
-        });
-        let file = match &beside {
-            Some(beside) => File::create(beside),
-            None => File::options().write(true).open(path),
-        };
+        let place = Beside::new(path);
+        // A device or a pipe is there already.
+        let file = File::options().write(true).create(place.path() != path).truncate(true).open(place.path());
         let file = file.with_context(|| {
             format!("cannot write {}: give another path with --reclaimed", path.display())
         })?;
-        Ok(Pending { path: path.to_owned(), beside, file })
+        Ok(Pending { place, path: path.to_owned(), file })
     }
 
     pub(crate) fn write(mut self, ids: &Ids) -> anyhow::Result<()> {
         let mut out = BufWriter::new(&self.file);
-        let mut written = ids.write_to(&mut out).and_then(|()| out.flush());
+        let written = ids.write_to(&mut out).and_then(|()| out.flush());
         drop(out);
-        if let (Ok(()), Some(beside)) = (&written, &self.beside) {
-            written = std::fs::rename(beside, &self.path);
-            self.beside = None;
-        }
+        let written = written.and_then(|()| self.place.settle());
         written.with_context(|| format!("cannot write {}: is the disk full?", self.path.display()))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(beside) = &self.beside {
-            let _ = std::fs::remove_file(beside);
-        }
     }
 }
