@@ -111,15 +111,16 @@ pub(crate) struct Standing {
 }
 
 impl Board {
-    pub(crate) fn new(journal: Journal) -> Board {
+    /// Before there is a strategy to be asked who it is, what was asked for stands in its place.
+    pub(crate) fn new(journal: Journal, asked_for: String) -> Board {
         Board {
             started: Instant::now(),
             inside: Mutex::new(Inside {
                 metrics: Metrics::new(),
                 journal,
                 subscribers: Vec::new(),
-                serving: StrategyRecord::default(),
-                tenure: "sound",
+                serving: StrategyRecord { name: asked_for, ..StrategyRecord::default() },
+                tenure: "loading",
                 probation_cycles_left: 0,
                 warm: None,
                 candidate: None,
@@ -297,8 +298,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_is_asked_for_is_told_before_anybody_serves() {
+        let board = Board::new(Journal::open(None).unwrap(), "tracing".into());
+        let heap = Heap::new(gc_heap::HeapConfig::with_limit(1 << 20)).unwrap();
+        let early = board.status(&heap, 0);
+        assert_eq!((early.strategy.to_string().as_str(), early.tenure.as_str()), ("tracing", "loading"));
+    }
+
+    #[test]
     fn a_slow_subscriber_is_told_how_much_it_missed() {
-        let board = Board::new(Journal::open(None).unwrap());
+        let board = Board::new(Journal::open(None).unwrap(), "tracing".into());
         let slow = board.subscribe();
         for n in 0..EVENTS_PENDING + 10 {
             board.say("info", n.to_string());

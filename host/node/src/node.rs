@@ -149,7 +149,7 @@ impl Node {
             limits: config.limits.clone(),
             fuel: config.deterministic,
         })?);
-        let board = Arc::new(Board::new(journal));
+        let board = Arc::new(Board::new(journal, config.strategy.label()));
         let (sender, inbox) = sync_channel(REQUESTS_PENDING);
         let abandon = Arc::new(AtomicBool::new(false));
         let links =

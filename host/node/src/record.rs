@@ -270,7 +270,7 @@ pub struct Status {
     pub uptime_s: f64,
     /// Who serves.
     pub strategy: StrategyRecord,
-    /// `sound`, `probation` or `held`.
+    /// `loading` before the first strategy serves, then `sound`, `probation` or `held`.
     pub tenure: String,
     /// Cycles of probation to go.
     pub probation_cycles_left: u32,
