@@ -345,17 +345,34 @@ impl Mark {
         }
     }
 
-    /// Another node has reached objects of ours.
-    pub fn requested(&mut self, request: MarkRequest, out: &mut MarkOutput) {
-        let Some(running) = self.running(request.cycle) else { return };
-        running.received += request.objects.len() as u64;
+    /// Another node has reached objects of ours. Only for what it is listed for can that be: links keep the order, and it was registered before it marks. What it may have been taken off for
+    /// meanwhile is pinned by whoever sends it again.
+    pub fn requested(
+        &mut self,
+        from: Life,
+        request: MarkRequest,
+        references: &References,
+        out: &mut MarkOutput,
+    ) {
+        let MarkRequest { cycle, mut objects } = request;
+        let Some(running) = self.running(cycle) else { return };
+        running.received += objects.len() as u64;
+        objects.retain(|&object| references.lists(object, from));
         match &running.verdict.condemned {
             Some(condemned) => {
-                if request.objects.iter().any(|object| condemned.objects.contains(object)) {
+                if objects.iter().any(|object| condemned.objects.contains(object)) {
                     self.refuted(out);
                 }
             }
-            None => self.shade(request.cycle, request.objects, out),
+            None => self.shade(cycle, objects, out),
+        }
+    }
+
+    /// There is no such object here, so nothing is kept for it, whoever named it.
+    pub fn root_refused(&mut self, object: Object) {
+        if let Some(running) = &mut self.running {
+            running.shaded.remove(&object);
+            running.verdict.forget(object);
         }
     }
 
@@ -456,12 +473,55 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::references::Output;
+    use crate::wire::{CondemnedStubs, Mention};
+
+    const OBJECT: Object = Object { cell: 7, generation: 0 };
+
+    /// A cycle at its coordinator, where a client is listed for one object.
+    fn with_a_client(client: Life) -> (Mark, References, CycleId) {
+        let (me, config) = (Life::new(1, 1), MarkConfig { wave_every: 1, timeout: 1 });
+        let (mut mark, mut references) = (Mark::new(me, config, Faults::default()), listing_nobody(me));
+        let mention = Mention { object: OBJECT, seq: 1 };
+        references.mentioned(client, &mention, true, &mut Output::default());
+        let mut out = MarkOutput::default();
+        mark.membership_changed(MembershipEpoch(1), &BTreeSet::from([me, client]), &mut out);
+        assert!(mark.start(0, &references, &mut out));
+        let cycle = mark.cycle();
+        (mark, references, cycle)
+    }
+
+    fn listing_nobody(me: Life) -> References {
+        References::new(me, Faults::default())
+    }
+
+    #[test]
+    fn marks_and_reports_of_what_a_node_is_not_listed_for_leave_nothing() {
+        let client = Life::new(2, 1);
+        let (mut mark, mut references, cycle) = with_a_client(client);
+        let made_up = (0..1000).map(|cell| Object { cell, generation: 1 });
+        let objects: Vec<Object> = made_up.chain([OBJECT]).collect();
+        let mut out = MarkOutput::default();
+        mark.requested(client, MarkRequest { cycle, objects: objects.clone() }, &references, &mut out);
+        let report = CondemnedStubs { cycle, objects, last: true };
+        mark.reported(client, report, &references, &mut out);
+        let running = mark.running.as_ref().unwrap();
+        assert_eq!((running.received, running.shaded.len()), (1001, 1));
+        assert_eq!(running.verdict.reported_count(), 1);
+        let shade = MarkNotice::Shade { cycle, objects: vec![OBJECT], number: 1 };
+        assert_eq!(out.notices, [shade]);
+        // The heap has no such object either: it was listed for as long as that was not known.
+        references.root_refused(OBJECT, &mut Output::default());
+        mark.root_refused(OBJECT);
+        let running = mark.running.as_ref().unwrap();
+        assert_eq!((running.shaded.len(), running.verdict.reported_count()), (0, 0));
+    }
 
     #[test]
     fn after_the_last_number_there_is_none() {
         let (me, config) = (Life::new(1, 1), MarkConfig { wave_every: 1, timeout: 1 });
         let mut mark = Mark::new(me, config, Faults::default());
-        let (references, mut out) = (References::new(me, Faults::default()), MarkOutput::default());
+        let (references, mut out) = (listing_nobody(me), MarkOutput::default());
         mark.membership_changed(MembershipEpoch(7), &BTreeSet::from([me]), &mut out);
         mark.told = u32::MAX - 1;
         assert!(mark.start(0, &references, &mut out) && mark.is_used_up());

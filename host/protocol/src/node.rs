@@ -179,6 +179,7 @@ impl Node {
                 stubs.iter().for_each(|&(reference, import)| references.dropped(reference, import, out));
             }),
             Event::RootRefused { object } => {
+                self.mark.root_refused(object);
                 self.with_references(effects, |references, out| references.root_refused(object, out));
             }
             Event::MembershipChanged { epoch, members } => self.change_membership(epoch, members, effects),

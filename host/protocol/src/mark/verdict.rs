@@ -49,6 +49,20 @@ pub(super) struct Verdict {
     objected: bool,
 }
 
+impl Verdict {
+    /// There is no such object.
+    pub(super) fn forget(&mut self, object: Object) {
+        self.reports.values_mut().for_each(|report| {
+            report.objects.remove(&object);
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn reported_count(&self) -> usize {
+        self.reports.values().map(|report| report.objects.len()).sum()
+    }
+}
+
 fn is_pinned(references: &References, objects: &BTreeSet<Object>, stubs: &BTreeSet<Reference>) -> bool {
     objects.iter().any(|&object| references.is_pinned(object))
         || stubs.iter().any(|&stub| references.pins(stub))
@@ -161,7 +175,8 @@ impl Mark {
         let running = self.running.as_mut().filter(|running| running.cycle == report.cycle || !named);
         let Some(running) = running else { return };
         let kept = running.verdict.reports.entry(from).or_default();
-        kept.objects.extend(report.objects);
+        // What it is not listed for nobody asks for.
+        kept.objects.extend(report.objects.into_iter().filter(|&object| references.lists(object, from)));
         kept.complete |= report.last;
         self.vote_if_ready(references, out);
     }

@@ -339,7 +339,9 @@ impl Node {
         let mut marks = MarkOutput::default();
         let mut swaps = SwapOutput::default();
         match message {
-            Message::MarkRequest(request) => self.mark.requested(request, &mut marks),
+            Message::MarkRequest(request) => {
+                self.mark.requested(from, request, &self.references, &mut marks);
+            }
             Message::StrategyBytes(said) => self.mark.strategy_said(from, said, &mut marks),
             Message::Wave(wave) => self.mark.wave(now, from, &wave, &self.references, &mut marks),
             Message::SubtreeTotals(totals) => self.mark.totals(now, from, &totals, &mut marks),

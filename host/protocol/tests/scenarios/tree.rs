@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use gc_protocol::limits::CYCLE_FAN_OUT;
-use gc_protocol::wire::{Message, SubtreeAgrees, SubtreeProved, SubtreeTotals, Wave};
+use gc_protocol::wire::{self, Copy, Message, Payload, SubtreeAgrees, SubtreeProved, SubtreeTotals, Wave};
 use gc_protocol::{CycleEnding, CycleId, Effect, Event, HomeMode, NodeId, Object, Reference, Rule};
 
 use crate::net::{Net, OBJECT, life, object_of};
@@ -177,6 +177,25 @@ fn an_objection_that_comes_too_late_is_too_late_for_all() {
     net.held_up.clear();
     net.run(50);
     assert!(all().all(|node| net.swept(node, cycle)));
+}
+
+#[test]
+fn who_objects_says_so_once() {
+    let (mut net, cycle) = in_doubt();
+    // Much of what it condemned arrives at once.
+    net.held_up.insert((ROOT, HIGH));
+    let object = Object { cell: 99, generation: 0 };
+    net.send(ROOT, HIGH, Reference { home: life(ROOT), object });
+    net.run(5);
+    net.alter((ROOT, HIGH), |messages| {
+        let references = vec![object_of(ROOT); 100];
+        *messages = vec![Message::Copy(Copy { first: 1000, references, payload: Payload::default() })];
+    });
+    net.held_up.remove(&(ROOT, HIGH));
+    net.run(20);
+    let under_way = net.queues[&(HIGH, ROOT)].iter().flat_map(|frame| wire::decode(frame).unwrap().1);
+    let objections = under_way.filter(|message| matches!(message, Message::CycleObjection(_)));
+    assert_eq!((objections.count(), ended(&net, HIGH, cycle)), (1, None));
 }
 
 #[test]
