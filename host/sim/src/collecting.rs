@@ -2,8 +2,10 @@
 //!
 //! A cycle calls the strategy, and a cycle over nodes calls [`Others`], from deep inside; it can only be left by going on or by giving up. So each collector has a thread, and
 //! the world hands it a turn and waits until it gives it back: between two steps, at a rest, and while its verdict is out. Exactly one thread runs at any time.
+//!
+//! A run is some thousands of turns, and what they cost is the kernel's: so a turn passes with one wake-up and one wait, and no more ([`Relay`]).
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use gc_heap::{
@@ -37,21 +39,78 @@ enum Order {
     GiveUp,
 }
 
+/// Who has the turn, and what came with it until it is taken.
+enum Side {
+    Collector(Option<Order>),
+    World(Option<Turn>),
+    /// One of the two has gone.
+    Nobody,
+}
+
+/// The turn between two threads, of which one waits at most: whoever passes it on does not wait yet.
+struct Relay {
+    side: Mutex<Side>,
+    passed: Condvar,
+}
+
+impl Relay {
+    fn side(&self) -> MutexGuard<'_, Side> {
+        self.side.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self, to: Side) {
+        let mut side = self.side();
+        if !matches!(*side, Side::Nobody) {
+            *side = to;
+        }
+        // First let go: whoever wakes up wants it.
+        drop(side);
+        self.passed.notify_one();
+    }
+
+    fn wait_while(&self, waits: impl FnMut(&mut Side) -> bool) -> MutexGuard<'_, Side> {
+        self.passed.wait_while(self.side(), waits).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the collector gives its turn back with. None when it has gone.
+    fn turn(&self) -> Option<Turn> {
+        match &mut *self.wait_while(|side| matches!(side, Side::Collector(_))) {
+            Side::World(turn) => turn.take(),
+            Side::Collector(_) | Side::Nobody => None,
+        }
+    }
+
+    /// What the world wants. None when it has gone.
+    fn order(&self) -> Option<Order> {
+        match &mut *self.wait_while(|side| matches!(side, Side::World(_))) {
+            Side::Collector(order) => order.take(),
+            Side::World(_) | Side::Nobody => None,
+        }
+    }
+}
+
+/// One end of a relay: when it goes the other does not wait for it.
+struct End(Arc<Relay>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.pass(Side::Nobody);
+    }
+}
+
 /// The world's end of a collector.
 pub(crate) struct Collecting {
-    orders: Option<Sender<Order>>,
-    turns: Receiver<Turn>,
+    end: Option<End>,
     thread: Option<JoinHandle<()>>,
     busy: bool,
 }
 
 impl Collecting {
     pub(crate) fn new(heap: &Heap, make: Make, kind: Kind, seed: u64) -> Collecting {
-        let (orders, to_do) = channel();
-        let (done, turns) = channel();
-        let heap = heap.clone();
-        let thread = std::thread::spawn(move || serve(&heap, make, kind, seed, &to_do, done));
-        Collecting { orders: Some(orders), turns, thread: Some(thread), busy: false }
+        let relay = Arc::new(Relay { side: Mutex::new(Side::World(None)), passed: Condvar::new() });
+        let (heap, end) = (heap.clone(), End(Arc::clone(&relay)));
+        let thread = std::thread::spawn(move || serve(&heap, make, kind, seed, &end.0));
+        Collecting { end: Some(End(relay)), thread: Some(thread), busy: false }
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -71,10 +130,11 @@ impl Collecting {
     }
 
     fn turn(&mut self, order: Order) -> Result<Turn, String> {
-        let ended = "the thread of a collector has ended: see its panic above";
-        let orders = self.orders.as_ref().ok_or(ended)?;
-        orders.send(order).map_err(|_| ended)?;
-        let turn = self.turns.recv().map_err(|_| ended)?;
+        let passed = self.end.as_ref().and_then(|End(relay)| {
+            relay.pass(Side::Collector(Some(order)));
+            relay.turn()
+        });
+        let turn = passed.ok_or("the thread of a collector has ended: see its panic above")?;
         self.busy = !matches!(turn, Turn::Done(_));
         Ok(turn)
     }
@@ -83,20 +143,20 @@ impl Collecting {
 impl Drop for Collecting {
     fn drop(&mut self) {
         // Without orders a cycle gives up and the thread ends.
-        self.orders = None;
+        self.end = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn serve(heap: &Heap, make: Make, kind: Kind, seed: u64, orders: &Receiver<Order>, turns: Sender<Turn>) {
+fn serve(heap: &Heap, make: Make, kind: Kind, seed: u64, relay: &Relay) {
     let mut collector = Collector::new(heap);
     let anew = || Paced::new(make(kind, heap), kind, seed);
     let mut strategy: Box<dyn Strategy> = Box::new(anew());
-    while let Ok(order) = orders.recv() {
+    while let Some(order) = relay.order() {
         let Order::Begin(task) = order else { continue };
-        let baton = Baton { orders, turns: &turns };
+        let baton = Baton { relay };
         let report = match task {
             Task::Collect(cause) => {
                 collector.run(&CycleRequest::new(cause), &mut *strategy, None, &mut |_| baton.pace())
@@ -111,22 +171,25 @@ fn serve(heap: &Heap, make: Make, kind: Kind, seed: u64, orders: &Receiver<Order
             strategy = Box::new(anew());
             collector.forget();
         }
-        if turns.send(Turn::Done(Box::new(report))).is_err() {
-            return;
-        }
+        relay.pass(Side::World(Some(Turn::Done(Box::new(report)))));
     }
 }
 
 /// The turn, in the hands of a cycle.
 struct Baton<'a> {
-    orders: &'a Receiver<Order>,
-    turns: &'a Sender<Turn>,
+    relay: &'a Relay,
 }
 
 impl Baton<'_> {
-    /// Gives the turn back and waits for the next one. False when the cycle is to be given up.
+    /// Gives the turn back and waits for the next one. None when nobody wants anything any more.
+    fn give_back(&self, turn: Turn) -> Option<Order> {
+        self.relay.pass(Side::World(Some(turn)));
+        self.relay.order()
+    }
+
+    /// The same. False when the cycle is to be given up.
     fn pass(&self, turn: Turn) -> bool {
-        self.turns.send(turn).is_ok() && matches!(self.orders.recv(), Ok(Order::GoOn))
+        matches!(self.give_back(turn), Some(Order::GoOn))
     }
 
     fn pace(&self) -> Pace {
@@ -167,13 +230,10 @@ impl Others for Elsewhere<'_> {
             if let Some(swept) = self.seat.outcome() {
                 return swept;
             }
-            if self.baton.turns.send(Turn::Awaits).is_err() {
-                return false;
-            }
-            match self.baton.orders.recv() {
-                Ok(Order::GiveUp) => self.seat.give_up(),
-                Ok(_) => {}
-                Err(_) => return false,
+            match self.baton.give_back(Turn::Awaits) {
+                Some(Order::GiveUp) => self.seat.give_up(),
+                Some(_) => {}
+                None => return false,
             }
         }
     }
