@@ -257,9 +257,13 @@ impl Mark {
         self.next().is_none()
     }
 
+    fn is_of_this_membership(&self, cycle: CycleId) -> bool {
+        cycle.epoch() == self.epoch || !self.faults.keeps(Rule::CyclesEndWithMembership)
+    }
+
     /// Whether the coordinator may have begun this cycle, as far as is known here. What is further ahead somebody has made up, and it must not take the numbers from those to come.
     fn is_near(&self, cycle: CycleId) -> bool {
-        cycle.epoch() == self.epoch && cycle.number() <= self.told.saturating_add(CYCLES_AHEAD_MAX)
+        self.is_of_this_membership(cycle) && cycle.number() <= self.told.saturating_add(CYCLES_AHEAD_MAX)
     }
 
     /// A message is stamped with this cycle: it begins here before anything else of that message is looked at, if the coordinator can have begun it.
@@ -439,7 +443,9 @@ impl Mark {
         members: &BTreeSet<Life>,
         out: &mut MarkOutput,
     ) {
-        self.end(CycleEnding::MembershipChanged, out);
+        if self.faults.keeps(Rule::CyclesEndWithMembership) {
+            self.end(CycleEnding::MembershipChanged, out);
+        }
         self.epoch = epoch;
         self.members.clone_from(members);
         self.tree = Tree::of(self.me, members);

@@ -53,6 +53,8 @@ pub enum Rule {
     SubtreesSpeakAsOne,
     /// One vote against a sweep stops it.
     SweepIsUnanimous,
+    /// A marking cycle ends with the membership that it began in, and nobody begins or joins one of another membership.
+    CyclesEndWithMembership,
     /// A strategy is exchanged only when every member has prepared it.
     SwapIsUnanimous,
 }

@@ -112,7 +112,7 @@ impl Mark {
         out: &mut MarkOutput,
     ) {
         let cycle = wave.cycle;
-        if self.tree.parent() != Some(from) || cycle.epoch() != self.epoch {
+        if self.tree.parent() != Some(from) || !self.is_of_this_membership(cycle) {
             return;
         }
         let news = self.is_near(cycle) && self.told < cycle.number();

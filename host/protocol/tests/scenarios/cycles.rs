@@ -122,6 +122,43 @@ fn a_cycle_dies_with_its_membership() {
     assert!(!net.swept(1, cycle) && !net.swept(2, cycle));
 }
 
+/// Node 4 is given what it has condemned, and objects. That is under way when node 3, which has agreed, leaves: then as many have agreed as there are members. Whether an object
+/// is swept that node 4 has.
+fn agreed_for_one_who_left(rule: Option<Rule>) -> bool {
+    let mut net = Net::breaking(4, rule);
+    net.send(2, 3, object_of(2));
+    net.send(2, 4, object_of(2));
+    net.run(50);
+    let cycle = net.cycle_to_decision();
+    net.held_up.insert((3, 4));
+    net.send(3, 4, object_of(2));
+    net.prove(4, cycle, &[], &[object_of(2)]);
+    net.run(20);
+    net.held_up = BTreeSet::from([(4, 1), (1, 2)]);
+    net.run(20);
+    net.drop_stub(3, object_of(2));
+    net.run(20);
+    net.prove(1, cycle, &[], &[]);
+    net.prove(2, cycle, &[OBJECT], &[]);
+    net.prove(3, cycle, &[], &[]);
+    net.run(20);
+    net.members(2, &[life(1), life(2), life(4)]);
+    net.held_up.remove(&(1, 2));
+    net.run(20);
+    assert!(net.nodes[&4].references().holds(object_of(2)));
+    net.swept(2, cycle)
+}
+
+#[test]
+fn who_has_left_does_not_agree_for_those_who_stay() {
+    assert!(!agreed_for_one_who_left(None));
+}
+
+#[test]
+fn with_cycles_that_outlive_their_membership_it_goes_wrong() {
+    assert!(agreed_for_one_who_left(Some(Rule::CyclesEndWithMembership)));
+}
+
 #[test]
 fn who_has_not_agreed_gives_up_without_word_from_the_coordinator() {
     let mut net = Net::new(3, |_| {});

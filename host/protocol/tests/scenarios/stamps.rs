@@ -120,6 +120,7 @@ fn those_below_hear_of_a_cycle_that_is_over_before_it_came() {
         stamp(&mut net, LIAR, INNER, number);
         net.feed(INNER, Event::ProofFailed { cycle: cycle(number) });
         assert!(!is_swept(&mut net));
+        assert_eq!(net.nodes[&LOW].cycle(), CycleId::NONE, "it waits for a cycle that is over");
     }
     assert!(is_swept(&mut net));
 }
