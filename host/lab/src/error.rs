@@ -82,6 +82,14 @@ pub enum WorkloadError {
         /// What was found, and what is right.
         what: String,
     },
+    /// More objects were made than lives can be written down of.
+    #[error(
+        "more than {limit} objects were made on one node, too many to write down when each died: give the workload fewer turns"
+    )]
+    TooManyLives {
+        /// As many can be.
+        limit: usize,
+    },
     /// A mutator thread of the workload panicked.
     #[error(
         "a mutator thread of the workload panicked: this is a bug of the workload; please report it with the message above"

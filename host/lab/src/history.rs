@@ -46,10 +46,11 @@ pub(crate) fn run(
     begun: Instant,
 ) -> Result<WorkloadReport, WorkloadError> {
     let reader = Reader::open(&spec.path)?;
-    reader.check_packs()?;
-    let Some(history) = History::read(&reader, driver)? else {
-        return Ok(WorkloadReport { stopped: true, ..WorkloadReport::default() });
-    };
+    let stopped = || Ok(WorkloadReport { stopped: true, ..WorkloadReport::default() });
+    if reader.check_packs(driver)? {
+        return stopped();
+    }
+    let Some(history) = History::read(&reader, driver)? else { return stopped() };
     let read_time = begun.elapsed();
     let begun = Instant::now();
     let mut replay = Replay::new(spec, &reader, &history, heap);

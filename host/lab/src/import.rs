@@ -99,17 +99,22 @@ impl InputGraph {
         &self.targets[self.begins[object] as usize..self.begins[object + 1] as usize]
     }
 
-    /// Objects in an order that puts them behind what they refer to, as far as cycles allow.
-    fn build_order(&self) -> Vec<u32> {
+    /// Objects in an order that puts them behind what they refer to, as far as cycles allow; none when asked to stop.
+    fn build_order(&self, stop: &dyn Fn() -> bool) -> Option<Vec<u32>> {
         let mut order = Vec::with_capacity(self.len());
         let mut seen = vec![false; self.len()];
         let mut path: Vec<(u32, u64)> = Vec::new();
+        let mut steps: u64 = 0;
         for start in 0..self.len() as u32 {
             if std::mem::replace(&mut seen[start as usize], true) {
                 continue;
             }
             path.push((start, self.begins[start as usize]));
             while let Some((object, next)) = path.last_mut() {
+                steps += 1;
+                if steps.is_multiple_of(STEPS_PER_LOOK) && stop() {
+                    return None;
+                }
                 if *next == self.begins[*object as usize + 1] {
                     order.push(*object);
                     path.pop();
@@ -122,7 +127,7 @@ impl InputGraph {
                 }
             }
         }
-        order
+        Some(order)
     }
 }
 
@@ -183,7 +188,7 @@ impl Builder<'_> {
         driver: &dyn Driver,
         complete: impl FnOnce(&mut Mutator, &Handles) -> Result<bool, WorkloadError>,
     ) -> Result<bool, WorkloadError> {
-        let order = self.graph.build_order();
+        let Some(order) = self.graph.build_order(&|| driver.stop_requested()) else { return Ok(true) };
         let mut ticker = Ticker::new(driver, Phase::Build, Some(order.len() as u64));
         let mut next = 0;
         while next < order.len() {
@@ -358,9 +363,10 @@ mod tests {
 
     #[test]
     fn objects_come_behind_what_they_refer_to() {
-        assert_eq!(graph(&[&[1, 2], &[2], &[], &[0]]).build_order(), [2, 1, 0, 3]);
-        assert_eq!(graph(&[&[1], &[0], &[2]]).build_order(), [1, 0, 2]);
-        assert_eq!(graph(&[]).build_order(), [0_u32; 0]);
+        let order = |edges: &[&[u32]]| graph(edges).build_order(&|| false).unwrap();
+        assert_eq!(order(&[&[1, 2], &[2], &[], &[0]]), [2, 1, 0, 3]);
+        assert_eq!(order(&[&[1], &[0], &[2]]), [1, 0, 2]);
+        assert_eq!(order(&[]), [0_u32; 0]);
     }
 
     #[test]
@@ -368,7 +374,9 @@ mod tests {
         let links: Vec<[u32; 1]> = (1..200_000).map(|next| [next]).collect();
         let mut chain: Vec<&[u32]> = links.iter().map(|link| &link[..]).collect();
         chain.push(&[]);
-        let order = graph(&chain).build_order();
+        let chain = graph(&chain);
+        let order = chain.build_order(&|| false).unwrap();
+        assert!(chain.build_order(&|| true).is_none(), "it does not hear that it is to stop");
         assert_eq!((order[0], order[199_999]), (199_999, 0));
     }
 }

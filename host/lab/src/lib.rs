@@ -39,6 +39,7 @@ mod driver;
 mod error;
 mod ids;
 mod latency;
+mod lives;
 mod options;
 mod report;
 
@@ -95,6 +96,7 @@ pub use error::{GitError, GraphError, GraphProblem, WorkloadError};
 pub use gcbench::GcBenchSpec;
 pub use ids::Ids;
 pub use latency::{LatencyLog, Request};
+pub use lives::Lives;
 pub use options::SpecError;
 pub use peers::{Ledger, Peers, PeersFailed, Received, Traffic};
 pub use queue::QueueSpec;

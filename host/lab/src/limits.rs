@@ -97,6 +97,12 @@ const _: () = assert!(LETTERS_TOLD < LETTERS_OPEN && (WORKER_NODES_MAX - 1) * (L
 /// How long a node tries to send something to one that takes nothing, without any sign that it is gone: more than a lease.
 pub const SEND_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Objects of a node whose lives are written down: 72 bytes each.
+pub const LIVES_MAX: usize = 1 << 22;
+
+/// How long a node that writes down lives waits for a message before it looks what has been reclaimed.
+pub const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// Threads that read a repository.
 pub const READ_THREADS_MAX: usize = 8;
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::ids::Ids;
 use crate::latency::LatencyLog;
+use crate::lives::Lives;
 use crate::peers::Traffic;
 
 /// The result of a workload.
@@ -82,4 +83,6 @@ pub struct NodeWork {
     pub lag: Option<Duration>,
     /// Workers of its own that are still there.
     pub left_workers: u64,
+    /// The lives of its objects, if they were to be [written down](crate::WorkloadSpec::write_down_lives).
+    pub lives: Option<Box<Lives>>,
 }

@@ -246,6 +246,16 @@ impl WorkloadSpec {
         true
     }
 
+    /// Has the nodes write down the lives of their objects, from which [`bench::fates`](crate::bench::fates) tells when each died and was reclaimed. Says
+    /// whether this is work over several nodes, for which that can be done.
+    pub fn write_down_lives(&mut self) -> bool {
+        match self {
+            WorkloadSpec::RandomWorkers(spec) => spec.lives = true,
+            _ => return false,
+        }
+        true
+    }
+
     /// Does the work, in this thread and, for most, in others that end before this returns.
     ///
     /// # Errors

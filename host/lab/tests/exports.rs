@@ -66,6 +66,42 @@ fn what_is_no_report_of_ours_is_refused_with_a_reason() {
     }
 }
 
+#[test]
+fn a_report_that_refers_to_what_is_not_there_is_refused() {
+    let report = small();
+    let change = |change: &dyn Fn(&mut Report)| {
+        let mut report = report.clone();
+        change(&mut report);
+        from_json(&to_json(&report).unwrap()).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let cycle = |report: &mut Report| {
+        let measures = report.runs.iter_mut().find_map(|run| run.measures.as_mut()).unwrap();
+        measures.cycles[0].subject = 9;
+    };
+    assert!(change(&cycle).contains("strategy 9, counted from 0, and has 3"), "{}", change(&cycle));
+    for says in [
+        change(&|report| report.runs[0].workload = 2),
+        change(&|report| report.runs.last_mut().unwrap().subject = 3),
+        change(&|report| report.workloads.clear()),
+        change(&|report| report.subjects.clear()),
+    ] {
+        assert!(says.contains("counted from 0"), "{says}");
+    }
+}
+
+#[test]
+fn the_raw_data_are_there_whatever_else_cannot_be_written() {
+    let (report, folder) = (small(), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(folder.path().join("report.html")).unwrap();
+    let error = write_all(&report, &answer(&report), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("report.html cannot be written"), "{error}");
+    let raw = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    assert!(from_json(&raw).unwrap() == report);
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".partial")), "{left:?}");
+}
+
 /// Every name in a JSON value, as it stands below the names that lead to it.
 fn names(value: &Value, schema: &Value, defs: &Value, path: &str, unknown: &mut BTreeSet<String>) {
     let schema = match schema.get("$ref").and_then(Value::as_str) {

@@ -4,9 +4,10 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use gc_lab::testing::{Repo, scenarios};
-use gc_lab::{Driver, GitError, WorkloadError, WorkloadReport, WorkloadSpec};
+use gc_lab::{CollectFailed, Driver, GitError, Progress, WorkloadError, WorkloadReport, WorkloadSpec};
 
 fn set(ids: &gc_lab::Ids) -> BTreeSet<String> {
     ids.iter().collect()
@@ -30,6 +31,66 @@ fn what_is_reclaimed_is_what_fsck_calls_unreachable() {
             assert_eq!(report.payload_bytes > 0, name != "empty" && !options.is_empty(), "{name}");
         }
     }
+}
+
+/// Asks to stop the n-th time it is asked, and notes whether anything was told before.
+struct StopAt {
+    asked: AtomicU32,
+    at: u32,
+    told: AtomicBool,
+}
+
+impl Driver for StopAt {
+    fn collect(&self) -> Result<u64, CollectFailed> {
+        Ok(0)
+    }
+    fn stop_requested(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) + 1 >= self.at
+    }
+    fn progress(&self, _: Progress) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn to_stop_is_heard_while_packs_are_checked_and_objects_listed() {
+    let (_folder, repo) = committed();
+    repo.git(&["gc", "-q"]);
+    for load in [format!("git:{}", repo.path().display()), format!("git-history:{}?keep=1", repo.path().display())] {
+        let spec: WorkloadSpec = load.parse().unwrap();
+        let run = |at| {
+            let driver = StopAt { asked: AtomicU32::new(0), at, told: AtomicBool::new(false) };
+            let report = spec.run(&common::heap(16), &driver).unwrap();
+            (report.stopped, driver.told.into_inner())
+        };
+        // The index, the pack, their end, and the list, which a history does not need.
+        let asks = if load.contains("keep") { 3 } else { 4 };
+        for at in 1..=asks {
+            assert_eq!(run(at), (true, false), "{load}: {at}");
+        }
+        assert_eq!(run(asks + 1), (true, true), "{load}");
+    }
+}
+
+/// Git ignores what is no graft, in whatever letters it is written.
+#[test]
+fn grafts_are_read_as_git_reads_them_or_not_at_all() {
+    let (_folder, repo) = committed();
+    let head = repo.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    let grafts = repo.path().join(".git/info/grafts");
+    std::fs::create_dir_all(grafts.parent().unwrap()).unwrap();
+    let mut text = b"# a comment in Latin-1: gr\xfc\xdfe\n".to_vec();
+    text.extend_from_slice(format!("{head}\n").as_bytes());
+    std::fs::write(&grafts, &text).unwrap();
+    std::fs::remove_dir_all(repo.path().join(".git/logs")).unwrap();
+    let report = common::run(&format!("git:{}", repo.path().display())).unwrap();
+    assert_eq!(set(&report.reclaimed), repo.unreachable());
+    assert!(!report.reclaimed.is_empty(), "the graft cuts the history off");
+
+    std::fs::remove_file(&grafts).unwrap();
+    std::fs::create_dir(&grafts).unwrap();
+    let message = fails(repo.path());
+    assert!(message.contains("info/grafts cannot be read"), "{message}");
 }
 
 fn fails(path: &Path) -> String {

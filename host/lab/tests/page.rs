@@ -150,6 +150,7 @@ fn hostile() -> Report {
     report.environment.cpu = HOSTILE[0].to_owned();
     report.environment.noisy = vec![HOSTILE[1].to_owned()];
     report.remarks = vec![HOSTILE[2].to_owned()];
+    report.command = HOSTILE[0].to_owned();
     for run in &mut report.runs {
         if let Outcome::Failed { why, .. } = &mut run.outcome {
             *why = HOSTILE[1].to_owned();
@@ -185,16 +186,31 @@ fn results_with_next_to_nothing_in_them_are_pages_too() {
     }
     let alone = report(&Shape { workloads: 1, strategies: 1, rounds: 6, ..small() });
     let few = report(&Shape { workloads: 1, rounds: 3, ..small() });
+    let mut unpaired = report(&Shape { workloads: 1, strategies: 2, rounds: 6, ..small() });
+    unpaired.runs.retain(|run| run.subject != 1);
     for (report, says) in [
         (Report::empty(), "nothing can be said"),
         (failed, "No run of this workload came to its end"),
         (alone, "nothing to compare it with"),
         (few, "3 rounds say nothing"),
+        (unpaired, "No run of one can be paired with a run of the other"),
     ] {
         let html = html(&report);
         assert!(html.contains(says), "{says}");
         assert!(html.ends_with("</html>\n"));
     }
+}
+
+#[test]
+fn a_page_says_how_far_a_comparison_came_and_how_it_was_asked_for() {
+    let mut report = report(&Shape { workloads: 1, rounds: 6, ..small() });
+    report.command = "host bench --a 'x y'".to_owned();
+    let whole = html(&report);
+    assert!(whole.contains("6 rounds &middot;") && whole.contains("<code>host bench --a &#39;x y&#39;</code>"));
+    report.interrupted = true;
+    report.plan.rounds = 40;
+    let early = html(&report);
+    assert!(early.contains("5 of 40 rounds &middot;") && early.contains("Ended early"));
 }
 
 #[test]

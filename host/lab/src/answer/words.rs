@@ -87,10 +87,11 @@ pub fn mean_line(report: &Report, mean: &Mean) -> String {
     let subject = |index: usize| report.subjects.get(index).map_or("?", |subject| subject.label.as_str());
     let said = if sign == '~' {
         format!(
-            "no difference found in {} between {} and {}",
+            "no difference found in {} between {} and {}{}",
             mean.metric.name,
             subject(mean.b),
-            subject(mean.a)
+            subject(mean.a),
+            could_be(interval)
         )
     } else {
         ratio_sentence(mean.metric, mean.ratio, subject(mean.a), subject(mean.b))
@@ -115,7 +116,8 @@ pub fn sentence(report: &Report, verdict: &Verdict) -> String {
             None => format!("{b} has {} {name} than {a}", difference(verdict)),
         },
         Finding::NotFound => {
-            format!("no difference found in {name} between {b} and {a}{}", could_be(verdict))
+            let interval = verdict.comparison.ratio.and_then(|ratio| ratio.interval);
+            format!("no difference found in {name} between {b} and {a}{}", could_be(interval))
         }
         Finding::Unsaid(unsaid) => {
             format!("{name} of {b} against {a}: {}", unsaid_text(unsaid, verdict.comparison.rounds))
@@ -241,10 +243,10 @@ fn difference(verdict: &Verdict) -> String {
 }
 
 /// How large a difference could be that was not found.
-fn could_be(verdict: &Verdict) -> String {
+fn could_be(ratios: Option<Interval>) -> String {
     let directed =
         |share: f64| format!("{} % {}", percent(share.abs()), if share < 0.0 { "less" } else { "more" });
-    match verdict.comparison.ratio.and_then(|ratio| ratio.interval) {
+    match ratios {
         Some(Interval { low, high }) if low == high => " (they are the same)".to_owned(),
         Some(Interval { low, high }) if high >= 2.0 || low <= 0.5 => {
             format!(" ({}x to {}x)", times(low), times(high))

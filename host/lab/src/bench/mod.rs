@@ -3,13 +3,14 @@
 //! ```text
 //!  plan ─▶ search ─▶ schedule ─▶ one process per run ─▶ model::Report ─▶ statistics, page, exports
 //!                                   │
-//!                                   └─ meter, oracle (around the strategy), latency, mmu (from what was recorded)
+//!                                   └─ meter, oracle (around the strategy), fates (of several nodes), latency, mmu (from what was recorded)
 //! ```
 
 pub mod histogram;
 pub mod model;
 
 pub mod environment;
+pub mod fates;
 pub mod latency;
 pub mod meter;
 pub mod metric;

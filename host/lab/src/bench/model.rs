@@ -24,6 +24,9 @@ pub struct Report {
     pub began_unix_ms: u64,
     /// How long it took.
     pub took_ns: u64,
+    /// The words that it was asked for with, as a shell reads them; empty where nobody knows.
+    #[serde(default)]
+    pub command: String,
     /// Where it ran.
     pub environment: Environment,
     /// What was to be run.
@@ -48,6 +51,7 @@ impl Report {
             schema: SCHEMA,
             began_unix_ms: 0,
             took_ns: 0,
+            command: String::new(),
             environment: Environment::default(),
             plan: Plan::default(),
             subjects: Vec::new(),
@@ -507,7 +511,8 @@ pub struct StartCost {
     pub attach_ns: u64,
 }
 
-/// What an oracle found that computes reachability every now and then, in a run of its own.
+/// What an oracle found, in a run of its own. Of one heap it computes reachability every now and then; over several nodes each writes down whom it holds and
+/// what is gone, and from that every death is known to the moment. Its lags are then of what died in the timed part, reclaimed in it or later.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// How often it looked.
@@ -520,7 +525,7 @@ pub struct Quality {
     pub floating_bytes_mean: f64,
     /// The most.
     pub floating_bytes_max: u64,
-    /// From the look that first saw a cell dead to its condemnation, per cell: nanoseconds.
+    /// From death to condemnation, per cell: nanoseconds. In one heap death is taken to be in the middle between two looks.
     pub lag: Counts,
     /// The same in bytes that mutators allocated meanwhile, which the oracle's own cost does not change.
     pub lag_allocated_bytes: Counts,

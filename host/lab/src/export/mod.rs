@@ -56,6 +56,18 @@ pub enum ExportError {
         /// What is known here.
         known: u32,
     },
+    /// A report that was changed by hand.
+    #[error(
+        "this report speaks of {what} {number}, counted from 0, and has {count}: take it as 'host bench' wrote it"
+    )]
+    Missing {
+        /// What is not there.
+        what: &'static str,
+        /// Which one.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// A histogram that the log cannot hold.
     #[error("a histogram cannot be written to the log ({0}): please report this with the report.json")]
     Histogram(String),
@@ -66,13 +78,15 @@ pub enum ExportError {
 ///
 /// # Errors
 ///
-/// The first file that cannot be written; those before it are there.
+/// The first file that cannot be written. `report.json`, from which all others can be had again, is written before them, and what stood there under
+/// that name is there until then.
 pub fn write_all(report: &Report, answer: &Answer, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
     let plots = folder.join("plots");
     fs::create_dir_all(&plots).map_err(|source| ExportError::Unwritable { path: plots.clone(), source })?;
+    let raw = folder.join("report.json");
+    write(&raw, to_json(report)?.as_bytes())?;
     let mut files: Vec<(PathBuf, Vec<u8>)> = vec![
         (folder.join("report.html"), page::html(report, answer).into_bytes()),
-        (folder.join("report.json"), to_json(report)?.into_bytes()),
         (folder.join("verdicts.csv"), verdicts_csv(report, answer).into_bytes()),
         (folder.join("samples.csv"), samples_csv(report).into_bytes()),
         (folder.join("pauses.hlog"), pauses_hlog(report)?),
@@ -87,9 +101,23 @@ pub fn write_all(report: &Report, answer: &Answer, folder: &Path) -> Result<Vec<
         files.push((plots.join(format!("{}.svg", figure.id)), figure.file().into_bytes()));
     }
     for (path, bytes) in &files {
-        fs::write(path, bytes).map_err(|source| ExportError::Unwritable { path: path.clone(), source })?;
+        write(path, bytes)?;
     }
-    Ok(files.into_iter().map(|(path, _)| path).collect())
+    let mut paths: Vec<PathBuf> = files.into_iter().map(|(path, _)| path).collect();
+    paths.insert(1, raw);
+    Ok(paths)
+}
+
+/// The whole file or none of it: what stands there under this name is there until then.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(|source| {
+        // What is left of it only takes room.
+        let _ = fs::remove_file(&partial);
+        ExportError::Unwritable { path: path.to_owned(), source }
+    })
 }
 
 /// A text with letters, digits, dots and hyphens only, for names of files, tags and benchmarks; never empty, and never a way out of a folder.

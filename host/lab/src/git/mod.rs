@@ -85,8 +85,10 @@ fn read(
     reader: &Reader,
     driver: &dyn Driver,
 ) -> Result<Option<(ObjectTable, InputGraph, u64)>, WorkloadError> {
-    reader.check_packs()?;
-    let objects = Objects::list(reader)?;
+    if reader.check_packs(driver)? {
+        return Ok(None);
+    }
+    let Some(objects) = Objects::list(reader, driver)? else { return Ok(None) };
     let Some((mut graph, mut missing)) = parallel::read_all(reader, &objects, driver)? else {
         return Ok(None);
     };

@@ -1,6 +1,7 @@
 //! The objects of a repository, numbered, and what they refer to.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use gix::objs::{CommitRefIter, Kind, TagRefIter, TreeRefIter};
@@ -9,8 +10,9 @@ use gix::{ObjectId, oid};
 use hashbrown::HashTable;
 
 use super::reader::{Reader, one_line};
+use crate::driver::Driver;
 use crate::error::GitError;
-use crate::limits::OBJECTS_MAX;
+use crate::limits::{OBJECTS_MAX, STEPS_PER_LOOK};
 
 /// Numbers for object ids.
 #[derive(Default)]
@@ -66,7 +68,8 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    pub(crate) fn list(reader: &Reader) -> Result<Objects, GitError> {
+    /// None when the driver asked to stop.
+    pub(crate) fn list(reader: &Reader, driver: &dyn Driver) -> Result<Option<Objects>, GitError> {
         // In the order of the pack, so that the base of a delta is at hand when it is needed.
         let all = reader
             .repository()
@@ -84,12 +87,15 @@ impl Objects {
             if at < in_packs {
                 packed = table.len();
             }
+            if (at as u64).is_multiple_of(STEPS_PER_LOOK) && driver.stop_requested() {
+                return Ok(None);
+            }
             if table.len() > OBJECTS_MAX {
                 return Err(GitError::TooManyObjects { path: reader.path().to_owned(), max: OBJECTS_MAX });
             }
         }
         let blobs = std::iter::repeat_with(|| AtomicBool::new(false)).take(table.len()).collect();
-        Ok(Objects { table, packed: packed as u32, blobs })
+        Ok(Some(Objects { table, packed: packed as u32, blobs }))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -206,10 +212,16 @@ pub(crate) fn tree(data: &[u8], id: &oid, refer_to: &mut dyn FnMut(&oid, bool)) 
 /// `info/grafts`.
 pub(crate) fn parents_in_place(reader: &Reader) -> Result<HashMap<ObjectId, Vec<ObjectId>>, GitError> {
     let mut parents = HashMap::new();
-    let grafts = reader.repository().common_dir().join("info/grafts");
-    for line in std::fs::read_to_string(&grafts).unwrap_or_default().lines() {
-        let ids: Result<Vec<ObjectId>, _> =
-            line.split(' ').map(|word| ObjectId::from_hex(word.as_bytes())).collect();
+    let path = reader.repository().common_dir().join("info/grafts");
+    let grafts = match std::fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        grafts => {
+            grafts.map_err(|error| reader.damaged(format!("{} cannot be read ({error})", path.display())))?
+        }
+    };
+    for line in grafts.split(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let ids: Result<Vec<ObjectId>, _> = line.split(|&byte| byte == b' ').map(ObjectId::from_hex).collect();
         // git ignores lines that are no grafts, comments among them.
         if let Some((commit, others)) = ids.ok().as_deref().and_then(<[ObjectId]>::split_first) {
             parents.insert(*commit, others.to_vec());

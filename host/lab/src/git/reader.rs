@@ -2,16 +2,16 @@
 //! elsewhere.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use gix::ObjectId;
 use gix::objs::Find;
 use gix::odb::store::structure::Record;
 
+use crate::driver::Driver;
 use crate::error::GitError;
-use crate::limits::DELTA_BASES_BYTES;
+use crate::limits::{DELTA_BASES_BYTES, READ_BYTES};
 
 pub(crate) struct Reader {
     repository: gix::Repository,
@@ -82,37 +82,54 @@ impl Reader {
     }
 
     /// Compares every pack and every index of packs with the checksum at its end, before anything in them is
-    /// believed.
-    pub(crate) fn check_packs(&self) -> Result<(), GitError> {
+    /// believed. Says whether the driver asked to stop.
+    pub(crate) fn check_packs(&self, driver: &dyn Driver) -> Result<bool, GitError> {
         let store = self.repository.objects.store_ref();
         let records = store.structure().map_err(|error| self.damaged(one_line(&error)))?;
         for record in records {
             match record {
                 Record::Index { path, .. } => {
-                    self.check_file(&path)?;
-                    self.check_file(&path.with_extension("pack"))?;
+                    self.check_file(&path, driver)?;
+                    self.check_file(&path.with_extension("pack"), driver)?;
                 }
-                Record::MultiIndex { path, .. } => self.check_multi_index(&path)?,
+                Record::MultiIndex { path, .. } => self.check_multi_index(&path, driver)?,
                 Record::LooseObjectDatabase { .. } | Record::Empty => {}
             }
         }
-        Ok(())
+        Ok(driver.stop_requested())
     }
 
-    fn check_multi_index(&self, path: &Path) -> Result<(), GitError> {
-        self.check_file(path)?;
+    fn check_multi_index(&self, path: &Path, driver: &dyn Driver) -> Result<(), GitError> {
+        self.check_file(path, driver)?;
         let index = gix::odb::pack::multi_index::File::at(path, None).map_err(|error| {
             self.damaged(format!("{} cannot be read ({})", path.display(), one_line(&error)))
         })?;
         index
             .index_names()
             .iter()
-            .try_for_each(|name| self.check_file(&path.with_file_name(name).with_extension("pack")))
+            .try_for_each(|name| self.check_file(&path.with_file_name(name).with_extension("pack"), driver))
+    }
+
+    /// Of so many bytes; none when the driver asked to stop.
+    fn checksum(&self, file: &mut File, bytes: u64, driver: &dyn Driver) -> io::Result<Option<ObjectId>> {
+        let mut hasher = gix::hash::hasher(self.hash_kind());
+        let mut buffer = vec![0; READ_BYTES];
+        let mut left = bytes;
+        while left > 0 {
+            if driver.stop_requested() {
+                return Ok(None);
+            }
+            let some = left.min(READ_BYTES as u64) as usize;
+            file.read_exact(&mut buffer[..some])?;
+            hasher.update(&buffer[..some]);
+            left -= some as u64;
+        }
+        hasher.try_finalize().map(Some).map_err(|error| io::Error::other(one_line(&error)))
     }
 
     /// Packs, their indexes and the index of several packs all end with the checksum of what stands before
-    /// it.
-    fn check_file(&self, path: &Path) -> Result<(), GitError> {
+    /// it. Where the driver asks to stop, the rest of the file is not looked at.
+    fn check_file(&self, path: &Path, driver: &dyn Driver) -> Result<(), GitError> {
         let failed =
             |why: &dyn std::fmt::Display| self.damaged(format!("{} cannot be read ({why})", path.display()));
         let checksum_len = self.hash_kind().len_in_bytes() as u64;
@@ -121,14 +138,9 @@ impl Reader {
         let Some(hashed) = len.checked_sub(checksum_len) else {
             return Err(failed(&"it is too short"));
         };
-        let found = gix::hash::bytes(
-            &mut file,
-            hashed,
-            self.hash_kind(),
-            &mut gix::progress::Discard,
-            &AtomicBool::new(false),
-        )
-        .map_err(|error| failed(&one_line(&error)))?;
+        let Some(found) = self.checksum(&mut file, hashed, driver).map_err(|error| failed(&error))? else {
+            return Ok(());
+        };
         let mut stated = vec![0; checksum_len as usize];
         file.seek(SeekFrom::Start(hashed)).map_err(|error| failed(&error))?;
         file.read_exact(&mut stated).map_err(|error| failed(&error))?;

@@ -51,7 +51,7 @@ pub(super) fn read(path: &Path, driver: &dyn Driver) -> Result<Facts, GraphError
     if parser.facts == 0 && !stopped {
         return Err(GraphError::Empty { path: path.to_owned() });
     }
-    Ok(parser.finish(stopped))
+    Ok(parser.finish(&|| stopped || driver.stop_requested()))
 }
 
 #[derive(Default)]
@@ -71,6 +71,9 @@ struct Parser {
 
 /// Ends of edges that are looked up at a time.
 const WAITING: usize = 256;
+
+/// Edges that are sorted between two looks at the driver's wish to stop: far less than a second, also where each is a cache miss.
+const EDGES_PER_LOOK: usize = 1 << 16;
 
 /// In `sizes`: nothing was said.
 const UNSAID: u64 = u64::MAX;
@@ -170,7 +173,7 @@ impl Parser {
         Ok(())
     }
 
-    fn finish(self, stopped: bool) -> Facts {
+    fn finish(self, stop: &dyn Fn() -> bool) -> Facts {
         let Parser { interner, edges, roots, mut sizes, .. } = self;
         let objects = interner.words().len();
         for size in &mut sizes {
@@ -179,7 +182,9 @@ impl Parser {
             }
         }
         let roots = roots.into_iter().map(|root| (root_name(interner.words().word(root)), root)).collect();
-        let (begins, targets) = by_source(objects, &edges);
+        let sorted = by_source(objects, &edges, stop);
+        let stopped = sorted.is_none();
+        let (begins, targets) = sorted.unwrap_or_default();
         Facts { names: interner.into_words(), graph: InputGraph { begins, targets, roots }, sizes, stopped }
     }
 }
@@ -190,23 +195,31 @@ fn root_name(id: &[u8]) -> Option<String> {
     (name.len() <= 1024).then(|| name.to_owned())
 }
 
-/// Counting sort of the edges by where they begin, in the order of the file for each object.
-fn by_source(objects: usize, edges: &[u32]) -> (Vec<u64>, Vec<u32>) {
+/// Counting sort of the edges by where they begin, in the order of the file for each object; none when asked to stop.
+fn by_source(objects: usize, edges: &[u32], stop: &dyn Fn() -> bool) -> Option<(Vec<u64>, Vec<u32>)> {
     let mut begins = vec![0_u64; objects + 1];
-    for edge in edges.chunks_exact(2) {
-        begins[edge[0] as usize + 1] += 1;
+    for some in edges.chunks(EDGES_PER_LOOK * 2) {
+        if stop() {
+            return None;
+        }
+        some.chunks_exact(2).for_each(|edge| begins[edge[0] as usize + 1] += 1);
     }
     for at in 0..objects {
         begins[at + 1] += begins[at];
     }
     let mut next = begins.clone();
     let mut targets = vec![0; edges.len() / 2];
-    for edge in edges.chunks_exact(2) {
-        let place = &mut next[edge[0] as usize];
-        targets[*place as usize] = edge[1];
-        *place += 1;
+    for some in edges.chunks(EDGES_PER_LOOK * 2) {
+        if stop() {
+            return None;
+        }
+        for edge in some.chunks_exact(2) {
+            let place = &mut next[edge[0] as usize];
+            targets[*place as usize] = edge[1];
+            *place += 1;
+        }
     }
-    (begins, targets)
+    (!stop()).then_some((begins, targets))
 }
 
 /// The words of a line.
@@ -253,7 +266,23 @@ mod tests {
         let mut parser = Parser::default();
         let used = parser.lines(text).map_err(|problem| (parser.line, problem))?;
         parser.last_line(&text[used..]).map_err(|problem| (parser.line, problem))?;
-        Ok(parser.finish(false))
+        Ok(parser.finish(&|| false))
+    }
+
+    #[test]
+    fn edges_are_sorted_until_somebody_asks_to_stop() {
+        use std::cell::Cell;
+        let edges = vec![0; 5 * EDGES_PER_LOOK];
+        let asked = Cell::new(0);
+        let stop_at = |at: u32| {
+            asked.set(0);
+            by_source(1, &edges, &|| asked.replace(asked.get() + 1) == at)
+        };
+        // Three parts counted, three put in their places, and the end.
+        for at in 0..7 {
+            assert!(stop_at(at).is_none() && asked.get() == at + 1, "{at}");
+        }
+        assert_eq!(stop_at(7).map(|(_, targets)| targets.len()), Some(edges.len() / 2));
     }
 
     fn fails(text: &[u8]) -> (u64, String) {

@@ -6,7 +6,7 @@ use crate::answer::units::show;
 use crate::answer::words::{Summary, Tally, line, mean_line, noise_line, summary};
 use crate::answer::{Answer, Side, Verdict};
 use crate::bench::metric::Unit;
-use crate::bench::model::{Environment, Report};
+use crate::bench::model::{Environment, Kind, Report};
 use crate::page::figures::{Figure, Source, of_workload, over_workloads};
 use crate::page::plot::{DARK, LIGHT, RULES, escape};
 use crate::page::{PAGE_BYTES_MAX, tables};
@@ -17,8 +17,16 @@ const SCRIPT: &str = include_str!("script.js");
 /// Rows of the table of all measures, at most; what says something comes first.
 const ROWS_MAX: usize = 1000;
 
-/// Measures that the answer begins with.
-const HEADLINES: [&str; 7] = ["cpu", "wall", "throughput", "pause-p99", "metered-p999", "footprint", "fuel"];
+/// Measures that the answer begins with; where one was not measured, for want of samples, the next one of its row.
+const HEADLINES: [&[&str]; 7] = [
+    &["cpu"],
+    &["wall"],
+    &["throughput"],
+    &["pause-p99", "pause-max"],
+    &["metered-p999", "metered-p99"],
+    &["footprint"],
+    &["fuel"],
+];
 
 /// What the page forbids itself: everything but what is inside of it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
@@ -84,7 +92,7 @@ fn header(page: &mut String, report: &Report, title: &str) {
          <button id=\"theme\" type=\"button\" hidden>Dark</button></header>",
         escape(title),
         escape(&date(report.began_unix_ms)),
-        counted(report.plan.rounds as usize, "round"),
+        rounds(report),
         counted(report.workloads.len(), "workload"),
         counted(report.runs.len(), "run"),
         escape(&show(report.took_ns as f64, Unit::Nanoseconds)),
@@ -94,6 +102,19 @@ fn header(page: &mut String, report: &Report, title: &str) {
         let _ = write!(page, "<a href=\"#w{index}\">{}</a>", escape(&workload.label));
     }
     page.push_str("<a href=\"#measures\">Measures</a></nav>\n");
+}
+
+/// How many were made, and how many of a plan that came to an early end.
+fn rounds(report: &Report) -> String {
+    let (planned, made) = (report.plan.rounds, rounds_made(report));
+    let planned = counted(planned as usize, "round");
+    if report.interrupted { format!("{made} of {planned}") } else { planned }
+}
+
+/// Rounds that came to their end everywhere: those before the last one that was begun.
+fn rounds_made(report: &Report) -> u32 {
+    let last = report.runs.iter().filter(|run| run.kind == Kind::Timed).map(|run| run.round).max();
+    last.unwrap_or(0)
 }
 
 fn counted(count: usize, name: &str) -> String {
@@ -128,7 +149,7 @@ fn stamps(content: &mut String, report: &Report) {
         );
     }
     if report.interrupted {
-        content.push_str("<p class=\"stamp\" role=\"note\"><strong>Ended early.</strong> Only rounds that were finished are here.</p>\n");
+        content.push_str("<p class=\"stamp\" role=\"note\"><strong>Ended early.</strong> What had been measured by then is here.</p>\n");
     }
     for remark in &report.remarks {
         let _ = writeln!(content, "<p class=\"stamp\" role=\"note\">{}</p>", escape(remark));
@@ -140,6 +161,10 @@ fn card(report: &Report, answer: &Answer, summary: &Summary) -> String {
         |index: usize| report.subjects.get(index).map_or("?".to_owned(), |subject| escape(&subject.label));
     let mut card =
         format!("<article class=\"card\"><h3>{} <span>against {}</span></h3>\n", label(summary.b), label(0));
+    if !answer.verdicts.iter().any(|verdict| verdict.b == summary.b) {
+        return card
+            + "<p>No run of one can be paired with a run of the other, so nothing can be said.</p></article>\n";
+    }
     card += &headlines(report, answer, summary.b);
     tallies(&mut card, "better", "Better in", &summary.better);
     tallies(&mut card, "worse", "Worse in", &summary.worse);
@@ -162,7 +187,9 @@ fn card(report: &Report, answer: &Answer, summary: &Summary) -> String {
 fn headlines(report: &Report, answer: &Answer, b: usize) -> String {
     let distance = |heap: Option<f64>| heap.map_or(0.0, |heap| (heap - 2.0).abs());
     let mut items = String::new();
-    for key in HEADLINES {
+    let measured =
+        |key: &&str| answer.verdicts.iter().any(|verdict| verdict.b == b && verdict.metric.key == *key);
+    for key in HEADLINES.into_iter().filter_map(|keys| keys.iter().copied().find(measured)) {
         let means = answer.means.iter().filter(|mean| mean.b == b && mean.metric.key == key);
         let mean = means.min_by(|x, y| distance(x.heap_multiple).total_cmp(&distance(y.heap_multiple)));
         let here = answer.verdicts.iter().filter(|verdict| verdict.b == b && verdict.metric.key == key);
@@ -233,7 +260,15 @@ fn machine(report: &Report) -> String {
         plan.warmup_iterations,
         plan.seed
     );
-    let _ = writeln!(content, "<div class=\"all\"><dt>plan</dt><dd>{}</dd></div></dl>", escape(&order));
+    let _ = writeln!(content, "<div class=\"all\"><dt>plan</dt><dd>{}</dd></div>", escape(&order));
+    if !report.command.is_empty() {
+        let _ = writeln!(
+            content,
+            "<div class=\"all\"><dt>command</dt><dd><code>{}</code></dd></div>",
+            escape(&report.command)
+        );
+    }
+    content.push_str("</dl>\n");
     for table in
         [tables::subjects(report), tables::workloads(report), tables::failures(report), tables::swaps(report)]
     {

@@ -223,8 +223,8 @@ pub(super) fn subjects(report: &Report) -> Table {
             .filter(|run| run.subject == index)
             .filter_map(|run| run.measures.as_deref())
             .collect();
-        let start = measures.iter().map(|m| m.start.load_ns + m.start.attach_ns).max().unwrap_or(0) as f64;
-        let memory = measures.iter().map(|m| m.footprint.strategy_bytes_max).max().unwrap_or(0) as f64;
+        let start = measures.iter().map(|m| m.start.load_ns + m.start.attach_ns).max();
+        let memory = measures.iter().map(|m| m.footprint.strategy_bytes_max).max();
         let options: Vec<String> =
             subject.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let role = match (index, subject.baseline) {
@@ -237,11 +237,17 @@ pub(super) fn subjects(report: &Report) -> Table {
             text(format!("{} {}", subject.name, subject.version)),
             text(subject.digest.chars().take(12).collect::<String>()),
             text(if options.is_empty() { "-".to_owned() } else { options.join(" ") }),
-            Cell::Number(show(start, Unit::Nanoseconds), start),
-            Cell::Number(show(memory, Unit::Bytes), memory),
+            measured(start, Unit::Nanoseconds),
+            measured(memory, Unit::Bytes),
         ]);
     }
     table
+}
+
+/// A number, or a dash where no run came to its end.
+fn measured(value: Option<u64>, unit: Unit) -> Cell {
+    let value = value.map_or(f64::NAN, |value| value as f64);
+    Cell::Number(if value.is_nan() { "-".to_owned() } else { show(value, unit) }, value)
 }
 
 /// The workloads with the heap that they need.

@@ -99,6 +99,7 @@ impl Book {
         let drawn: BTreeSet<u32> = (0..AT_ONCE).map(|_| shop.random.random_range(0..count)).collect();
         let book = book(scope)?;
         for (gone, &place) in drawn.iter().rev().enumerate() {
+            self.leaves(scope, shop, first + place)?;
             // The last one takes the place of who goes.
             let last = first + count - 1 - gone as u32;
             let moved = shop.effort.load(scope, book, last, "a worker that the manager knows")?;
@@ -114,9 +115,20 @@ impl Book {
         for side in [Side::Local, Side::Remote] {
             let (first, count) = self.place(side);
             for slot in first..first + count {
+                self.leaves(scope, shop, slot)?;
                 shop.effort.store(scope, book, slot, None)?;
             }
             *self.count(side) = 0;
+        }
+        Ok(())
+    }
+
+    /// Writes down, if lives are, that who is in this slot leaves.
+    fn leaves(&self, scope: &Scope<'_>, shop: &mut Shop, slot: u32) -> Result<(), WorkloadError> {
+        if shop.lives.is_some()
+            && let Some(worker) = scope.load(book(scope)?, slot)?
+        {
+            shop.leaves(scope.handle(worker));
         }
         Ok(())
     }

@@ -28,7 +28,15 @@ impl Site<'_> {
     /// Looks, forgets, collects, and puts down what came of it.
     pub(super) fn end(&mut self, report: &mut WorkloadReport) -> Result<(), Halt> {
         let known = self.look_at_all()?;
-        self.mutator.scope(|scope| scope.set_root(BOOK, None));
+        let (shop, manager) = (&mut self.shop, &self.manager);
+        self.mutator.scope(|scope| {
+            for worker in manager.known(scope, shop)? {
+                shop.leaves(scope.handle(worker));
+            }
+            shop.let_go();
+            scope.set_root(BOOK, None);
+            Ok::<_, WorkloadError>(())
+        })?;
         self.post.reach(Stage::Forgot)?;
         self.until_all(Stage::Forgot)?;
         let (traffic, begun) = (self.peers.traffic(), Instant::now());
@@ -42,12 +50,14 @@ impl Site<'_> {
         // Nobody knows anybody any more.
         report.expected_live = Some(0);
         let left_workers = self.left();
+        self.look();
         for node in &mut report.nodes {
             node.verified = self.shop.verified;
             node.known = known;
             node.settling = self.peers.traffic().since(traffic);
             node.lag = outcome.lag;
             node.left_workers = left_workers;
+            node.lives = self.shop.lives.take().map(Box::new);
         }
         Ok(())
     }
@@ -144,7 +154,11 @@ impl Site<'_> {
 
     fn follow(&mut self, begun: Instant, outcome: &mut Outcome) -> Result<(), Halt> {
         loop {
-            self.post.wait(|post| post.asked.is_some() || post.ended)?;
+            while self.post.asked.is_none() && !self.post.ended {
+                self.post.go_on()?;
+                self.post.pump(self.patience())?;
+                self.look();
+            }
             if self.post.ended {
                 return Ok(());
             }
@@ -158,6 +172,7 @@ impl Site<'_> {
     /// A cycle of this node, and how it stands when the others know what came of it.
     fn cycle(&mut self, round: u32, begun: Instant, outcome: &mut Outcome) -> Result<Stand, Halt> {
         outcome.condemned += self.driver.collect()?;
+        self.look();
         let left = self.left();
         if left == 0 {
             outcome.lag.get_or_insert_with(|| begun.elapsed());
@@ -167,6 +182,7 @@ impl Site<'_> {
         while ledger.unsettled && Instant::now() < until {
             self.post.go_on()?;
             self.post.pump(SEND_AGAIN)?;
+            self.look();
             ledger = self.peers.ledger();
         }
         Ok(Stand { round, condemned: outcome.condemned, left, ledger })

@@ -83,3 +83,81 @@ fn work(spec: &RandomWorkersSpec, heap: &Heap, driver: &dyn Driver) -> Result<Wo
     report.checks = telling::lines(&report.nodes);
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use gc_heap::{Handle, HeapConfig, Scope};
+    use rustc_hash::FxHashSet;
+
+    use super::book::Book;
+    use super::post::Letter;
+    use super::word::Word;
+    use super::worker::Shop;
+    use super::*;
+    use crate::bench::fates::Fates;
+
+    /// The workers that the manager leads to.
+    fn reached(scope: &Scope<'_>, shop: &mut Shop, manager: &Book) -> FxHashSet<Handle> {
+        let mut pending = manager.known(scope, shop).unwrap();
+        let mut reached = FxHashSet::default();
+        while let Some(worker) = pending.pop() {
+            if reached.insert(scope.handle(worker)) {
+                pending.extend(shop.contacts(scope, worker).unwrap());
+            }
+        }
+        reached
+    }
+
+    fn deal_with(scope: &mut Scope<'_>, shop: &mut Shop, letter: &Letter) {
+        let workers: Vec<_> = letter.references.iter().map(|pin| scope.pinned(pin)).collect();
+        match (&letter.word, &workers[..]) {
+            (Word::Work(work), [worker]) => shop.turn(scope, *worker, work).unwrap(),
+            (Word::Acquaint, [worker, others @ ..]) => {
+                others.iter().for_each(|&other| shop.acquaint(scope, *worker, other).unwrap());
+            }
+            _ => {}
+        }
+        shop.let_go();
+    }
+
+    #[test]
+    fn what_is_written_down_says_who_could_be_reached_when() {
+        let heap = Heap::new(HeapConfig { node: 1, ..HeapConfig::with_limit(64 << 20) }).unwrap();
+        let mut shop =
+            Shop::new(&RandomWorkersSpec { lives: true, ..RandomWorkersSpec::default() }, 1, vec![2]);
+        let mut mutator = heap.mutator();
+        let mut manager = mutator.scope(|scope| Book::new(scope)).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..400 {
+            mutator.scope(|scope| {
+                manager.act(scope, &mut shop).unwrap();
+                shop.let_go();
+            });
+            while let Some(letter) = shop.out.pop() {
+                mutator.scope(|scope| deal_with(scope, &mut shop, &letter));
+                letter.references.iter().for_each(|pin| shop.leaves(pin.handle()));
+                shop.let_go();
+            }
+            seen.push((Instant::now(), mutator.scope(|scope| reached(scope, &mut shop, &manager))));
+        }
+        let lives = shop.lives.take().unwrap();
+        // Who is known at the end has not died: the last moment that is written down for them is one before that.
+        let at_the_end = seen.last().unwrap().1.clone();
+        let fates = Fates::of([&lives]);
+        let (mut dead, mut alive) = (0, 0);
+        for worker in lives.workers().filter(|worker| !at_the_end.contains(&worker.handle)) {
+            let died = fates.died(worker.handle).unwrap();
+            for (moment, reached) in seen.iter().filter(|(moment, _)| worker.born < *moment) {
+                assert_eq!(died > *moment, reached.contains(&worker.handle), "{}", worker.handle);
+                if died > *moment { alive += 1 } else { dead += 1 }
+            }
+        }
+        assert!(
+            lives.known.len() > 100 && dead > 1000 && alive > 100,
+            "{} {dead} {alive}",
+            lives.known.len()
+        );
+    }
+}

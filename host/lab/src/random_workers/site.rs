@@ -6,7 +6,7 @@ use gc_heap::{Heap, Mutator};
 
 use crate::driver::{Driver, Phase, Ticker};
 use crate::error::WorkloadError;
-use crate::limits::{NAP_MAX, RECEIVE_PATIENCE};
+use crate::limits::{LOOK_EVERY, NAP_MAX, RECEIVE_PATIENCE};
 use crate::peers::Peers;
 use crate::report::{NodeWork, WorkloadReport};
 
@@ -86,12 +86,17 @@ impl<'d> Site<'d> {
             }
             if self.wait_for_ping(begun, done)? {
                 let (shop, manager) = (&mut self.shop, &mut self.manager);
-                self.mutator.scope(|scope| manager.act(scope, shop))?;
+                self.mutator.scope(|scope| {
+                    manager.act(scope, shop)?;
+                    shop.let_go();
+                    Ok::<_, WorkloadError>(())
+                })?;
                 self.post_all()?;
                 done += 1;
             }
             while self.post.pump(Duration::ZERO)? {}
             self.deliver()?;
+            self.look();
         }
         Ok(done)
     }
@@ -117,6 +122,8 @@ impl<'d> Site<'d> {
             }
             self.open(&letter)?;
             self.post_all()?;
+            letter.references.iter().for_each(|pin| self.shop.leaves(pin.handle()));
+            self.shop.let_go();
         }
         Ok(())
     }
@@ -136,7 +143,20 @@ impl<'d> Site<'d> {
                 return Ok(());
             }
             self.post.go_on()?;
-            self.post.pump(RECEIVE_PATIENCE)?;
+            self.post.pump(self.patience())?;
+            self.look();
+        }
+    }
+
+    /// How long to wait for a message.
+    pub(super) fn patience(&self) -> Duration {
+        if self.shop.lives.is_some() { LOOK_EVERY } else { RECEIVE_PATIENCE }
+    }
+
+    /// Looks what has been reclaimed, if lives are written down.
+    pub(super) fn look(&mut self) {
+        if let Some(lives) = &mut self.shop.lives {
+            lives.look(self.heap);
         }
     }
 
@@ -149,14 +169,16 @@ impl<'d> Site<'d> {
             let pins = letter.references.iter();
             let workers = pins.map(|pin| shop.verified(scope, pin)).collect::<Result<Vec<_>, _>>()?;
             match (&letter.word, &workers[..]) {
-                (Word::Publish, workers) => manager.meet(scope, shop, workers),
-                (_, [worker, ..]) if scope.is_stub(*worker) => Err(astray(shop.me)),
-                (Word::Work(work), [worker]) => shop.turn(scope, *worker, work),
+                (Word::Publish, workers) => manager.meet(scope, shop, workers)?,
+                (_, [worker, ..]) if scope.is_stub(*worker) => return Err(astray(shop.me)),
+                (Word::Work(work), [worker]) => shop.turn(scope, *worker, work)?,
                 (Word::Acquaint, [worker, others @ ..]) => {
-                    others.iter().try_for_each(|&other| shop.acquaint(scope, *worker, other))
+                    others.iter().try_for_each(|&other| shop.acquaint(scope, *worker, other))?;
                 }
-                _ => Err(astray(shop.me)),
+                _ => return Err(astray(shop.me)),
             }
+            shop.let_go();
+            Ok(())
         })
     }
 }

@@ -121,6 +121,8 @@ pub struct RandomWorkersSpec {
     pub acyclic: bool,
     /// Of the random numbers.
     pub seed: u64,
+    /// Whether the lives of the objects are written down. No option: who measures asks for it.
+    pub lives: bool,
 }
 
 impl Default for RandomWorkersSpec {
@@ -134,6 +136,7 @@ impl Default for RandomWorkersSpec {
             size: Mode::TortureSmall.size(),
             acyclic: false,
             seed: 1,
+            lives: false,
         }
     }
 }
@@ -168,6 +171,7 @@ impl RandomWorkersSpec {
             size,
             acyclic: options.flag("acyclic")?.unwrap_or(base.acyclic),
             seed: options.or("seed", base.seed, 0, u64::MAX, "a whole number")?,
+            lives: false,
         };
         options.finish(KNOWN)?;
         Ok(spec)

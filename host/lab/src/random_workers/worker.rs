@@ -10,9 +10,10 @@ use gc_heap::{Handle, Local, Pin, Scope};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::cost::Effort;
+use crate::cost::{Effort, object_bytes};
 use crate::distributions::stream;
 use crate::error::WorkloadError;
+use crate::lives::Lives;
 
 use super::post::Letter;
 use super::spec::{AT_ONCE, Chances, RandomWorkersSpec};
@@ -41,6 +42,8 @@ pub(super) struct Shop {
     pub(super) verified: u64,
     /// What is to be sent.
     pub(super) out: Vec<Letter>,
+    /// The lives of this node's objects, if they are to be written down.
+    pub(super) lives: Option<Lives>,
 }
 
 impl Shop {
@@ -57,6 +60,7 @@ impl Shop {
             spawned: Vec::new(),
             verified: 0,
             out: Vec::new(),
+            lives: spec.lives.then(Lives::begin),
         }
     }
 
@@ -111,6 +115,10 @@ impl Shop {
         let state = self.effort.alloc(scope, &[], &bytes)?;
         let number = (self.spawned.len() as u64).to_le_bytes();
         let worker = self.effort.alloc(scope, &[Some(state), None], &number)?;
+        if let Some(lives) = &mut self.lives {
+            lives.worker(scope.handle(worker), object_bytes(2, 8))?;
+            lives.state(scope.handle(state), object_bytes(0, bytes.len() as u64), self.spawned.len())?;
+        }
         self.spawned.push(scope.handle(worker));
         Ok(worker)
     }
@@ -147,6 +155,9 @@ impl Shop {
         let first = scope.load(worker, CONTACTS)?;
         self.effort.operations += 1;
         let contact = self.effort.alloc(scope, &[Some(whom), first], &[])?;
+        if let (Some(lives), Some(number)) = (&mut self.lives, number(scope, worker)) {
+            lives.contact(scope.handle(contact), object_bytes(2, 0), number, scope.handle(whom))?;
+        }
         self.effort.store(scope, worker, CONTACTS, Some(contact))
     }
 
@@ -187,6 +198,9 @@ impl Shop {
         let state = added(&state, work);
         let fresh = self.effort.alloc(scope, &[], &state)?;
         self.effort.store(scope, worker, STATE, Some(fresh))?;
+        if let (Some(lives), Some(number)) = (&mut self.lives, number(scope, worker)) {
+            lives.state(scope.handle(fresh), object_bytes(0, state.len() as u64), number)?;
+        }
         if self.closing {
             return Ok(());
         }
@@ -217,6 +231,20 @@ impl Shop {
             self.write(scope, owner, &whom, Word::Acquaint);
         }
         Ok(())
+    }
+
+    /// This node holds a worker by itself until it lets go.
+    pub(super) fn leaves(&mut self, worker: Handle) {
+        if let Some(lives) = &mut self.lives {
+            lives.leaves(worker);
+        }
+    }
+
+    /// The last moment of a scope, or of a letter.
+    pub(super) fn let_go(&mut self) {
+        if let Some(lives) = &mut self.lives {
+            lives.let_go();
+        }
     }
 
     /// Writes a letter to a worker, wherever it is.

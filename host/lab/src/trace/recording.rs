@@ -9,6 +9,9 @@
 //! When the queue is full a mutator waits for the disk, at most [`WAIT_MAX`] at a time; that is a hold-up like any other, and the report has their sum. If
 //! there is no room then either, or the disk refuses a block, the recording ends, with a reason, for all mutators at once: a trace
 //! with a gap would be no trace. Mutators go on. What was written by then is a good trace, and its end says why it ended.
+//!
+//! What stands in the file goes when the first block comes, not before: whoever starts a recording may fail before anything is done, and then
+//! leaves an old trace as it was.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -49,9 +52,11 @@ pub struct RecordingReport {
     pub problem: Option<String>,
 }
 
-/// A trace that is being written. Dropping it ends it.
+/// A trace that is being written. Dropping it ends it; if nothing was recorded by then, the file is as it was before.
 pub struct Recording {
     path: PathBuf,
+    /// Whether the file was made for this recording.
+    made: bool,
     queue: Arc<Queue>,
     tape: Tape,
     writer: Option<JoinHandle<Written>>,
@@ -81,6 +86,8 @@ struct State {
     spare: Vec<Vec<u8>>,
     /// No block is taken any more.
     over: bool,
+    /// A trace is wanted, be there blocks or not.
+    wanted: bool,
     problem: Option<String>,
     waited: Duration,
 }
@@ -172,36 +179,59 @@ impl Medium for File {
 }
 
 impl Recording {
-    /// Begins a trace in a file, which is made anew. `facts` go into its header.
+    /// Begins a trace in a file, which is made if it is not there; what stands in it goes with the first block, or at [`Recording::finish`].
+    /// `facts` go into its header.
     ///
     /// # Errors
     ///
-    /// [`TraceError::File`] when the file cannot be made or its header not be written.
+    /// [`TraceError::File`] when the file cannot be made or opened, or the header of an empty one not be written.
     pub fn start(path: &Path, facts: &Facts) -> Result<Recording, TraceError> {
         let failed = |source| TraceError::File { what: "write", path: path.to_owned(), source };
-        let file = File::create(path).map_err(failed)?;
-        Recording::on(Box::new(file), path, facts).map_err(failed)
+        let (file, made) = open(path).map_err(failed)?;
+        let precious = !made && file.metadata().is_ok_and(|found| found.is_file());
+        let mut recording = Recording::on(Box::new(file), path, facts, precious).map_err(|source| {
+            if made {
+                let _ = std::fs::remove_file(path);
+            }
+            failed(source)
+        })?;
+        recording.made = made;
+        Ok(recording)
     }
 
-    pub(crate) fn on(mut medium: Box<dyn Medium>, path: &Path, facts: &Facts) -> io::Result<Recording> {
+    /// On a medium; one with something `precious` on it is left alone until there is something to write.
+    pub(crate) fn on(
+        mut medium: Box<dyn Medium>,
+        path: &Path,
+        facts: &Facts,
+        precious: bool,
+    ) -> io::Result<Recording> {
         let header = header(facts);
-        medium.write_all(&header)?;
+        if !precious {
+            medium.write_all(&header)?;
+        }
         let queue = Arc::new(Queue::default());
         let tape = Tape::new(Inlet(Arc::clone(&queue)));
         let started = tape.started();
         let source = Arc::clone(&queue);
         let writer = std::thread::Builder::new().name("trace-writer".into()).spawn(move || {
-            let mut writer = Writer::new(medium, header.len() as u64);
+            let mut writer =
+                if precious { Writer::over(medium, header) } else { Writer::new(medium, header.len() as u64) };
             while let Some(block) = source.next() {
                 match writer.write(&block) {
                     Ok(()) => source.give_back(block.bytes),
                     Err(error) => source.end(Some(format!("the file cannot be written ({error})"))),
                 }
             }
-            let problem = source.lock().problem.clone();
+            let state = source.lock();
+            let (problem, wanted) = (state.problem.clone(), state.wanted);
+            drop(state);
+            if writer.blocks == 0 && !wanted {
+                return writer.leave();
+            }
             writer.end(started.elapsed().as_nanos() as u64, problem.as_deref())
         })?;
-        Ok(Recording { path: path.to_owned(), queue, tape, writer: Some(writer) })
+        Ok(Recording { path: path.to_owned(), made: false, queue, tape, writer: Some(writer) })
     }
 
     /// The tape for [`HeapConfig::tape`](gc_heap::HeapConfig::tape).
@@ -219,6 +249,7 @@ impl Recording {
     /// Writes what is in the queue and the end. What mutators that still exist have in their buffers is lost: let them go before.
     #[must_use]
     pub fn finish(mut self) -> RecordingReport {
+        self.queue.lock().wanted = true;
         let written = self.stop();
         let state = self.queue.lock();
         RecordingReport {
@@ -243,15 +274,32 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if self.writer.is_some() {
-            self.stop();
+        if self.writer.is_none() {
+            return;
         }
+        let written = self.stop();
+        if self.made && written.blocks == 0 && !written.ended {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens a file as it is, and says whether it was made.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    match File::options().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = File::options().write(true).create(true).truncate(false).open(path)?;
+            Ok((file, false))
+        }
+        made => made.map(|file| (file, true)),
     }
 }
 
 /// The file, and what is in it.
 pub(crate) struct Writer {
     medium: Box<dyn Medium>,
+    /// Put where something else stands, once there is something to write.
+    header: Option<Vec<u8>>,
     bytes: u64,
     blocks: u64,
     operations: u64,
@@ -263,13 +311,33 @@ pub(crate) struct Writer {
 impl Writer {
     /// Goes on behind a header of so many bytes.
     pub(crate) fn new(medium: Box<dyn Medium>, bytes: u64) -> Writer {
-        Writer { medium, bytes, blocks: 0, operations: 0, chain: 0, refused: false }
+        Writer { medium, header: None, bytes, blocks: 0, operations: 0, chain: 0, refused: false }
+    }
+
+    /// Writes over something, with a header, but not before there is something to write.
+    fn over(medium: Box<dyn Medium>, header: Vec<u8>) -> Writer {
+        Writer { header: Some(header), ..Writer::new(medium, 0) }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let Some(header) = &self.header else { return Ok(()) };
+        self.medium.cut(0)?;
+        self.medium.write_all(header)?;
+        self.bytes = header.len() as u64;
+        self.header = None;
+        Ok(())
+    }
+
+    /// Ends without an end.
+    fn leave(self) -> Written {
+        Written { bytes: self.bytes, blocks: self.blocks, operations: self.operations, ended: false }
     }
 
     pub(crate) fn write(&mut self, block: &Block) -> io::Result<()> {
         if self.refused {
             return Ok(());
         }
+        self.begin().inspect_err(|_| self.refused = true)?;
         let head = Head::of(block);
         let crc = self.put(head, &block.bytes)?;
         self.blocks += 1;
@@ -301,7 +369,11 @@ impl Writer {
         let text = end.to_text();
         let head = Head::end(text.len(), at_ns);
         // A disk that has no room for the end either: the file then ends with its last block, which reads as well.
-        let ended = self.put(head, text.as_bytes()).and_then(|_| self.medium.flush()).is_ok();
+        let ended = self
+            .begin()
+            .and_then(|()| self.put(head, text.as_bytes()))
+            .and_then(|_| self.medium.flush())
+            .is_ok();
         Written { bytes: self.bytes, blocks: self.blocks, operations: self.operations, ended }
     }
 }
@@ -356,7 +428,7 @@ mod tests {
         let (wake, awake) = channel();
         let disk = Disk { file: File::create(&path).unwrap(), room, awake, asleep: false };
         let wake = Some(wake).filter(|_| sleeps);
-        let recording = Recording::on(Box::new(disk), &path, &Facts::default()).unwrap();
+        let recording = Recording::on(Box::new(disk), &path, &Facts::default(), false).unwrap();
         let tape = Some(recording.tape());
         let heap = Heap::new(HeapConfig { tape, ..HeapConfig::with_limit(256 << 20) }).unwrap();
         let mut mutator = heap.mutator();
@@ -389,6 +461,44 @@ mod tests {
             let (report, file) = record(room, false, 100_000);
             assert!(report.problem.is_some());
             assert!(!file.is_complete() && file.operations() == report.operations, "{room}: {report:?}");
+        }
+    }
+
+    /// What a recording leaves in a file that had something in it.
+    fn over(old: Option<&str>, objects: u32, finish: bool) -> Option<Vec<u8>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace");
+        old.inspect(|old| std::fs::write(&path, old).unwrap());
+        let recording = Recording::start(&path, &Facts::default()).unwrap();
+        let tape = Some(recording.tape());
+        let heap = Heap::new(HeapConfig { tape, ..HeapConfig::with_limit(1 << 20) }).unwrap();
+        for _ in 0..objects {
+            heap.mutator().scope(|scope| scope.alloc(&[], b"").map(|_| ())).unwrap();
+        }
+        drop(heap);
+        if finish {
+            let report = recording.finish();
+            let file = TraceFile::open(&path).unwrap();
+            assert!(file.is_complete() && file.damage().is_none(), "{report:?}");
+            assert_eq!((report.operations, report.bytes), (u64::from(objects), file.bytes()));
+        } else {
+            drop(recording);
+        }
+        std::fs::read(&path).ok()
+    }
+
+    #[test]
+    fn a_recording_that_recorded_nothing_leaves_the_file_as_it_was() {
+        let old = "an old trace, longer than a header ".repeat(100);
+        assert_eq!(over(Some(&old), 0, false).as_deref(), Some(old.as_bytes()));
+        assert_eq!(over(Some(""), 0, false).as_deref(), Some(&b""[..]));
+        assert_eq!(over(None, 0, false), None);
+        let header = header(&Facts::default());
+        for (old, objects, finish) in
+            [(Some(&*old), 0, true), (Some(&*old), 3, false), (None, 0, true), (None, 3, false), (Some(""), 3, true)]
+        {
+            let left = over(old, objects, finish).unwrap();
+            assert!(left.starts_with(&header) && !left.ends_with(b"header "), "{old:?} {objects} {finish}");
         }
     }
 

@@ -74,7 +74,7 @@ fn lag(source: &Source<'_>, workload: usize, found: &[(usize, &Quality)]) -> Fig
     let mut figure = curves(source, &format!("lag-{workload}"), title, "lag", &drawn);
     let period = found.iter().map(|(_, quality)| quality.period_ns).max().unwrap_or(0);
     figure.note = format!(
-        "Per cell. Deaths are known to {}, the time between two looks. Lines end where fewer than ten values lie beyond.",
+        "Per cell. Lags are known to {}, the time between two looks. Lines end where fewer than ten values lie beyond.",
         show(period as f64, Unit::Nanoseconds)
     );
     figure
