@@ -37,7 +37,7 @@ fn whoever_marks_over_nodes_reclaims_everybody_and_loses_nobody() {
         ("tracing", "turns=5k"),
         ("mark-sweep", "turns=5k&seed=7"),
         ("tracing", "turns=300&nodes=5"),
-        ("tracing", "turns=300&nodes=2&mode=streaming"),
+        ("tracing", "turns=120&nodes=2&mode=streaming"),
         ("mark-sweep", "turns=300&mode=torture-large"),
     ] {
         let load = run(&place, strategy, options);
