@@ -58,18 +58,22 @@ async fn dial_again(shared: &Arc<Shared>, address: SocketAddr, peer: Option<u32>
         if let Some(peer) = peer {
             linked(shared, peer).await;
         }
-        match dial(shared, address).await {
+        let refused = match dial(shared, address).await {
             Outcome::Up(up) => {
-                (wait, last) = (BACK_OFF_FIRST, None);
-                let _ = up.ended.await;
+                let refused = up.ended.await.ok().flatten();
                 // The link may have been replaced by one that the peer began.
                 linked(shared, up.peer.number).await;
+                refused.map(|why| (Some(up.peer), why))
             }
             Outcome::Duplicate(peer) => {
-                (wait, last) = (BACK_OFF_FIRST, None);
                 linked(shared, peer).await;
+                None
             }
-            Outcome::Refused(peer, why) => {
+            Outcome::Refused(peer, why) => Some((peer, why)),
+        };
+        match refused {
+            None => (wait, last) = (BACK_OFF_FIRST, None),
+            Some((peer, why)) => {
                 // A node that is away is refused once, not ten times a second.
                 let word = why.word();
                 let final_answer = matches!(why, Refusal::Myself);

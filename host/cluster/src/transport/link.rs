@@ -25,8 +25,8 @@ pub(super) enum Begun {
 /// A link that is up.
 pub(super) struct Up {
     pub(super) peer: Identity,
-    /// Ends with the link.
-    pub(super) ended: tokio::task::JoinHandle<()>,
+    /// Ends with the link, and says whether that was because the other side does not want this node.
+    pub(super) ended: tokio::task::JoinHandle<Option<Refusal>>,
 }
 
 /// What became of a connection.
@@ -42,27 +42,32 @@ pub(super) async fn establish(shared: &Arc<Shared>, connection: Connection, begu
     let peer = match tls::peer_of(connection.peer_identity()) {
         Ok(peer) => peer,
         Err(what) => {
-            return Outcome::Refused(None, turn_away(connection, Refusal::NoIdentity(what)));
+            return Outcome::Refused(None, turn_away(connection, (), Refusal::NoIdentity(what)));
         }
     };
-    let exchanged = tokio::time::timeout(PREFACE_TIMEOUT, exchange(shared, &connection, &peer, begun)).await;
+    let exchanged = tokio::time::timeout(PREFACE_TIMEOUT, exchange(shared, &connection, begun)).await;
     let exchanged = exchanged.unwrap_or(Err(Refusal::Silent(PREFACE_TIMEOUT)));
-    match exchanged {
-        Ok((theirs, send, receive)) => {
-            take_up(shared, connection, peer, theirs, begun, (send, receive)).await
-        }
+    let (theirs, streams) = match exchanged {
+        Ok(exchanged) => exchanged,
         // It has another link to this node, or has just made one: its side came first.
+        Err(_) if is_superseded(&connection) => return Outcome::Duplicate(peer.number),
+        Err(refusal) => return Outcome::Refused(Some(peer), turn_away(connection, (), refusal)),
+    };
+    match judge(shared, &peer, &theirs) {
+        Ok(()) => take_up(shared, connection, peer, theirs, begun, streams).await,
         Err(_) if is_superseded(&connection) => Outcome::Duplicate(peer.number),
-        Err(refusal) => Outcome::Refused(Some(peer), turn_away(connection, refusal)),
+        Err(refusal) => Outcome::Refused(Some(peer), turn_away(connection, streams, refusal)),
     }
 }
 
-/// Closes a connection that does not become a link, after the other side has had a moment to read our preface and to judge by itself.
-fn turn_away(connection: Connection, refusal: Refusal) -> Refusal {
+/// Closes a connection that does not become a link, after the other side has had a moment to read our preface and to judge by itself. It may have nothing against this
+/// node, and take the end of a stream for the end of the link: `streams` stay open until it is told why.
+fn turn_away(connection: Connection, streams: impl Send + 'static, refusal: Refusal) -> Refusal {
     let reason = refusal.to_string();
     tokio::spawn(async move {
         let _ = tokio::time::timeout(FAREWELL, connection.closed()).await;
         connection.close(code::REFUSED.into(), reason.as_bytes());
+        drop(streams);
     });
     refusal
 }
@@ -73,23 +78,24 @@ fn is_superseded(connection: &Connection) -> bool {
     [code::DUPLICATE, code::REPLACED].map(Into::into).contains(&close.error_code)
 }
 
+/// What the other side has against this node, if it has closed the connection for that.
+fn refused(connection: &Connection) -> Option<Refusal> {
+    let Some(ConnectionError::ApplicationClosed(close)) = connection.close_reason() else { return None };
+    let reason = String::from_utf8_lossy(&close.reason).chars().take(400).collect();
+    (close.error_code == code::REFUSED.into()).then_some(Refusal::ByPeer(reason))
+}
+
 /// Why a connection ended before it was a link.
 fn broken(connection: &Connection, error: &dyn std::fmt::Display) -> Refusal {
-    match connection.close_reason() {
-        Some(ConnectionError::ApplicationClosed(close)) if close.error_code == code::REFUSED.into() => {
-            Refusal::ByPeer(String::from_utf8_lossy(&close.reason).chars().take(400).collect())
-        }
-        Some(reason) => Refusal::NoConnection(reason.to_string()),
-        None => Refusal::NoConnection(error.to_string()),
-    }
+    let other = || connection.close_reason().map_or_else(|| error.to_string(), |reason| reason.to_string());
+    refused(connection).unwrap_or_else(|| Refusal::NoConnection(other()))
 }
 
 async fn exchange(
     shared: &Shared,
     connection: &Connection,
-    peer: &Identity,
     begun: Begun,
-) -> Result<(Preface, SendStream, RecvStream), Refusal> {
+) -> Result<(Preface, (SendStream, RecvStream)), Refusal> {
     let opened = match begun {
         Begun::Here => connection.open_bi().await,
         Begun::There => connection.accept_bi().await,
@@ -100,11 +106,14 @@ async fn exchange(
     send.write_all(&ours.encode()).await.map_err(|error| broken(connection, &error))?;
     let mut bytes = [0; preface::BYTES];
     receive.read_exact(&mut bytes).await.map_err(|error| broken(connection, &error))?;
-    let theirs = Preface::decode(&bytes)?;
+    Ok((Preface::decode(&bytes)?, (send, receive)))
+}
+
+/// Whether this node wants a link with somebody who says this of itself.
+fn judge(shared: &Shared, peer: &Identity, theirs: &Preface) -> Result<(), Refusal> {
     let seen = lock(&shared.peers).seen(peer.number);
     // The clock is read again: the other side may have taken its time.
-    preface::check((&shared.identity, &shared.preface()), (peer, &theirs), seen)?;
-    Ok((theirs, send, receive))
+    preface::check((&shared.identity, &shared.preface()), (peer, theirs), seen)
 }
 
 async fn take_up(
@@ -151,7 +160,7 @@ async fn take_up(
     Outcome::Up(Up { peer, ended })
 }
 
-/// Tells what happens on a link, from its beginning to its end.
+/// Tells what happens on a link, from its beginning to its end. The other side may judge later than this one: a link may be up here for a moment that never was one there.
 async fn serve(
     shared: Arc<Shared>,
     connection: Connection,
@@ -159,7 +168,7 @@ async fn serve(
     session: u64,
     up: Event,
     receive: BufReader<RecvStream>,
-) {
+) -> Option<Refusal> {
     // An error of `send` means that nobody takes events any more: the node shuts down.
     let why = if shared.events.send(up).await.is_err() {
         "the node shuts down".to_owned()
@@ -169,11 +178,13 @@ async fn serve(
             why = read_gossip(&shared, &connection, peer) => why,
         }
     };
+    let refused = refused(&connection);
     // What QUIC says is more to the point than what the stream says.
     let why = connection.close_reason().map_or(why, |reason| reason.to_string());
     connection.close(code::MISBEHAVED.into(), why.as_bytes());
     lock(&shared.peers).drop_link(peer, session);
     let _ = shared.events.send(Event::Down { peer, session, why }).await;
+    refused
 }
 
 async fn read(shared: &Shared, peer: u32, session: u64, mut receive: BufReader<RecvStream>) -> String {

@@ -297,6 +297,28 @@ async fn a_life_that_is_over_is_not_let_in() {
 }
 
 #[tokio::test]
+async fn who_comes_in_a_life_that_another_process_had_is_told_what_to_do() {
+    let mut cluster = Cluster::new();
+    let mut one = cluster.start("n1", 1);
+    let credentials = cluster.credentials("n2");
+    let (_first, _send, _receive) = raw(&credentials, one.address(), &preface(1).encode()).await;
+    assert_eq!(one.up().await.2, 1);
+    // Its folder is lost, so it counts its lives from the beginning. It has nothing against the other, and hears that the other has something against it.
+    let lost = start(&credentials, 1);
+    lost.transport.join(one.address());
+    one.refused("twin").await;
+    lost.refused("by_peer").await;
+    let told = lost.transport.refusals().pop().unwrap().to_string();
+    for word in ["another process was here as n2 in incarnation 1", "write 1 into the file 'incarnation'"] {
+        assert!(told.contains(word), "'{word}' is not said: {told}");
+    }
+    lost.transport.close().await;
+    let again = start(&credentials, 2);
+    again.transport.join(one.address());
+    assert_eq!(one.up().await.2, 2);
+}
+
+#[tokio::test]
 async fn a_frame_that_is_too_long_ends_the_link() {
     let mut cluster = Cluster::new();
     let mut one = cluster.start("n1", 1);
