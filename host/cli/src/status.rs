@@ -1,5 +1,7 @@
 //! `host status`: what the running node is doing, and by which handles its objects can be asked for.
 
+use std::collections::BTreeMap;
+
 use gc_node::{Answer, CycleRecord, Request, Status};
 
 use crate::connect::{Connection, unexpected};
@@ -39,12 +41,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn text(status: &Status) -> String {
     let heap = &status.heap;
     let mut lines = vec![
-        format!("strategy   {}, {}", status.strategy, standing(status)),
+        format!("strategy   {}{}, {}", status.strategy, with(&status.options), standing(status)),
         format!("node       process {}, up {:.1} s, {} mutators", status.pid, status.uptime_s, heap.mutators),
         format!(
-            "heap       {} of {} in use, next cycle at {}, {} committed",
+            "heap       {} of {} in use, {} of it in quarantine, next cycle at {}, {} committed",
             bytes(heap.used_bytes),
             bytes(heap.limit_bytes),
+            bytes(heap.quarantined_bytes),
             bytes(heap.goal_bytes),
             bytes(heap.committed_bytes)
         ),
@@ -80,6 +83,12 @@ fn text(status: &Status) -> String {
     lines.extend(roots(status));
     lines.extend(status.journal.iter().map(ToString::to_string));
     lines.join("\n")
+}
+
+/// Options that were set, for a sentence.
+pub(crate) fn with(options: &BTreeMap<String, String>) -> String {
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if options.is_empty() { String::new() } else { format!(" with {}", options.join(", ")) }
 }
 
 /// The handles with which a person can go on to `host why`.

@@ -7,6 +7,7 @@ use gc_node::{Answer, Request, ShadowSide, ShadowSummary, StrategySource, SwapRe
 
 use crate::connect::{Connection, unexpected};
 use crate::output;
+use crate::status::with;
 use crate::units;
 
 /// Replace the strategy of the running node while its mutators run. The new one is loaded and compiled aside, rehearsed (a cycle whose verdict must
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OPTION=VALUE", value_parser = crate::config::setting)]
     set: Vec<(String, String)>,
     /// Replace it on all nodes of the cluster: all rehearse it, then all take it, or none does
-    #[arg(long, conflicts_with_all = ["shadow", "set"])]
+    #[arg(long, conflicts_with = "shadow")]
     cluster: bool,
     #[command(flatten)]
     connection: Connection,
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   host swap refcount
   host swap tracing --cluster
+  host swap ./my-collector.wasm --cluster --set depth=3
   host swap ./my-collector.wasm --set depth=3
   host swap epoch --shadow 10            what it would have freed, and when, against the present one";
 
@@ -42,10 +44,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         StrategySource::File(path) => (None, Some(absolute(path)?)),
         _ => (Some(args.strategy.clone()), None),
     };
-    if args.cluster {
-        return swap_all(&args.connection, name, path);
-    }
     let options = args.set.iter().cloned().collect();
+    if args.cluster {
+        return swap_all(&args.connection, &Request::SwapCluster { name, path, options });
+    }
     match args.connection.ask(&Request::Swap { name, path, options, shadow: args.shadow })? {
         Answer::Swap(report) if args.connection.json => output::json(&report),
         Answer::Swap(report) => tell(&report),
@@ -53,13 +55,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn swap_all(connection: &Connection, name: Option<String>, path: Option<PathBuf>) -> anyhow::Result<()> {
-    match connection.ask(&Request::SwapCluster { name, path })? {
+fn swap_all(connection: &Connection, request: &Request) -> anyhow::Result<()> {
+    match connection.ask(request)? {
         Answer::SwapCluster(report) if connection.json => output::json(&report),
         Answer::SwapCluster(report) => output::line(format!(
-            "all nodes take {}#{} at their next cycle boundary: swap {} of the cluster",
+            "all nodes take {}#{}{} at their next cycle boundary: swap {} of the cluster",
             report.strategy,
             gc_node::short(&report.digest),
+            with(&report.options),
             report.generation
         )),
         other => unexpected(&other),

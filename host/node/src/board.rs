@@ -2,6 +2,7 @@
 //!
 //! Written by the collector thread, between cycles and never while it calls a strategy; read by whoever asks. One lock, held for microseconds.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -82,6 +83,7 @@ struct Inside {
     journal: Journal,
     subscribers: Vec<Subscriber>,
     serving: StrategyRecord,
+    options: BTreeMap<String, String>,
     tenure: &'static str,
     probation_cycles_left: u32,
     warm: Option<StrategyRecord>,
@@ -104,6 +106,8 @@ pub(crate) struct Board {
 /// Who serves and who is tried, for the status.
 pub(crate) struct Standing {
     pub(crate) serving: StrategyIdentity,
+    /// That were set; it has its own values for the rest.
+    pub(crate) options: BTreeMap<String, String>,
     pub(crate) tenure: &'static str,
     pub(crate) probation_cycles_left: u32,
     pub(crate) warm: Option<StrategyRecord>,
@@ -119,6 +123,7 @@ impl Board {
                 metrics: Metrics::new(),
                 journal,
                 subscribers: Vec::new(),
+                options: BTreeMap::new(),
                 serving: StrategyRecord { name: asked_for, ..StrategyRecord::default() },
                 tenure: "loading",
                 probation_cycles_left: 0,
@@ -182,6 +187,7 @@ impl Board {
         let mut inside = lock(&self.inside);
         inside.metrics.serving(&standing.serving, standing.tenure);
         inside.serving = StrategyRecord::from(&standing.serving);
+        inside.options = standing.options;
         inside.tenure = standing.tenure;
         inside.probation_cycles_left = standing.probation_cycles_left;
         inside.warm = standing.warm;
@@ -244,6 +250,7 @@ impl Board {
             pid: std::process::id(),
             uptime_s: self.elapsed_s(),
             strategy: inside.serving.clone(),
+            options: inside.options.clone(),
             tenure: inside.tenure.into(),
             probation_cycles_left: inside.probation_cycles_left,
             warm: inside.warm.clone(),
@@ -251,6 +258,8 @@ impl Board {
             heap: HeapRecord {
                 limit_bytes: stats.limit_bytes,
                 used_bytes: stats.used_bytes,
+                live_bytes: stats.live_bytes,
+                quarantined_bytes: stats.quarantined_bytes,
                 goal_bytes: inside.goal_bytes,
                 committed_bytes: stats.committed_bytes,
                 payload_bytes: stats.payload_bytes,
@@ -268,6 +277,8 @@ impl Board {
                 freed_bytes: stats.freed_bytes_total,
                 mutators: stats.mutators,
                 roots: stats.roots,
+                stubs: stats.stubs,
+                held_objects: stats.held_objects,
                 pauses: stats.holdups.count,
                 pause_ns_p50: stats.holdups.p50_ns,
                 pause_ns_p999: stats.holdups.p999_ns,

@@ -135,6 +135,16 @@ impl Crew {
         member.and_then(|member| member.identity.clone()).unwrap_or_else(|| self.hold_identity.clone())
     }
 
+    /// Whether that is this component, with these options.
+    pub(crate) fn is(&self, id: Id, digest: &str, options: &BTreeMap<String, String>) -> bool {
+        self.members.contains_key(&id) && self.settings(id) == *options && self.identity(id).digest == digest
+    }
+
+    /// The options that were set.
+    pub(crate) fn settings(&self, id: Id) -> BTreeMap<String, String> {
+        self.members.get(&id).map(|member| member.order.settings.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn footprint(&self, id: Id) -> Footprint {
         let attached = self.members.get(&id).and_then(|member| member.attached.as_ref());
         attached.map(Attached::footprint).unwrap_or_default()

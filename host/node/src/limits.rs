@@ -86,6 +86,9 @@ pub const OVER_PATIENCE: Duration = Duration::from_secs(90);
 /// How long a cluster-wide swap may take: what the protocol gives it, and a little.
 pub const CLUSTER_SWAP_WAIT: Duration = Duration::from_secs(150);
 
+/// Bytes of the options that a strategy for all nodes may come with.
+pub const BUNDLE_OPTIONS_BYTES_MAX: usize = 64 * 1024;
+
 /// Scions that must have come since the last cycle over all nodes before another one is begun because of them.
 pub const SCIONS_GROWN: u64 = 4096;
 

@@ -22,7 +22,18 @@ type Declared = (&'static str, &'static str, MetricType, fn(&HeapStats) -> u64);
 
 /// What the heap counts.
 const HEAP: &[Declared] = &[
-    ("gc_heap_live_bytes", "Bytes of cells and payloads in use.", MetricType::GAUGE, |heap| heap.used_bytes),
+    (
+        "gc_heap_live_bytes",
+        "Bytes of cells and payloads that are neither condemned nor free.",
+        MetricType::GAUGE,
+        |heap| heap.live_bytes,
+    ),
+    (
+        "gc_heap_used_bytes",
+        "Bytes of cells and payloads in use: live and in quarantine.",
+        MetricType::GAUGE,
+        |heap| heap.used_bytes,
+    ),
     ("gc_heap_limit_bytes", "Bytes of cells and payloads that may be in use.", MetricType::GAUGE, |heap| {
         heap.limit_bytes
     }),

@@ -15,7 +15,7 @@ use gc_plugin::{Loader, LoaderConfig};
 use crate::ask::Ask;
 use crate::board::{Board, Subscription};
 use crate::canary::Budget;
-use crate::cluster::{Begun, Cluster, ClusterError, Running, Works};
+use crate::cluster::{self, Begun, Cluster, ClusterError, Running, Works};
 use crate::config::NodeConfig;
 use crate::control::{Answer, Controlled, Failure, Request, ServeError, Server, WhyRecord};
 use crate::crew::Workshop;
@@ -168,12 +168,12 @@ impl Node {
         let metrics = config.metrics.map(|address| Scrape::start(address, Arc::new(text))).transpose()?;
         let workshop = Workshop { loader, heap, access: config.access };
         let works = Works::new(inner.sender.clone(), workshop.heap.clone());
-        let (strategy, idle) = (config.strategy.clone(), config.idle);
+        let (strategy, options, idle) = (config.strategy.clone(), config.options.clone(), config.idle);
         let mut worker = Worker::new(config, workshop, links)?;
         let running = match begun {
             None => None,
             Some(begun) => {
-                let brought = brought(&strategy)?;
+                let brought = brought(&strategy, &options)?;
                 let (running, seat) = begun.start(works, Arc::clone(&board), brought, idle)?;
                 worker.join(seat);
                 let _ = inner.cluster.set(running.cluster.clone());
@@ -384,12 +384,16 @@ fn check(config: &NodeConfig) -> Result<(), NodeError> {
 }
 
 /// What others can be given of the first strategy. A native one is here and nowhere else.
-fn brought(strategy: &StrategySource) -> Result<Option<Vec<u8>>, NodeError> {
+fn brought(
+    strategy: &StrategySource,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<Vec<u8>>, NodeError> {
     match strategy {
         StrategySource::Native { .. } => Ok(None),
         StrategySource::Named(name) if name == Hold::NAME => Ok(None),
         StrategySource::Named(_) | StrategySource::File(_) | StrategySource::Bytes { .. } => {
-            source::read(strategy).map(Some)
+            let bundle = cluster::pack(source::read(strategy)?, options);
+            bundle.map(Some).map_err(|error| ClusterError::Refused(error.to_string()).into())
         }
     }
 }
@@ -449,10 +453,10 @@ impl Controlled for Desk {
                 Ok(Answer::Cluster(Box::new(status)))
             }
             Request::Exile { node } => self.cluster()?.exile(&node).map(Answer::Exile).map_err(of_cluster),
-            Request::SwapCluster { name, path } => {
+            Request::SwapCluster { name, path, options } => {
                 let source = one_source(name, path)?;
-                let bytes = source::read(&source).map_err(refused)?;
-                let swapped = self.cluster()?.swap(&source.label(), bytes);
+                let component = source::read(&source).map_err(refused)?;
+                let swapped = self.cluster()?.swap_with(&source.label(), component, options);
                 swapped.map(Answer::SwapCluster).map_err(of_cluster)
             }
             Request::Swap { name, path, options, shadow } => {

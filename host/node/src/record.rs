@@ -3,6 +3,8 @@
 //! These are the shapes of `--json`, of the control protocol and of [`crate::Subscription`]. Field names carry their units. Fields are only ever
 //! added: scripts may rely on the names.
 
+use std::collections::BTreeMap;
+
 use gc_heap::{CycleEnd, CycleReport, HeapStats, ShadowReport};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +58,7 @@ pub struct CycleRecord {
     /// What went wrong, if something did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// Objects that live on.
+    /// Objects that live on: what survived, and what was made since it began.
     pub live_objects: u64,
     /// Cells that live on.
     pub live_cells: u64,
@@ -64,7 +66,7 @@ pub struct CycleRecord {
     pub live_bytes: u64,
     /// Objects condemned in this cycle; in a dry run, those that would be.
     pub condemned_objects: u64,
-    /// Bytes of cells and payloads condemned in this cycle.
+    /// Bytes of cells and payloads condemned in this cycle; in a dry run, those that would be.
     pub condemned_bytes: u64,
     /// In a dry run: handles of the first objects that would go, for `host why`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -270,6 +272,9 @@ pub struct Status {
     pub uptime_s: f64,
     /// Who serves.
     pub strategy: StrategyRecord,
+    /// Its options, as far as they were set.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub options: BTreeMap<String, String>,
     /// `loading` before the first strategy serves, then `sound`, `probation` or `held`.
     pub tenure: String,
     /// Cycles of probation to go.
@@ -341,8 +346,14 @@ pub struct Candidate {
 pub struct HeapRecord {
     /// Most bytes it may use.
     pub limit_bytes: u64,
-    /// Bytes of cells and payloads in use.
+    /// Bytes of cells and payloads in use: live and in quarantine.
     pub used_bytes: u64,
+    /// Bytes of cells and payloads that are neither condemned nor free.
+    #[serde(default)]
+    pub live_bytes: u64,
+    /// Bytes of cells and payloads condemned and not freed yet.
+    #[serde(default)]
+    pub quarantined_bytes: u64,
     /// Where the next cycle is due.
     pub goal_bytes: u64,
     /// Bytes taken from the system.
@@ -365,13 +376,13 @@ pub struct HeapRecord {
     pub live_cells: u64,
     /// Cells condemned and not freed yet.
     pub quarantined_cells: u64,
-    /// Objects that are neither condemned nor free.
+    /// Objects that are neither condemned nor free, garbage that was not found yet and stubs included.
     pub live_objects: u64,
     /// Objects ever allocated.
     pub allocated_objects: u64,
     /// Bytes ever allocated.
     pub allocated_bytes: u64,
-    /// Objects ever condemned.
+    /// Objects ever condemned, less what was restored.
     pub condemned_objects: u64,
     /// Objects ever freed.
     pub freed_objects: u64,
@@ -381,6 +392,12 @@ pub struct HeapRecord {
     pub mutators: u64,
     /// Named roots and pins.
     pub roots: u64,
+    /// Cells that stand for objects of other nodes, those in quarantine included.
+    #[serde(default)]
+    pub stubs: u64,
+    /// Objects that are held for other nodes.
+    #[serde(default)]
+    pub held_objects: u64,
     /// Operations of mutators that were held up.
     pub pauses: u64,
     /// Median of how long.
@@ -396,7 +413,6 @@ pub(crate) struct Surroundings {
     pub(crate) at_s: f64,
     pub(crate) stats: HeapStats,
     pub(crate) goal_bytes: u64,
-    pub(crate) quarantined_bytes: u64,
     pub(crate) strategy_memory_bytes: u64,
     pub(crate) strategy_fuel: u64,
 }
@@ -414,7 +430,7 @@ impl CycleRecord {
             reason: reason(&report.end),
             live_objects: report.live_objects,
             live_cells: report.live_cells,
-            live_bytes: around.stats.used_bytes.saturating_sub(around.quarantined_bytes),
+            live_bytes: report.live_bytes,
             condemned_objects: report.condemned_objects,
             condemned_bytes: report.condemned_bytes,
             would_condemn: report.would_condemn.iter().map(ToString::to_string).collect(),

@@ -114,7 +114,6 @@ pub(crate) struct Worker {
     /// It has made way for a full heap: it is rehearsed beside the serving strategy.
     rehearsal_made_way: bool,
     shadow: Option<Id>,
-    quarantined_bytes: u64,
     /// Stubs wait in quarantine, and other nodes for them.
     waited_for: bool,
     last_cycle: Instant,
@@ -171,7 +170,6 @@ impl Worker {
             rehearsal: None,
             rehearsal_made_way: false,
             shadow: None,
-            quarantined_bytes: 0,
             waited_for: false,
             last_cycle: Instant::now(),
             last_took: Duration::ZERO,
@@ -225,17 +223,13 @@ impl Worker {
                 }
                 Ask::ReleaseQuarantine { reply } => {
                     let freed = self.collector.release_quarantine();
-                    (self.quarantined_bytes, self.waited_for) = (0, false);
+                    self.waited_for = false;
                     self.pacer.quarantine_released(self.heap.used());
                     self.aim();
                     let _ = reply.send(freed);
                 }
                 Ask::Restore { handle, reply } => {
-                    let restored = self.collector.restore(handle).map(|(pin, back)| {
-                        self.quarantined_bytes = self.quarantined_bytes.saturating_sub(back.bytes);
-                        pin
-                    });
-                    let _ = reply.send(restored);
+                    let _ = reply.send(self.collector.restore(handle).map(|(pin, _)| pin));
                 }
                 Ask::Loaded { id, made } => self.take_in(id, made),
                 Ask::OverNodes { .. }
@@ -403,8 +397,6 @@ impl Worker {
         self.last_took = self.last_cycle - begun_at;
         self.spare.saw(begun.cells);
         self.waited_for = self.seat.is_some() && self.heap.has_quarantined_stubs();
-        self.quarantined_bytes =
-            (self.quarantined_bytes + executed(report)).saturating_sub(report.freed_bytes);
         let used = self.heap.used();
         let allocated = Amount {
             cells: (used.cells + report.freed_cells).saturating_sub(begun.cells),
@@ -412,7 +404,7 @@ impl Worker {
         };
         self.pacer.cycle_ended(CycleEnded {
             used,
-            quarantined_bytes: self.quarantined_bytes,
+            quarantined_bytes: self.heap.stats().quarantined_bytes,
             allocated,
             took: self.last_took,
         });
@@ -435,7 +427,6 @@ impl Worker {
             at_s: self.board.elapsed_s(),
             stats: self.heap.stats(),
             goal_bytes: self.pacer.trigger().bytes,
-            quarantined_bytes: self.quarantined_bytes,
             strategy_memory_bytes: footprint.memory_bytes,
             strategy_fuel: footprint.fuel_used,
         };
@@ -628,6 +619,7 @@ impl Worker {
         };
         self.board.standing(Standing {
             serving: self.crew.identity(self.swap.serving()),
+            options: self.crew.settings(self.swap.serving()),
             tenure,
             probation_cycles_left,
             warm: warm.map(|id| self.crew.record(id)),
@@ -648,11 +640,6 @@ impl Worker {
             let _ = thread.join();
         }
     }
-}
-
-/// Bytes that a cycle has put into quarantine or freed at once.
-fn executed(report: &CycleReport) -> u64 {
-    if report.end == CycleEnd::Settled { report.condemned_bytes } else { 0 }
 }
 
 fn request(config: &NodeConfig, pacer: &Pacer, cause: Cause, execute: bool) -> CycleRequest {

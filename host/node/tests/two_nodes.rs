@@ -1,4 +1,4 @@
-//! Two nodes in one process, joined over loopback.
+//! Nodes in one process, joined over loopback.
 
 mod common;
 
@@ -8,33 +8,46 @@ use std::time::{Duration, Instant};
 use common::{Wrong, marker};
 use gc_cluster::Decides;
 use gc_cluster::authority::Authority;
-use gc_node::{Cluster, ClusterConfig, Node};
+use gc_node::{Cluster, ClusterConfig, Node, StrategySource};
 
 /// Longer than anything here takes on the slowest machine, and shorter than a patient person waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Nodes that begin no cycle by themselves because nothing happens.
+/// Two nodes that begin no cycle by themselves because nothing happens.
 fn two(folder: &Path) -> Vec<Node> {
-    let mut authority = Authority::init(folder, "two").unwrap();
+    some(folder, 2, || marker("marker", Wrong::Never))
+}
+
+/// So many nodes n1, n2, n3 with such a strategy.
+fn some(folder: &Path, count: usize, strategy: impl Fn() -> StrategySource) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
-    for name in ["n1", "n2"] {
-        authority.issue(name, &folder.join(name), 1).unwrap();
-        let cluster = ClusterConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            advertise: None,
-            join: nodes.first().and_then(Node::cluster).map(Cluster::address).into_iter().collect(),
-            certs: folder.join(name),
-            name: Some(name.into()),
-            state: folder.join(format!("{name}-state")),
-            decides: Decides::Seat,
-        };
-        let builder = Node::builder().strategy(marker("marker", Wrong::Never)).heap_limit(8 << 20).idle(None);
-        nodes.push(builder.configure(|config| config.cluster = Some(cluster)).start().unwrap());
+    for name in ["n1", "n2", "n3"].into_iter().take(count) {
+        nodes.push(join(folder, name, &nodes, strategy()));
     }
-    await_that("both are there", || {
-        nodes.iter().all(|node| node.cluster().unwrap().peers().iter().filter(|peer| peer.there).count() == 2)
+    await_that("all are there", || {
+        let there = |node: &Node| node.cluster().unwrap().peers().iter().filter(|peer| peer.there).count();
+        nodes.iter().all(|node| there(node) == count)
     });
     nodes
+}
+
+/// Another node, which joins the first of these.
+fn join(folder: &Path, name: &str, nodes: &[Node], strategy: StrategySource) -> Node {
+    let authority = if nodes.is_empty() { Authority::init(folder, "shop") } else { Authority::open(folder) };
+    authority.unwrap().issue(name, &folder.join(name), 1).unwrap();
+    let cluster = ClusterConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        join: nodes.first().and_then(Node::cluster).map(Cluster::address).into_iter().collect(),
+        certs: folder.join(name),
+        name: Some(name.into()),
+        state: folder.join(format!("{name}-state")),
+        decides: Decides::Seat,
+    };
+    let configure = |config: &mut gc_node::NodeConfig| {
+        (config.cluster, config.cache_dir) = (Some(cluster), Some(folder.join("cache")));
+    };
+    Node::builder().strategy(strategy).heap_limit(8 << 20).idle(None).configure(configure).start().unwrap()
 }
 
 fn await_that(what: &str, mut until: impl FnMut() -> bool) {
@@ -72,5 +85,38 @@ fn what_a_node_has_dropped_its_home_need_not_wait_for() {
         home.status(0).heap.live_objects == 0
     });
     assert_eq!(holder.heap().stats().stubs, 0);
+    nodes.into_iter().rev().for_each(Node::shutdown);
+}
+
+/// What a node says that it serves with.
+fn serves(node: &Node) -> (String, Option<String>) {
+    let status = node.status(0);
+    (status.strategy.name, status.options.get("slice-percent").cloned())
+}
+
+#[test]
+fn a_swap_of_all_nodes_carries_its_options_also_to_who_joins_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = two(folder.path());
+    let component = gc_node::read(&"tracing".into()).unwrap();
+    let options = |value: &str| [("slice-percent".to_owned(), value.to_owned())].into();
+    let cluster = nodes[1].cluster().unwrap().clone();
+    let unknown = [("slices".to_owned(), "7".to_owned())].into();
+    let refused = cluster.swap_with("tracing", component.clone(), unknown).unwrap_err().to_string();
+    assert!(refused.contains("no option 'slices'") || refused.contains("could not load"), "{refused}");
+
+    let first = cluster.swap_with("tracing", component.clone(), options("17")).unwrap();
+    await_that("both have taken it", || {
+        nodes.iter().all(|node| serves(node) == ("tracing".into(), Some("17".into())))
+    });
+    // The same component with other options is another strategy.
+    let second = cluster.swap_with("tracing", component.clone(), options("19")).unwrap();
+    assert_eq!((first.generation + 1, first.digest == second.digest), (second.generation, false));
+    await_that("both have taken that", || nodes.iter().all(|node| serves(node).1.as_deref() == Some("19")));
+    nodes.push(join(folder.path(), "n3", &nodes, marker("marker", Wrong::Never)));
+    await_that("the third runs it too", || serves(&nodes[2]) == ("tracing".into(), Some("19".into())));
+    // And without any it is a third one.
+    cluster.swap("tracing", component).unwrap();
+    await_that("all have taken that", || nodes.iter().all(|node| serves(node) == ("tracing".into(), None)));
     nodes.into_iter().rev().for_each(Node::shutdown);
 }

@@ -52,10 +52,15 @@ fn a_cluster_is_looked_at_and_swapped_as_one() {
     let local = cluster.ask_json("n3", &["collect", "--local"]);
     assert_eq!(local["cause"], "request", "{local}");
 
-    let swapped = cluster.ask_json("n2", &["swap", "tracing", "--cluster"]);
+    let unknown = cluster.ask("n2", &["swap", "tracing", "--cluster", "--set", "slices=7"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    assert!(unknown.err.contains("slices"), "{unknown:?}");
+    let swapped = cluster.ask_json("n2", &["swap", "tracing", "--cluster", "--set", "slice-percent=17"]);
     assert_eq!(swapped["generation"], 2, "{swapped}");
     for name in ["n1", "n2", "n3"] {
         serves(&cluster, name, "tracing");
+        let status = cluster.ask_json(name, &["status"]);
+        assert_eq!(status["options"]["slice-percent"], "17", "{name}: {status}");
         assert_eq!(cluster.status(name)["strategy_generation"], 2);
     }
     drop(nodes);

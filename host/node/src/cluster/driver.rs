@@ -85,6 +85,8 @@ pub(crate) struct Driver {
     asked: Vec<(u32, u64, Question)>,
     pub(crate) overs: Overs,
     swap: Option<(ModuleDigest, Sender<Result<u64, ClusterError>>)>,
+    /// Why this node could not take the last strategy for all nodes.
+    refused: Option<String>,
     exiles: Vec<tokio::task::JoinHandle<()>>,
     pace: Pace,
     pub(crate) counters: ClusterCounters,
@@ -112,6 +114,7 @@ impl Driver {
             asked: Vec::new(),
             overs: Overs::default(),
             swap: None,
+            refused: None,
             exiles: Vec::new(),
             pace,
             counters: ClusterCounters::default(),
@@ -249,7 +252,11 @@ impl Driver {
                 self.swap = Some((digest, reply));
                 self.feed(Event::SwapRequested { digest, bytes });
             }
-            Order::Prepared { digest, ready } => self.feed(Event::StrategyPrepared { digest, ready }),
+            Order::Prepared { digest, refused } => {
+                let ready = refused.is_none();
+                self.refused = refused;
+                self.feed(Event::StrategyPrepared { digest, ready });
+            }
             Order::Stop => {
                 // What it has is gone with this process: the others need not wait for it. The seat, which cannot leave, is refused.
                 let answer = self.parts.members.leave();
@@ -547,6 +554,10 @@ impl Driver {
             Some(SwapEnding::Committed) => {
                 let _ = reply.send(Ok(self.parts.member.node().strategy().generation));
                 return;
+            Some(SwapEnding::NotPrepared(life)) if life == self.parts.member.node().me() => {
+                let why = self.refused.take().unwrap_or_else(|| "another strategy is being tried".into());
+                format!("this node could not load and rehearse it: {why}")
+            }
             }
             Some(SwapEnding::NotPrepared(life)) => {
                 format!("{} could not load and rehearse it, as its messages say", self.name(life.node.0))

@@ -2,6 +2,7 @@
 //!
 //! Everything here asks the driver and waits for its answer: it must not be called from the driver's own thread.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,7 @@ use gc_protocol::wire::ModuleDigest;
 use gc_remote::Desk;
 use tokio::sync::mpsc;
 
+use crate::cluster::bundle;
 use crate::cluster::error::ClusterError;
 use crate::cluster::post::{Question, Reply};
 use crate::cluster::record::{
@@ -94,7 +96,8 @@ pub(crate) enum Order {
     /// A strategy was loaded and rehearsed, or could not be.
     Prepared {
         digest: ModuleDigest,
-        ready: bool,
+        /// Why not, where it cannot be taken.
+        refused: Option<String>,
     },
     Stop,
 }
@@ -263,12 +266,27 @@ impl Cluster {
     /// # Errors
     ///
     /// [`ClusterError::Refused`] says who could not prepare it; everybody goes on with the old one.
-    pub fn swap(&self, strategy: &str, bytes: Vec<u8>) -> Result<ClusterSwapReport, ClusterError> {
-        let digest = digest_of(&bytes);
-        let bytes = Arc::new(bytes);
+    pub fn swap(&self, strategy: &str, component: Vec<u8>) -> Result<ClusterSwapReport, ClusterError> {
+        self.swap_with(strategy, component, BTreeMap::new())
+    }
+
+    /// [`Cluster::swap`] with options for the new strategy. Whoever joins later takes it with them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::swap`]; also for options that the strategy does not have.
+    pub fn swap_with(
+        &self,
+        strategy: &str,
+        component: Vec<u8>,
+        options: BTreeMap<String, String>,
+    ) -> Result<ClusterSwapReport, ClusterError> {
+        let bytes =
+            bundle::pack(component, &options).map_err(|error| ClusterError::Refused(error.to_string()))?;
+        let (digest, bytes) = (digest_of(&bytes), Arc::new(bytes));
         let generation =
             self.ask(CLUSTER_SWAP_WAIT, |reply| Order::Swap { digest, bytes: Arc::clone(&bytes), reply })??;
-        Ok(ClusterSwapReport { strategy: strategy.into(), digest: hex(&digest), generation })
+        Ok(ClusterSwapReport { strategy: strategy.into(), digest: hex(&digest), generation, options })
     }
 
     /// What would go at once, on each of the other nodes, if a node were gone: objects that it alone holds. What only those lead to would
@@ -375,8 +393,8 @@ impl Seat {
     }
 
     /// A strategy for all nodes was loaded and rehearsed, or could not be.
-    pub(crate) fn prepared(&self, digest: ModuleDigest, ready: bool) {
-        self.tell(Order::Prepared { digest, ready });
+    pub(crate) fn prepared(&self, digest: ModuleDigest, refused: Option<String>) {
+        self.tell(Order::Prepared { digest, refused });
     }
 
     /// Waits for room, which the driver makes without waiting for anybody. A driver that has ended needs to hear nothing.

@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod record;
 
+mod bundle;
 mod post;
 
 mod handle;
@@ -31,10 +32,11 @@ mod figures;
 
 mod start;
 
+pub(crate) use bundle::{pack, unpack};
 pub use config::ClusterConfig;
 pub use error::ClusterError;
 pub use handle::{Cluster, Delivery, Ledger, Peer};
-pub(crate) use handle::{Seat, hex};
+pub(crate) use handle::{Seat, digest_of, hex};
 pub use record::{
     ClusterCounters, ClusterStatus, ClusterSwapReport, ExileReport, HeldRecord, MemberRecord, OverRecord,
     WithoutNode, WithoutRecord,

@@ -27,7 +27,7 @@ pub struct ClusterStatus {
     pub trouble: Option<String>,
     /// How many cluster-wide swaps there have been.
     pub strategy_generation: u64,
-    /// Digest of the strategy that the cluster runs.
+    /// Digest of the strategy that the cluster runs; of the strategy and its options, where some were set.
     pub strategy_digest: String,
     /// All members, this node included.
     pub members: Vec<MemberRecord>,
@@ -179,7 +179,7 @@ pub struct WithoutNode {
 pub struct ClusterSwapReport {
     /// The strategy.
     pub strategy: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its bytes, or with options of both.
     pub digest: String,
     /// How many cluster-wide swaps there have been, with this one.
     pub generation: u64,
@@ -193,3 +193,6 @@ pub struct ExileReport {
     /// Number of the membership without it.
     pub epoch: u64,
 }
+    /// The options that it runs with. The digest is that of the strategy and of these.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
+    pub options: std::collections::BTreeMap<String, String>,

@@ -62,6 +62,9 @@ pub enum Request {
         /// A component in a file, as an absolute path.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         path: Option<PathBuf>,
+        /// Its options.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+        options: BTreeMap<String, String>,
     },
     /// Who is a member of the cluster, and what is held for whom.
     Cluster,
@@ -297,7 +300,12 @@ mod tests {
                 shadow: Some(2),
             },
             Request::Collect { dry_run: true, local: false, without: Some("n3".into()) },
-            Request::SwapCluster { name: Some("tracing".into()), path: None },
+            Request::SwapCluster { name: Some("tracing".into()), path: None, options: BTreeMap::new() },
+            Request::SwapCluster {
+                name: Some("tracing".into()),
+                path: None,
+                options: [("a".into(), "1".into())].into(),
+            },
             Request::Cluster,
             Request::Exile { node: "n3".into() },
             Request::Why { handle: "n0.1:2.3".into() },

@@ -4,7 +4,7 @@
 //! when all nodes have proved theirs. A strategy for all nodes is loaded and rehearsed here, kept cold until the others are ready too, and then
 //! goes the way of every swap: rehearsal, exchange, probation, rollback.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use gc_protocol::CycleId;
 use gc_protocol::wire::ModuleDigest;
 
 use crate::ask::Ask;
-use crate::cluster::{Seat, hex};
+use crate::cluster::{Seat, digest_of, hex, unpack};
 use crate::crew::Ready;
 use crate::error::NodeError;
 use crate::source::StrategySource;
@@ -132,16 +132,23 @@ impl Worker {
 
     fn prepare(&mut self, digest: ModuleDigest, bytes: &Arc<Vec<u8>>) {
         let Some(seat) = self.seat.clone() else { return };
-        let serves = self.crew.identity(self.swap.serving()).digest == hex(&digest);
-        if serves {
-            return seat.prepared(digest, true);
+        let came = digest_of(bytes);
+        if came != digest {
+            return self.unprepared(digest, &format!("what came has the digest #{}", hex(&came)));
+        }
+        let (component, options) = match unpack(bytes) {
+            Ok(found) => found,
+            Err(damaged) => return self.unprepared(digest, &damaged.to_string()),
+        };
+        if self.crew.is(self.swap.serving(), &hex(&digest_of(component)), &options) {
+            return seat.prepared(digest, None);
         }
         if let Some(before) = self.together.candidate.take() {
             self.crew.forget(before.id);
         }
         let origin = format!("the cluster's #{}", &hex(&digest)[..8]);
-        let source = StrategySource::Bytes { origin, bytes: bytes.as_ref().clone() };
-        let id = self.crew.give(source, BTreeMap::new());
+        let source = StrategySource::Bytes { origin, bytes: component.to_vec() };
+        let id = self.crew.give(source, options);
         let Some(order) = self.crew.order(id) else { return };
         self.together.candidate = Some(Candidate { digest, id, state: State::Loading });
         let (workshop, sender) = (self.workshop.clone(), self.sender.clone());
@@ -168,14 +175,8 @@ impl Worker {
                 candidate.state = State::Loaded;
                 self.together.rehearsal_made_way = false;
                 self.crew.arrive(id, *ready);
-                let came = self.crew.identity(id).digest.clone();
-                if came != hex(&digest) {
-                    self.unprepared(digest, &format!("what came has the digest #{came}"));
-                }
             }
-            Err(error) => {
-                self.unprepared(digest, &error.to_string());
-            }
+            Err(error) => self.unprepared(digest, &error.to_string()),
         }
     }
 
@@ -191,7 +192,7 @@ impl Worker {
                     candidate.state = State::Ready;
                 }
                 if let Some(seat) = &self.seat {
-                    seat.prepared(digest, true);
+                    seat.prepared(digest, None);
                 }
             }
         }
@@ -207,7 +208,7 @@ impl Worker {
         );
         self.discard(digest);
         if let Some(seat) = &self.seat {
-            seat.prepared(digest, false);
+            seat.prepared(digest, Some(why.into()));
         }
     }
 
