@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// In a cluster: a cycle of this node alone
     #[arg(long)]
     local: bool,
-    /// With --dry-run: say what the other nodes hold for this one alone, and would let go if it were gone
+    /// With --dry-run: say what would go on each of the other nodes if this one were gone
     #[arg(long, value_name = "NAME", requires = "dry_run", conflicts_with = "local")]
     without: Option<String>,
     #[command(flatten)]
@@ -92,13 +92,15 @@ fn tell_without(record: &WithoutRecord) -> anyhow::Result<()> {
         output::line(match &node.unknown {
             Some(why) => format!("{}: unknown: {why}", node.node),
             None => format!(
-                "{}: {} objects ({}) would go, which {} alone holds, and what only they lead to",
+                "{}: {} objects ({}) would go, which nothing but {} keeps; it alone holds {} there",
                 node.node,
                 count(node.objects),
                 bytes(node.bytes),
-                record.without
+                record.without,
+                count(node.held)
             ),
         })?;
     }
+    output::line("on other nodes, what only those objects lead to would go after them")?;
     output::line(format!("nothing was changed; `host cluster exile {}` does it", record.without))
 }

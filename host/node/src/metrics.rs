@@ -114,6 +114,9 @@ const CLUSTER: &[OfCluster] = &[
     ("gc_scions", "Holders of objects of this node on other nodes.", MetricType::GAUGE, |seen| {
         seen.scions as f64
     }),
+    ("gc_waiting_for_room", "Messages that wait for room in the heap.", MetricType::GAUGE, |seen| {
+        seen.waiting_for_room as f64
+    }),
     ("gc_reference_pins", "Copies of references under way from here.", MetricType::GAUGE, |seen| {
         seen.pins as f64
     }),
@@ -181,12 +184,16 @@ const MEMBERS: &[OfMember] = &[
     }),
     ("gc_member_stubs", "Objects of the member that this node holds.", |member| member.stubs as f64),
     ("gc_member_scions", "Objects of this node that the member holds.", |member| member.scions as f64),
-    ("gc_member_held_bytes", "Bytes of the objects that the member holds.", |member| {
-        member.scion_bytes as f64
-    }),
-    ("gc_member_held_alone_bytes", "Bytes of the objects that the member holds alone.", |member| {
-        member.only_bytes as f64
-    }),
+    (
+        "gc_member_held_bytes",
+        "Bytes of the objects that the member holds, without what they lead to.",
+        |member| member.scion_bytes as f64,
+    ),
+    (
+        "gc_member_held_alone_bytes",
+        "Bytes of the objects that the member holds alone, without what they lead to.",
+        |member| member.only_bytes as f64,
+    ),
     ("gc_member_pending_bytes", "Bytes that wait for the member.", |member| member.pending_bytes as f64),
 ];
 
@@ -420,7 +427,7 @@ fn of_cluster(seen: &ClusterStatus) -> Vec<MetricFamily> {
     ));
     all.extend(families(
         "gc_held_bytes",
-        "Bytes of objects held for others, by reason.",
+        "Bytes of objects held for others, without what they lead to, by reason.",
         MetricType::GAUGE,
         held(|held| held.bytes),
     ));

@@ -448,9 +448,10 @@ impl Controlled for Desk {
                 .collect(Cause::Request, dry_run)
                 .map(|record| Answer::Collect(Box::new(record)))
                 .map_err(refused),
-            Request::Cluster => {
-                let status = self.cluster()?.status().map_err(of_cluster)?;
-                Ok(Answer::Cluster(Box::new(status)))
+            Request::Cluster { retained } => {
+                let cluster = self.cluster()?;
+                let status = if retained { cluster.status_with_retained() } else { cluster.status() };
+                Ok(Answer::Cluster(Box::new(status.map_err(of_cluster)?)))
             }
             Request::Exile { node } => self.cluster()?.exile(&node).map(Answer::Exile).map_err(of_cluster),
             Request::SwapCluster { name, path, options } => {

@@ -120,3 +120,42 @@ fn a_swap_of_all_nodes_carries_its_options_also_to_who_joins_later() {
     await_that("all have taken that", || nodes.iter().all(|node| serves(node) == ("tracing".into(), None)));
     nodes.into_iter().rev().for_each(Node::shutdown);
 }
+
+/// n1 has two objects that n2 alone holds; they lead to a third, and one of them to one that a root of n1 leads to, too.
+#[test]
+fn what_would_go_without_a_node_is_more_than_it_holds_and_less_than_that_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = two(folder.path());
+    let (home, holder) = (&nodes[0], &nodes[1]);
+    home.mutator().scope(|scope| {
+        let kept = scope.alloc(&[], &[0; 1000]).unwrap();
+        scope.set_root("kept", Some(kept));
+        let below = scope.alloc(&[], &[0; 1000]).unwrap();
+        let tops = [0, 1].map(|_| scope.alloc(&[Some(below), Some(kept)], &[]).unwrap());
+        let to = holder.cluster().unwrap().me().number;
+        let handles = tops.map(|top| scope.handle(top));
+        home.cluster().unwrap().send(to, &handles, b"").unwrap();
+    });
+    let came = holder.cluster().unwrap().receive(PATIENCE).unwrap().expect("it comes");
+    await_that("registered", || home.heap().stats().held_objects == 2);
+    let cluster = home.cluster().unwrap();
+    let mut status = cluster.status_with_retained().unwrap();
+    await_that("nothing is under way", || {
+        status = cluster.status_with_retained().unwrap();
+        status.pins == 0
+    });
+    let member = status.members.iter().find(|member| !member.me).unwrap();
+    assert_eq!((member.scions, member.only_objects, member.only_bytes), (2, 2, 64));
+    assert_eq!(member.retained_objects, Some(3));
+    let bytes = member.retained_bytes.unwrap();
+    assert!((64 + 32 + 1000..64 + 32 + 2000).contains(&bytes), "{bytes}");
+    let scion = status.held.iter().find(|held| held.reason == "scion").unwrap();
+    assert_eq!((scion.objects, scion.bytes, scion.retained_bytes), (2, 64, Some(bytes)));
+    // Asked from either node it is the same.
+    let without = cluster.without("n2").unwrap().nodes;
+    assert_eq!((without[0].objects, without[0].bytes, without[0].held), (3, bytes, 2), "{without:?}");
+    let without = holder.cluster().unwrap().without("n1").unwrap().nodes;
+    assert_eq!((without[0].objects, without[0].held), (0, 0), "{without:?}");
+    drop(came);
+    nodes.into_iter().rev().for_each(Node::shutdown);
+}

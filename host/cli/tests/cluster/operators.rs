@@ -52,6 +52,15 @@ fn a_cluster_is_looked_at_and_swapped_as_one() {
     let local = cluster.ask_json("n3", &["collect", "--local"]);
     assert_eq!(local["cause"], "request", "{local}");
 
+    let status = cluster.ask_json("n1", &["cluster", "status", "--retained"]);
+    let n3 = member(&status, "n3");
+    assert!(n3["retained_bytes"].as_u64() > Some(0), "{n3}");
+    let held = |reason: &str| {
+        let held = status["held"].as_array().unwrap().iter().find(|held| held["reason"] == reason);
+        held.unwrap()["retained_bytes"].as_u64()
+    };
+    assert!(held("scion") >= n3["retained_bytes"].as_u64() && held("absent") == Some(0), "{status}");
+
     let unknown = cluster.ask("n2", &["swap", "tracing", "--cluster", "--set", "slices=7"]);
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert!(unknown.err.contains("slices"), "{unknown:?}");

@@ -67,8 +67,11 @@ fn answer_all(cluster: &Cluster, questions: &Receiver<Asked>) {
                 },
                 Err(error) => Reply::Refused(format!("{error}")),
             },
-            // The driver answers these itself.
-            Question::Over | Question::Only { .. } => continue,
+            Question::Only { node } => {
+                cluster.only_here(node).unwrap_or_else(|error| Reply::Refused(error.to_string()))
+            }
+            // The driver acts on this itself.
+            Question::Over => continue,
         };
         // A driver that is gone has nobody to tell.
         let _ = cluster.shared.order(Order::Answer { to: from, id, reply });

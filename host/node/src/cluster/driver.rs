@@ -229,6 +229,9 @@ impl Driver {
             Order::Only { node, reply } => {
                 let _ = reply.send(self.only(node));
             }
+            Order::Held { reply } => {
+                let _ = reply.send(self.held_sets());
+            }
             Order::Status { reply } => {
                 let _ = reply.send(Box::new(self.status()));
             }
@@ -451,10 +454,6 @@ impl Driver {
 
     fn asked(&mut self, from: u32, id: u64, question: Question) {
         match question {
-            Question::Only { node } => {
-                let (objects, bytes) = self.only(node);
-                self.post(from, &Post::Reply { id, reply: Reply::Only { objects, bytes } });
-            }
             Question::Over => {
                 let node = self.parts.member.node();
                 if node.membership().members().first() == Some(&node.me()) {
@@ -462,7 +461,7 @@ impl Driver {
                     self.request_over();
                 }
             }
-            Question::Why { .. } => {
+            Question::Why { .. } | Question::Only { .. } => {
                 if let Err(Asked { from, id, .. }) = self.parts.answers.put(Asked { from, id, question }) {
                     let reply = Reply::Refused("too many questions wait there: ask again".into());
                     self.post(from, &Post::Reply { id, reply });
@@ -554,10 +553,10 @@ impl Driver {
             Some(SwapEnding::Committed) => {
                 let _ = reply.send(Ok(self.parts.member.node().strategy().generation));
                 return;
+            }
             Some(SwapEnding::NotPrepared(life)) if life == self.parts.member.node().me() => {
                 let why = self.refused.take().unwrap_or_else(|| "another strategy is being tried".into());
                 format!("this node could not load and rehearse it: {why}")
-            }
             }
             Some(SwapEnding::NotPrepared(life)) => {
                 format!("{} could not load and rehearse it, as its messages say", self.name(life.node.0))

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gc_heap::Handle;
 use gc_protocol::{Life, NodeId, Object};
 use gc_remote::handle_of;
 
 use crate::cluster::clock;
 use crate::cluster::driver::Driver;
-use crate::cluster::handle::{Ledger, hex};
+use crate::cluster::handle::{HeldSets, Ledger, hex};
 use crate::cluster::record::{ClusterCounters, ClusterStatus, HeldRecord, MemberRecord};
 
 /// Objects of this node that other nodes hold, by why.
@@ -34,10 +35,31 @@ impl Driver {
         handles.filter_map(|handle| member.heap().bytes_of(handle)).sum()
     }
 
-    /// Objects that only this node holds, and their bytes.
-    pub(crate) fn only(&self, node: u32) -> (u64, u64) {
-        let objects = self.parts.member.node().held_only_by(NodeId(node));
-        (objects.len() as u64, self.bytes(&objects))
+    fn handles<'o>(&self, objects: impl IntoIterator<Item = &'o Object>) -> Vec<Handle> {
+        let home = self.parts.member.node().me();
+        objects.into_iter().map(|&object| handle_of(gc_protocol::Reference { home, object })).collect()
+    }
+
+    /// Objects that only this node holds.
+    pub(crate) fn only(&self, node: u32) -> Vec<Handle> {
+        self.handles(&self.parts.member.node().held_only_by(NodeId(node)))
+    }
+
+    /// What is held, sorted by which node alone holds it, and by why.
+    pub(crate) fn held_sets(&self) -> HeldSets {
+        let holding = self.holding();
+        let mut members: BTreeMap<(u32, u64), Vec<Handle>> = BTreeMap::new();
+        for (object, clients) in &holding.listed {
+            if let [client] = clients[..]
+                && !holding.pinned.contains(object)
+            {
+                let life = (client.node.0, client.incarnation.0);
+                members.entry(life).or_default().extend(self.handles([object]));
+            }
+        }
+        let reasons = self.by_reason(&holding).into_iter();
+        let reasons = reasons.map(|(reason, objects)| (reason.to_owned(), self.handles(objects))).collect();
+        HeldSets { members, reasons }
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -47,7 +69,7 @@ impl Driver {
         Ledger {
             stubs: references.stub_count() as u64,
             scions: references.scion_count() as u64,
-            unsettled: pending || references.pin_count() > 0,
+            unsettled: pending || references.pin_count() + references.cleaning_count() > 0,
         }
     }
 
@@ -72,7 +94,9 @@ impl Driver {
             members: self.members(&seen.members, &holding),
             stubs: references.stub_count() as u64,
             scions: references.scion_count() as u64,
+            tombstones: references.tombstone_count() as u64,
             pins: references.pin_count() as u64,
+            waiting_for_room: parts.member.waiting_for_room() as u64,
             held: self.held(&holding),
             counters: self.counted(),
             last_cycle: self.overs.last().cloned(),
@@ -125,8 +149,18 @@ impl Driver {
         seen.iter().map(member).collect()
     }
 
-    /// What is held, by reason; each object once, for the strongest.
     fn held(&self, holding: &Holding) -> Vec<HeldRecord> {
+        let record = |(reason, objects): (&str, Vec<&Object>)| HeldRecord {
+            reason: reason.into(),
+            objects: objects.len() as u64,
+            bytes: self.bytes(objects),
+            retained_bytes: None,
+        };
+        self.by_reason(holding).into_iter().map(record).collect()
+    }
+
+    /// What is held, by reason; each object once, for the strongest.
+    fn by_reason<'h>(&self, holding: &'h Holding) -> BTreeMap<&'static str, Vec<&'h Object>> {
         let node = self.parts.member.node();
         let silent = |life: Life| self.silent.contains(&life.node.0);
         let away = node.peers(clock::now()).filter(|peer| peer.lapsed || !peer.up || silent(peer.life));
@@ -137,19 +171,14 @@ impl Driver {
             () if clients.iter().all(|client| away.contains(client)) => "absent",
             () => "scion",
         };
-        let mut found: BTreeMap<&str, Vec<&Object>> =
+        let mut found: BTreeMap<&'static str, Vec<&Object>> =
             ["scion", "pin", "absent", "leaving"].map(|reason| (reason, Vec::new())).into();
         for listed in &holding.listed {
             found.entry(reason(listed)).or_default().push(listed.0);
         }
         let unlisted = holding.pinned.iter().filter(|object| !holding.listed.contains_key(object));
         found.entry("pin").or_default().extend(unlisted);
-        let record = |(reason, objects): (&str, Vec<&Object>)| HeldRecord {
-            reason: reason.into(),
-            objects: objects.len() as u64,
-            bytes: self.bytes(objects),
-        };
-        found.into_iter().map(record).collect()
+        found
     }
 
     fn counted(&self) -> ClusterCounters {

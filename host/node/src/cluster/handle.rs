@@ -73,10 +73,14 @@ pub(crate) enum Order {
         handle: Handle,
         reply: Sender<(Vec<u32>, bool)>,
     },
-    /// Objects that only this node holds, and their bytes.
+    /// Objects that only this node holds.
     Only {
         node: u32,
-        reply: Sender<(u64, u64)>,
+        reply: Sender<Vec<Handle>>,
+    },
+    /// What is held, by whom and why.
+    Held {
+        reply: Sender<HeldSets>,
     },
     Status {
         reply: Sender<Box<ClusterStatus>>,
@@ -102,14 +106,23 @@ pub(crate) enum Order {
     Stop,
 }
 
+/// Objects of this node that others hold. No object is twice in one of the two.
+#[derive(Debug, Default)]
+pub(crate) struct HeldSets {
+    /// Those that one life of one node holds alone.
+    pub(crate) members: BTreeMap<(u32, u64), Vec<Handle>>,
+    /// All of them, by the reason.
+    pub(crate) reasons: BTreeMap<String, Vec<Handle>>,
+}
+
 /// What a node holds of others, and others of it.
 #[derive(Debug, Copy, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Objects of others that this node holds.
     pub stubs: u64,
-    /// Listed holders of objects of this node.
+    /// Holders of objects of this node, one by one: an object that two nodes hold counts twice.
     pub scions: u64,
-    /// Something was said to another node, or is to be said, that it has not acknowledged.
+    /// Something was said to another node, or is to be said, that it has not acknowledged: a reference is under way, or one was let go.
     pub unsettled: bool,
 }
 
@@ -237,7 +250,31 @@ impl Cluster {
         self.ask(QUESTION_WAIT, |reply| Order::Status { reply }).map(|status| *status)
     }
 
-    /// The same as it was a second ago at most, without asking anybody.
+    /// The same, with what each member and each reason alone keeps alive ([`MemberRecord::retained_bytes`](super::MemberRecord::retained_bytes)). Walks the heap, twice, on
+    /// the thread that asks; nobody is stopped for that.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Ended`].
+    pub fn status_with_retained(&self) -> Result<ClusterStatus, ClusterError> {
+        let mut status = self.status()?;
+        let HeldSets { members, reasons } = self.ask(QUESTION_WAIT, |reply| Order::Held { reply })?;
+        let retained = |groups: Vec<Vec<Handle>>| self.shared.heap.retained(&groups).into_iter();
+        let (lives, groups): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        let mut by_life: BTreeMap<_, _> = lives.into_iter().zip(retained(groups)).collect();
+        for member in status.members.iter_mut().filter(|member| !member.me) {
+            let retained = by_life.remove(&(member.number, member.incarnation)).unwrap_or_default();
+            (member.retained_objects, member.retained_bytes) = (Some(retained.objects), Some(retained.bytes));
+        }
+        let (words, groups): (Vec<_>, Vec<_>) = reasons.into_iter().unzip();
+        let by_reason: BTreeMap<_, _> = words.into_iter().zip(retained(groups)).collect();
+        for held in &mut status.held {
+            held.retained_bytes = Some(by_reason.get(&held.reason).map_or(0, |retained| retained.bytes));
+        }
+        Ok(status)
+    }
+
+    /// What [`Cluster::status`] was a second ago at most, without asking anybody.
     #[must_use]
     pub fn seen(&self) -> ClusterStatus {
         lock(&self.shared.view).status.clone()
@@ -289,8 +326,8 @@ impl Cluster {
         Ok(ClusterSwapReport { strategy: strategy.into(), digest: hex(&digest), generation, options })
     }
 
-    /// What would go at once, on each of the other nodes, if a node were gone: objects that it alone holds. What only those lead to would
-    /// follow.
+    /// What would go, on each of the other nodes, if a node were gone: objects that it alone holds and nothing there keeps, with what only those lead to there. Each walks
+    /// its heap for that. What would go on one node because of what goes on another is not in it.
     ///
     /// # Errors
     ///
@@ -306,17 +343,17 @@ impl Cluster {
             .number;
         let mut record = WithoutRecord { without: name.into(), nodes: Vec::new() };
         for peer in peers.iter().filter(|peer| peer.number != node) {
-            let found = if peer.me {
-                self.ask(QUESTION_WAIT, |reply| Order::Only { node, reply })
-            } else {
-                self.question(peer.number, Question::Only { node }).and_then(|reply| match reply {
-                    Reply::Only { objects, bytes } => Ok((objects, bytes)),
-                    other => Err(misunderstood(&other)),
-                })
+            let found = match peer.me {
+                true => self.only_here(node),
+                false => self.question(peer.number, Question::Only { node }),
             };
+            let found = found.and_then(|reply| match reply {
+                Reply::Only { objects, bytes, held } => Ok((objects, bytes, held)),
+                other => Err(misunderstood(&other)),
+            });
             record.nodes.push(match found {
-                Ok((objects, bytes)) => {
-                    WithoutNode { node: peer.name.clone(), objects, bytes, unknown: None }
+                Ok((objects, bytes, held)) => {
+                    WithoutNode { node: peer.name.clone(), objects, bytes, held, unknown: None }
                 }
                 Err(error) => WithoutNode {
                     node: peer.name.clone(),
@@ -326,6 +363,14 @@ impl Cluster {
             });
         }
         Ok(record)
+    }
+
+    /// What would go here if a node were gone.
+    pub(crate) fn only_here(&self, node: u32) -> Result<Reply, ClusterError> {
+        let held = self.ask(QUESTION_WAIT, |reply| Order::Only { node, reply })?;
+        let count = held.len() as u64;
+        let retained = self.shared.heap.retained(&[held]).pop().unwrap_or_default();
+        Ok(Reply::Only { objects: retained.objects, bytes: retained.bytes, held: count })
     }
 
     /// Asks another node, and waits for its answer.

@@ -16,7 +16,7 @@ pub(crate) enum Question {
     Why { handle: String },
     /// Begin a cycle over all nodes. Not answered: whoever asks takes part in it.
     Over,
-    /// What of yours is held by this node alone.
+    /// What of yours would go if this node were gone.
     Only { node: u32 },
 }
 
@@ -25,9 +25,12 @@ pub(crate) enum Question {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reply {
     Why(WhyHere),
+    /// What would go, and how much of it is held by that node alone.
     Only {
         objects: u64,
         bytes: u64,
+        #[serde(default)]
+        held: u64,
     },
     /// What was asked cannot be done.
     Refused(String),
@@ -92,7 +95,7 @@ mod tests {
         for post in [
             Post::Question { id: 7, question: Question::Why { handle: "n1.1:2.3".into() } },
             Post::Question { id: u64::MAX, question: Question::Over },
-            Post::Reply { id: 7, reply: Reply::Only { objects: 3, bytes: 1 << 40 } },
+            Post::Reply { id: 7, reply: Reply::Only { objects: 3, bytes: 1 << 40, held: 2 } },
             Post::Reply { id: 8, reply: Reply::Refused("no".into()) },
         ] {
             assert_eq!(open(of_node(&post)), Opened::Node(post));

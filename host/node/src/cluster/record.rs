@@ -35,8 +35,14 @@ pub struct ClusterStatus {
     pub stubs: u64,
     /// Holders of objects of this node, one by one: an object that two nodes hold counts twice.
     pub scions: u64,
+    /// Entries that hold nothing and are kept for a round trip or two, so that an old message lists nobody again.
+    #[serde(default)]
+    pub tombstones: u64,
     /// Copies of references that are under way from here.
     pub pins: u64,
+    /// Messages with references that have arrived and wait for room in this node's heap.
+    #[serde(default)]
+    pub waiting_for_room: u64,
     /// What objects of this node are held for.
     pub held: Vec<HeldRecord>,
     /// Counts since the start.
@@ -80,17 +86,23 @@ pub struct MemberRecord {
     pub stubs: u64,
     /// Objects of this node that it holds.
     pub scions: u64,
-    /// Bytes of those, and no further.
+    /// Bytes of those themselves, and not of what they lead to.
     pub scion_bytes: u64,
-    /// Objects of this node that no other node holds: what its exile would let go.
+    /// Objects of this node that it holds and no other node does.
     pub only_objects: u64,
-    /// Bytes of those, and no further.
+    /// Bytes of those themselves, and not of what they lead to.
     pub only_bytes: u64,
+    /// Objects of this node that would go if it were gone: those of `only_objects` that nothing here keeps, and what only they lead to. Where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retained_objects: Option<u64>,
+    /// Bytes of those.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retained_bytes: Option<u64>,
     /// Bytes that wait to be sent to it, or to be acknowledged by it.
     pub pending_bytes: u64,
 }
 
-/// Objects of a node that are held for the same reason. What they lead to is not counted.
+/// Objects of a node that are held for the same reason.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeldRecord {
     /// `scion` (another node holds it), `pin` (a reference to it is under way), `absent` (only nodes hold it that are suspected or
@@ -98,8 +110,11 @@ pub struct HeldRecord {
     pub reason: String,
     /// How many.
     pub objects: u64,
-    /// Bytes of their cells and payloads.
+    /// Bytes of their first cells and payloads, and not of what they lead to.
     pub bytes: u64,
+    /// Bytes that would go if they were not held: of those that nothing here keeps, and of what only they lead to. Where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retained_bytes: Option<u64>,
 }
 
 /// Counts over a node's life.
@@ -165,10 +180,14 @@ pub struct WithoutRecord {
 pub struct WithoutNode {
     /// Its name.
     pub node: String,
-    /// Its objects that only the missing node holds.
+    /// Its objects that would go: held by the missing node alone and kept by nothing here, and what only those lead to here. What those in turn lead to on other nodes
+    /// goes after that.
     pub objects: u64,
     /// Bytes of their cells and payloads.
     pub bytes: u64,
+    /// Its objects that only the missing node holds, whatever else leads to them.
+    #[serde(default)]
+    pub held: u64,
     /// Why nothing is known of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unknown: Option<String>,
@@ -183,6 +202,9 @@ pub struct ClusterSwapReport {
     pub digest: String,
     /// How many cluster-wide swaps there have been, with this one.
     pub generation: u64,
+    /// The options that it runs with. The digest is that of the strategy and of these.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
+    pub options: std::collections::BTreeMap<String, String>,
 }
 
 /// How an exile came out.
@@ -193,6 +215,3 @@ pub struct ExileReport {
     /// Number of the membership without it.
     pub epoch: u64,
 }
-    /// The options that it runs with. The digest is that of the strategy and of these.
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
-    pub options: std::collections::BTreeMap<String, String>,

@@ -67,7 +67,11 @@ pub enum Request {
         options: BTreeMap<String, String>,
     },
     /// Who is a member of the cluster, and what is held for whom.
-    Cluster,
+    Cluster {
+        /// With what each member and each reason alone keeps alive: takes a walk over the heap.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        retained: bool,
+    },
     /// Take a member out of the cluster.
     Exile {
         /// Its name.
@@ -306,7 +310,8 @@ mod tests {
                 path: None,
                 options: [("a".into(), "1".into())].into(),
             },
-            Request::Cluster,
+            Request::Cluster { retained: false },
+            Request::Cluster { retained: true },
             Request::Exile { node: "n3".into() },
             Request::Why { handle: "n0.1:2.3".into() },
         ] {

@@ -214,7 +214,7 @@ mod tests {
             let answer = client.ask(&Request::Why { handle: n.to_string() }).unwrap();
             assert!(matches!(answer, Answer::Why(why) if why.handle == n.to_string()));
         }
-        let refused = client.ask(&Request::Cluster).unwrap_err();
+        let refused = client.ask(&Request::Cluster { retained: false }).unwrap_err();
         assert_eq!(refused.to_string(), "only why");
         drop(server);
         assert!(matches!(Client::connect(&path), Err(ControlError::NobodyRunning { .. })));
