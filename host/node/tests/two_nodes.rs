@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use common::{Wrong, marker};
 use gc_cluster::Decides;
 use gc_cluster::authority::Authority;
-use gc_node::{Cluster, ClusterConfig, Node, StrategySource};
+use gc_cluster::limits::CERTIFICATES_LOOK;
+use gc_heap::Pin;
+use gc_node::{Cluster, ClusterConfig, Event, Node, StrategySource};
 
 /// Longer than anything here takes on the slowest machine, and shorter than a patient person waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,6 +58,14 @@ fn await_that(what: &str, mut until: impl FnMut() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A reference goes from one node to another. The caller holds what it names.
+fn hand_over(from: &Node, to: &Node, handle: gc_heap::Handle) -> Pin {
+    let number = to.cluster().unwrap().me().number;
+    from.cluster().unwrap().send(number, &[handle], b"").unwrap();
+    let came = to.cluster().unwrap().receive(PATIENCE).unwrap().expect("it comes");
+    came.references.into_iter().next().unwrap().expect("it is there")
 }
 
 #[test]
@@ -157,5 +167,113 @@ fn what_would_go_without_a_node_is_more_than_it_holds_and_less_than_that_leads_t
     let without = holder.cluster().unwrap().without("n1").unwrap().nodes;
     assert_eq!((without[0].objects, without[0].held), (0, 0), "{without:?}");
     drop(came);
+    nodes.into_iter().rev().for_each(Node::shutdown);
+}
+
+/// What is in the heap of each node, stubs included.
+fn live(nodes: &[Node]) -> Vec<u64> {
+    nodes.iter().map(|node| node.status(0).heap.live_objects).collect()
+}
+
+/// A root of n3 leads to an object of n2, and that to one of n1, which n3 has a reference to as well: handed on by n2, to whom it does not belong. Without the root all of
+/// that is garbage, and no node sees more of it than its own part. Cycles are of each node alone.
+fn a_chain_goes(strategy: &str, retires: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = some(folder.path(), 3, || strategy.into());
+    let [n1, n2, n3] = &nodes[..] else { unreachable!() };
+    let retired = |scope: &gc_heap::Scope<'_>, object| {
+        if retires {
+            scope.retire(object);
+        }
+    };
+    let first = n1.mutator().scope(|scope| {
+        let first = scope.alloc(&[], b"first").unwrap();
+        let pin = hand_over(n1, n2, scope.handle(first));
+        retired(scope, first);
+        pin
+    });
+    let (second, other) = n2.mutator().scope(|scope| {
+        let first = scope.pinned(&first);
+        let second = scope.alloc(&[Some(first)], b"second").unwrap();
+        let pins = (hand_over(n2, n3, scope.handle(second)), hand_over(n2, n3, scope.handle(first)));
+        retired(scope, second);
+        retired(scope, first);
+        pins
+    });
+    drop(first);
+    n3.mutator().scope(|scope| {
+        let all = scope.alloc(&[Some(scope.pinned(&second)), Some(scope.pinned(&other))], b"").unwrap();
+        scope.set_root("all", Some(all));
+    });
+    drop((second, other));
+    let held = || nodes.iter().map(|node| node.heap().stats().held_objects).collect::<Vec<_>>();
+    await_that("registered", || held() == [1, 1, 0]);
+
+    // The first stays as well, whether its home is asked, or all.
+    for _ in 0..3 {
+        nodes.iter().for_each(|node| drop(node.collect().unwrap()));
+    }
+    n1.cluster().unwrap().collect().unwrap();
+    assert_eq!((live(&nodes), held()), (vec![1, 2, 3], vec![1, 1, 0]), "{strategy}");
+
+    n3.mutator().scope(|scope| {
+        let all = scope.root("all").unwrap();
+        for slot in 0..2 {
+            retired(scope, scope.load(all, slot).unwrap().unwrap());
+        }
+        retired(scope, all);
+        scope.set_root("all", None);
+    });
+    if strategy == "none" {
+        nodes.iter().for_each(|node| drop(node.collect().unwrap()));
+        assert_eq!(live(&nodes), [1, 2, 3]);
+    } else {
+        await_that(&format!("all of it goes under {strategy}"), || {
+            nodes.iter().for_each(|node| drop(node.collect().unwrap()));
+            live(&nodes) == [0; 3]
+        });
+        await_that("nobody is listed", || held() == [0; 3]);
+        let left = |node: &Node| (node.heap().stats().stubs, node.cluster().unwrap().ledger().unwrap().stubs);
+        await_that("no stub is left", || nodes.iter().all(|node| left(node) == (0, 0)));
+    }
+    nodes.into_iter().rev().for_each(Node::shutdown);
+}
+
+#[test]
+fn garbage_without_cycles_goes_from_all_nodes_under_every_strategy() {
+    for strategy in ["mark-sweep", "tracing", "refcount"] {
+        a_chain_goes(strategy, false);
+    }
+    // It finds nothing out: it is told.
+    a_chain_goes("epoch", true);
+    a_chain_goes("none", false);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_to_its_end_holds_no_node_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = two(folder.path());
+    let events = nodes[0].subscribe();
+    let pem = folder.path().join("n1/node.pem");
+    std::fs::remove_file(&pem).unwrap();
+    // As on a machine that does not answer: whoever opens it waits until somebody writes.
+    assert!(std::process::Command::new("mkfifo").arg(&pem).status().unwrap().success());
+    let begun = Instant::now();
+    while begun.elapsed() < 4 * CERTIFICATES_LOOK {
+        let asked = Instant::now();
+        assert_eq!(nodes[1].cluster().unwrap().collect().unwrap().ending, "swept");
+        assert!(asked.elapsed() < PATIENCE / 4, "n1 stands still");
+    }
+    std::fs::write(&pem, "no certificate").unwrap();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if let Event::Message(said) = events.next_within(left).expect("it is said")
+            && said.text.contains("node.pem is damaged")
+        {
+            assert!(said.text.contains("the old ones stay"), "{said:?}");
+            break;
+        }
+    }
     nodes.into_iter().rev().for_each(Node::shutdown);
 }
