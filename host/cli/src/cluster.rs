@@ -145,11 +145,15 @@ fn member(member: &MemberRecord) -> String {
     };
     let suspected =
         member.suspected_s.map_or(String::new(), |seconds| format!(", suspected for {seconds:.0} s"));
+    let unfounded = match member.unfounded {
+        0 => String::new(),
+        times => format!(", has said {} times of its references what cannot be", count(times)),
+    };
     let retained = member
         .retained_bytes
         .map_or(String::new(), |retained| format!("; without it {} would go here", bytes(retained)));
     format!(
-        "member     {name:<20} {:<21} {link}, phi {:.1}{suspected}, our lease {}, its lease {}, holds {} of ours ({}, {} alone{retained}), we hold {}",
+        "member     {name:<20} {:<21} {link}, phi {:.1}{suspected}, our lease {}, its lease {}, holds {} of ours ({}, {} alone{retained}), we hold {}{unfounded}",
         member.address,
         member.phi,
         member.lease,
@@ -179,6 +183,7 @@ mod tests {
                     suspected_s: Some(61.0),
                     lease: "lapsed".into(),
                     only_bytes: 1 << 10,
+                    unfounded: 7,
                     retained_bytes: Some(3 << 20),
                     ..MemberRecord::default()
                 },
@@ -187,7 +192,7 @@ mod tests {
         };
         let text = text(&status);
         for word in
-            ["shop", "nobody yet", "fenced", "the seat is away", "DOWN", "phi 12.5", "61 s", "lease lapsed"]
+            ["shop", "nobody yet", "fenced", "the seat is away", "DOWN", "phi 12.5", "61 s", "lease lapsed", "7 times"]
         {
             assert!(text.contains(word), "{word}: {text}");
         }

@@ -157,6 +157,12 @@ const CLUSTER: &[OfCluster] = &[
         |seen| seen.counters.refusals as f64,
     ),
     (
+        "gc_cluster_unfounded_total",
+        "Mentions of references that their senders cannot have.",
+        MetricType::COUNTER,
+        |seen| seen.counters.unfounded as f64,
+    ),
+    (
         "gc_cluster_deliveries_dropped_total",
         "Messages dropped because the program takes none.",
         MetricType::COUNTER,
@@ -412,6 +418,11 @@ fn of_cluster(seen: &ClusterStatus) -> Vec<MetricFamily> {
             others().map(|member| labelled(MetricType::GAUGE, &[("member", &member.name)], read(member)));
         families(name, help, MetricType::GAUGE, metrics.collect())
     }));
+    let unfounded = others().map(|member| {
+        labelled(MetricType::COUNTER, &[("member", &member.name)], member.unfounded as f64)
+    });
+    let help = "Mentions by the member of references that it cannot have.";
+    all.extend(families("gc_member_unfounded_total", help, MetricType::COUNTER, unfounded.collect()));
     let held = |read: fn(&crate::cluster::HeldRecord) -> u64| {
         let metrics = seen
             .held

@@ -86,6 +86,8 @@ struct Peer {
     sets_left: usize,
     /// The lease for which the whole set was sent.
     reregistering: u64,
+    /// See [`PeerStatus::unfounded`].
+    unfounded: u64,
 }
 
 /// A node. See the top of this file for how to drive it.
@@ -372,6 +374,7 @@ impl Node {
             compares_at: 0,
             sets_left: 0,
             reregistering: 0,
+            unfounded: 0,
         }
     }
 
@@ -462,12 +465,20 @@ impl Node {
                     self.counters.healed += 1;
                     effects.push(Effect::Healed { client, object, added });
                 }
+                Notice::Unfounded { client } => self.unfounded(client),
             }
         }
         for (to, message) in out.messages {
             self.queue(to, message, effects);
         }
         self.put_mark(marks, effects);
+    }
+
+    fn unfounded(&mut self, client: Life) {
+        self.counters.unfounded += 1;
+        if let Some(peer) = self.peers.get_mut(&client.node).filter(|peer| peer.link.peer == client) {
+            peer.unfounded += 1;
+        }
     }
 
     fn with_mark(

@@ -89,6 +89,11 @@ pub enum Notice {
         /// The client was listed too little; else too much.
         added: bool,
     },
+    /// A client mentions what cannot be: see [`crate::Counters::unfounded`].
+    Unfounded {
+        /// The client.
+        client: Life,
+    },
 }
 
 /// What a step brought about.
@@ -224,7 +229,10 @@ impl References {
         let object = mention.object;
         let before = self.is_exported(object);
         let did = self.scions.mention(from, mention, listed, again);
-        if did == Mentioned::Stale {
+        if matches!(did, Mentioned::Unlisted | Mentioned::Impossible) {
+            out.notice(Notice::Unfounded { client: from });
+        }
+        if matches!(did, Mentioned::Stale | Mentioned::Impossible) {
             return;
         }
         let answer = vec![mention.clone()];
@@ -295,6 +303,7 @@ impl References {
         for client in clients {
             let seq = self.scions.seq(object, client).unwrap_or(0);
             self.scions.remove(client, object);
+            out.notice(Notice::Unfounded { client });
             out.send(client, Message::Gone(vec![Mention { object, seq }]));
         }
         let me = self.me;

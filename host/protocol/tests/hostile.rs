@@ -140,6 +140,15 @@ impl Net {
         refusals
     }
 
+    /// What a node counts against another, and that it is what it counts against all.
+    fn unfounded(&self, node: u32, of: u32) -> u64 {
+        let mut sum = 0;
+        let counted = self.node(node).peers(self.now).map(|peer| (member(peer.life), peer.unfounded));
+        let counted: Vec<(NodeId, u64)> = counted.inspect(|(_, count)| sum += count).collect();
+        assert_eq!(sum, self.node(node).counters().unfounded);
+        counted.into_iter().find(|(node, _)| *node == NodeId(of)).unwrap().1
+    }
+
     fn pending_bytes(&self, node: u32, to: u32) -> usize {
         let mut peers = self.node(node).peers(self.now);
         peers.find(|peer| member(peer.life) == NodeId(to)).map_or(0, |peer| peer.pending_bytes)
@@ -216,7 +225,7 @@ fn a_million_references_arrive_and_go() {
     net.run(200);
     let left = (net.node(2).references().stub_count(), net.node(1).references().listed_count(life(2)));
     assert_eq!(left, (0, 0));
-    assert_eq!(net.closed, []);
+    assert_eq!((&net.closed[..], net.unfounded(1, 2)), (&[][..], 0));
 }
 
 /// What an acknowledgement of a membership has to carry may be more than a frame.
@@ -308,6 +317,21 @@ fn cleans_of_what_nobody_holds_leave_nothing() {
     }
     let tables = net.node(1).references();
     assert_eq!((tables.scion_count(), tables.tombstone_count()), (0, 0));
+    assert_eq!(net.unfounded(1, 2), 100_000);
+}
+
+#[test]
+fn who_is_listed_for_objects_that_there_are_not_is_told_and_counted() {
+    let mut net = Net::new(3);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    net.send(1, 3, vec![of_home(1, 0)]);
+    net.run(50);
+    net.say(&mut liar, &[Message::Dirty((1..=300).map(|index| mention(object(index), 1)).collect())]);
+    assert_eq!(net.node(1).references().scion_count(), 301);
+    // The heap has none of them.
+    (1..=300).for_each(|index| net.feed(1, Event::RootRefused { object: object(index) }));
+    assert_eq!(net.node(1).references().scion_count(), 1);
+    assert_eq!((net.unfounded(1, 2), net.unfounded(1, 3)), (300, 0));
 }
 
 #[test]
@@ -326,9 +350,11 @@ fn a_mention_whose_number_cannot_be_leaves_nothing() {
     liar.settled = u64::MAX;
     net.say(&mut liar, &[Message::Dirty(said(u64::MAX))]);
     assert_eq!(tables(&net), (1, 0, 1), "it is listed, and the tables agree about that");
+    assert_eq!(net.unfounded(1, 2), 2);
     net.say(&mut liar, &[Message::Clean(said(7))]);
     net.say(&mut liar, &[]);
     assert_eq!(tables(&net), (0, 0, 0));
+    assert_eq!(net.unfounded(1, 2), 2);
 }
 
 #[test]
@@ -566,6 +592,7 @@ fn whatever_a_member_says_the_others_keep_what_they_have() {
         assert!(counters.frames_dropped < 2_000, "what the liar says is not looked at: {counters:?}");
         assert!(node.references().lists(kept.object, life(other)), "seed {seed}");
         assert!(node.references().holds(held) && node.trusts(life(other)), "seed {seed}");
+        assert!(net.unfounded(victim, liar.node) > 0 && net.unfounded(victim, other) == 0, "seed {seed}");
         assert!(net.node(other).references().holds(kept), "seed {seed}");
         assert!(net.pending_bytes(victim, liar.node) < PENDING_BYTES_MAX, "seed {seed}");
         // And what they do next goes on as well.

@@ -143,6 +143,7 @@ impl Driver {
                 record.lease = word(peer.trusted);
                 record.lease_given = word(!peer.lapsed && !self.silent.contains(&life.node.0));
                 record.pending_bytes = peer.pending_bytes as u64;
+                record.unfounded = peer.unfounded;
             }
             record
         };
@@ -194,6 +195,7 @@ impl Driver {
             copies_received: counted.copies_received,
             healed: counted.healed,
             refusals: counted.refusals,
+            unfounded: counted.unfounded,
             ..self.counters
         }
     }

@@ -100,6 +100,10 @@ pub struct MemberRecord {
     pub retained_bytes: Option<u64>,
     /// Bytes that wait to be sent to it, or to be acknowledged by it.
     pub pending_bytes: u64,
+    /// What it has said of its references to objects of this node that does not go with what it has said before, since it is a member: cleans of what it is not listed
+    /// for, numbers that cannot be, objects that there are not. It has changed nothing. One now and then comes of a lost message, many of a member that lies.
+    #[serde(default)]
+    pub unfounded: u64,
 }
 
 /// Objects of a node that are held for the same reason.
@@ -140,6 +144,9 @@ pub struct ClusterCounters {
     pub healed: u64,
     /// Connections closed over what came through them.
     pub refusals: u64,
+    /// Mentions of objects of this node that do not go with what their senders have said before: see [`MemberRecord::unfounded`].
+    #[serde(default)]
+    pub unfounded: u64,
     /// Leases of others that lapsed.
     pub leases_lapsed: u64,
     /// Messages for this node's program that were dropped because it took none.

@@ -32,6 +32,9 @@ pub struct Counters {
     pub healed: u64,
     /// Connections closed by this node.
     pub refusals: u64,
+    /// Mentions of clients that do not go with what they have said before: cleans of what they are not listed for, numbers that cannot be, objects that there are not. They
+    /// change nothing. A clean that was lost, healed by a digest and said again is one too; more come only of a client that lies about its stubs.
+    pub unfounded: u64,
 }
 
 /// What is known of one member.
@@ -51,6 +54,8 @@ pub struct PeerStatus {
     pub listed_count: u64,
     /// Bytes that wait to be sent to it.
     pub pending_bytes: usize,
+    /// Its share of [`Counters::unfounded`] in this membership.
+    pub unfounded: u64,
 }
 
 impl Node {
@@ -131,6 +136,7 @@ impl Node {
             lapsed: self.leases.has_lapsed(peer.link.peer),
             listed_count: self.references.listed_count(peer.link.peer),
             pending_bytes: peer.link.pending_bytes(),
+            unfounded: peer.unfounded,
         })
     }
 

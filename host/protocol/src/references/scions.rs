@@ -63,6 +63,10 @@ pub(crate) enum Mentioned {
     Again,
     /// It is older than what is known, and is not answered.
     Stale,
+    /// It cleans what the client is not listed for: to be answered, nothing else.
+    Unlisted,
+    /// Nobody who counts says so. It is not answered.
+    Impossible,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,7 +137,7 @@ impl Scions {
     /// Takes a mention in: dirty if `listed`, else clean. `again` says that it stands in a set, so its number may be settled.
     pub(crate) fn mention(&mut self, life: Life, mention: &Mention, listed: bool, again: bool) -> Mentioned {
         if mention.seq > SEQ_MAX {
-            return Mentioned::Stale;
+            return Mentioned::Impossible;
         }
         let row = self.row(life);
         let key = Key { object: mention.object, row };
@@ -150,12 +154,12 @@ impl Scions {
         }
         let before = last.is_some_and(Entry::listed);
         if last.is_some_and(|last| last.seq() == mention.seq) && before != listed {
-            // A dirty that was repeated after a clean took its number: impossible for one who counts.
-            return Mentioned::Stale;
+            // A dirty that was repeated after a clean took its number.
+            return Mentioned::Impossible;
         }
         if last.is_none() && !listed {
             // Who cleans was answered to its dirty before, so none can come late; and whoever makes objects up leaves nothing here.
-            return Mentioned::Again;
+            return Mentioned::Unlisted;
         }
         if listed || self.faults.keeps(Rule::CleansLeaveTombstones) {
             self.put(key, mention.seq, listed);
