@@ -118,7 +118,8 @@ fn settings(arguments: &Arguments) -> Settings {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let myself = std::env::current_exe().unwrap_or_else(|_| target.join("release/goals"));
-    let etcd_host = arguments.etcd_host.as_ref().map(|host| std::path::absolute(host).unwrap_or_else(|_| host.clone()));
+    let etcd_host =
+        arguments.etcd_host.as_ref().map(|host| std::path::absolute(host).unwrap_or_else(|_| host.clone()));
     Settings { quick: arguments.quick, root, target, myself, ours: arguments.ours.clone(), etcd_host }
 }
 

@@ -50,9 +50,10 @@ impl Drop for Text {
 ///
 /// A file that cannot be written; a heap, a strategy or a node that does not do what it should.
 pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let path = arguments.keep.clone().unwrap_or_else(|| {
-        std::env::temp_dir().join(format!("goals-import-{}.txt", std::process::id()))
-    });
+    let path = arguments
+        .keep
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("goals-import-{}.txt", std::process::id())));
     let text = Text { path, kept: arguments.keep.is_some() };
     let graph = Graph::new(arguments.objects);
     let lines = write(graph, &text.path)?;

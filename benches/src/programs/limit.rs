@@ -14,7 +14,7 @@ use clap::Args;
 use gc_memory::{Column, Region};
 
 /// Cells in flight with which it is fastest.
-pub(super) const BATCH: u16 = 64;
+pub(crate) const BATCH: u16 = 64;
 
 /// Marks the peer graph as fast as one native thread can.
 #[derive(Args)]

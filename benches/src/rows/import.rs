@@ -60,7 +60,11 @@ mod tests {
         let rounds = [round(1e8, 2e8), round(1.5e8, 1e8), round(2e8, 2e8)];
         let reading = &reading(&rounds).unwrap()[0];
         assert_eq!(reading.value, 300.0);
-        assert!(reading.note.starts_with("3.3 million lines per second; of the time 150 ns"), "{}", reading.note);
+        assert!(
+            reading.note.starts_with("3.3 million lines per second; of the time 150 ns"),
+            "{}",
+            reading.note
+        );
         assert!(super::reading(&[]).is_err());
     }
 }

@@ -122,7 +122,14 @@ mod tests {
 
     fn settings() -> Settings {
         let nowhere = PathBuf::new;
-        Settings { quick: true, root: nowhere(), target: nowhere(), myself: nowhere(), ours: None, etcd_host: None }
+        Settings {
+            quick: true,
+            root: nowhere(),
+            target: nowhere(),
+            myself: nowhere(),
+            ours: None,
+            etcd_host: None,
+        }
     }
 
     #[test]
