@@ -97,6 +97,26 @@ fn nobody_decides_while_a_mark_is_under_way() {
 }
 
 #[test]
+fn waves_become_fewer_the_longer_a_mark_is_under_way() {
+    let mut net = Net::new(SISTER, |_| {});
+    net.send(SISTER, LOW, object_of(SISTER));
+    net.run(50);
+    net.feed(ROOT, Event::CycleRequested);
+    net.run(20);
+    let cycle = net.nodes[&ROOT].cycle();
+    net.held_up.insert((LOW, SISTER));
+    net.feed(LOW, Event::StubsReached { cycle, references: vec![object_of(SISTER)] });
+    all().for_each(|node| net.feed(node, Event::MarkingRested { cycle, worked_off: 0 }));
+    // It has no children, so it says one thing in each wave.
+    let said = |net: &Net| net.nodes[&SISTER].counters().messages_sent;
+    net.run(1000);
+    let before = said(&net);
+    net.run(1000);
+    let waves = said(&net) - before;
+    assert!((1..=4).contains(&waves), "{waves} in the second second");
+}
+
+#[test]
 fn nobody_sweeps_before_the_lowest_has_agreed() {
     let (mut net, cycle) = in_doubt();
     net.held_up.clear();
