@@ -128,9 +128,9 @@ fn other_workloads_leave_the_same_graph() {
     let folder = tempfile::tempdir().unwrap();
     for load in [
         "gcbench?depth=6",
-        "service?quick&threads=1&seconds=1",
-        "cache?quick&threads=1&seconds=1",
-        "editor?quick&threads=1&seconds=1",
+        "service?quick&threads=1&requests=4k",
+        "cache?quick&threads=1&operations=20k",
+        "editor?quick&threads=1&edits=4k",
     ] {
         same_graph(folder.path(), load);
     }
