@@ -2,12 +2,20 @@
 //!
 //! A node holds a lock on a file beside its socket for as long as it runs; the kernel lets go of it when the process dies, however it dies. So a
 //! socket file without a locked lock file is stale and may be replaced, and there is no moment in which two nodes think so.
+//!
+//! A lock file says whose it is: a line with the number of the process and [`MARK`]. What else is under its name is not ours, and stays as it is.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+/// What stands in a lock file behind the number of the process.
+const MARK: &str = "holds the control socket of a node";
+
+/// Longest line of a lock file.
+const LINE_BYTES_MAX: u64 = 64;
 
 /// A socket that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,12 @@ pub enum PlaceError {
     /// Something else is there.
     #[error("{} exists and is no socket: remove it, or give another path with --socket PATH", path.display())]
     NoSocket {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Something else is where the lock file would be.
+    #[error("{} exists and is no lock of a node: remove it, or give another path with --socket PATH", path.display())]
+    NoLock {
         /// Where.
         path: PathBuf,
     },
@@ -117,35 +131,69 @@ impl Drop for Place {
 
 fn take_lock(path: &Path, lock_path: &Path) -> Result<File, PlaceError> {
     let failed = |source| PlaceError::Io { path: lock_path.to_owned(), source };
+    let foreign = || PlaceError::NoLock { path: lock_path.to_owned() };
     loop {
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(lock_path)
-            .map_err(failed)?;
+        let mut lock =
+            open_lock(lock_path).map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+                Some(rustix::io::Errno::LOOP) => foreign(),
+                _ => failed(error),
+            })?;
+        let found = lock.metadata().map_err(failed)?;
+        if !found.is_file() {
+            return Err(foreign());
+        }
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = (&lock).take(32).read_to_string(&mut pid);
-                return Err(PlaceError::Occupied { path: path.to_owned(), pid: pid.trim().parse().ok() });
+                let pid = read_lock(&lock).ok().flatten().and_then(|line| holder(&line));
+                return Err(PlaceError::Occupied { path: path.to_owned(), pid });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         // The one before us may have removed the file between our opening and our locking it: then we hold a lock that nobody else looks at.
-        let ours = lock.metadata().map_err(failed)?;
-        let there = std::fs::metadata(lock_path)
-            .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
-        if there {
-            lock.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
-            lock.set_len(0).map_err(failed)?;
-            lock.rewind().map_err(failed)?;
-            writeln!(lock, "{}", std::process::id()).map_err(failed)?;
-            return Ok(lock);
+        let there = std::fs::symlink_metadata(lock_path)
+            .is_ok_and(|there| (there.dev(), there.ino()) == (found.dev(), found.ino()));
+        if !there {
+            continue;
         }
+        let line = read_lock(&lock).map_err(failed)?;
+        // A node that dies before it has written leaves an empty file, for its owner alone.
+        let begun = line.as_deref() == Some("") && found.mode() & 0o077 == 0;
+        if !begun && line.as_deref().and_then(holder).is_none() {
+            return Err(foreign());
+        }
+        lock.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        lock.set_len(0).map_err(failed)?;
+        lock.rewind().map_err(failed)?;
+        writeln!(lock, "{} {MARK}", std::process::id()).map_err(failed)?;
+        return Ok(lock);
     }
+}
+
+/// Neither through a link, nor waiting for the other end of a pipe.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags.bits() as i32)
+        .open(path)
+}
+
+/// What stands in a lock file; none if that is no text.
+fn read_lock(lock: &File) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    lock.take(LINE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8(bytes).ok())
+}
+
+/// The process that a lock file names.
+fn holder(line: &str) -> Option<u32> {
+    let (pid, mark) = line.trim_end().split_once(' ')?;
+    pid.parse().ok().filter(|_| mark == MARK)
 }
 
 /// Makes way at `path`: a socket on which nobody listens is left over from a node that died.
@@ -212,6 +260,40 @@ mod tests {
         assert!(matches!(refused, PlaceError::NoSocket { .. }), "{refused}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is put beside it");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_not_ours_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, lock) = (folder.path().join("s"), folder.path().join("s.lock"));
+        let long = format!("4711 {MARK} and of much else");
+        for theirs in [&b"[[package]]\nname = \"a\"\n"[..], b"4711\n", b"", b"\xff\xfe", long.as_bytes()] {
+            std::fs::write(&lock, theirs).unwrap();
+            std::fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+            let refused = Place::take(&path).unwrap_err();
+            assert!(matches!(refused, PlaceError::NoLock { .. }), "{refused}");
+            assert_eq!(std::fs::read(&lock).unwrap(), theirs);
+            assert_eq!(std::fs::metadata(&lock).unwrap().mode() & 0o777, 0o644);
+        }
+        std::fs::rename(&lock, folder.path().join("file")).unwrap();
+        // Not even one that looks like ours, if a link leads there.
+        std::fs::write(folder.path().join("file"), format!("4711 {MARK}\n")).unwrap();
+        std::os::unix::fs::symlink("file", &lock).unwrap();
+        assert!(matches!(Place::take(&path), Err(PlaceError::NoLock { .. })));
+        assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), format!("4711 {MARK}\n"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_of_a_dead_process_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, lock) = (folder.path().join("s"), folder.path().join("s.lock"));
+        for left in [String::new(), format!("4711 {MARK}\n")] {
+            std::fs::write(&lock, left).unwrap();
+            std::fs::set_permissions(&lock, Permissions::from_mode(0o600)).unwrap();
+            drop(Place::take(&path).unwrap());
+            assert!(!lock.exists() && !path.exists());
+        }
     }
 
     #[test]
