@@ -56,7 +56,9 @@ impl Driver for StopAt {
 fn to_stop_is_heard_while_packs_are_checked_and_objects_listed() {
     let (_folder, repo) = committed();
     repo.git(&["gc", "-q"]);
-    for load in [format!("git:{}", repo.path().display()), format!("git-history:{}?keep=1", repo.path().display())] {
+    for load in
+        [format!("git:{}", repo.path().display()), format!("git-history:{}?keep=1", repo.path().display())]
+    {
         let spec: WorkloadSpec = load.parse().unwrap();
         let run = |at| {
             let driver = StopAt { asked: AtomicU32::new(0), at, told: AtomicBool::new(false) };

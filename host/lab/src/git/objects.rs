@@ -221,7 +221,8 @@ pub(crate) fn parents_in_place(reader: &Reader) -> Result<HashMap<ObjectId, Vec<
     };
     for line in grafts.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let ids: Result<Vec<ObjectId>, _> = line.split(|&byte| byte == b' ').map(ObjectId::from_hex).collect();
+        let ids: Result<Vec<ObjectId>, _> =
+            line.split(|&byte| byte == b' ').map(ObjectId::from_hex).collect();
         // git ignores lines that are no grafts, comments among them.
         if let Some((commit, others)) = ids.ok().as_deref().and_then(<[ObjectId]>::split_first) {
             parents.insert(*commit, others.to_vec());

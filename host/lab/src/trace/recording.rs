@@ -215,8 +215,11 @@ impl Recording {
         let started = tape.started();
         let source = Arc::clone(&queue);
         let writer = std::thread::Builder::new().name("trace-writer".into()).spawn(move || {
-            let mut writer =
-                if precious { Writer::over(medium, header) } else { Writer::new(medium, header.len() as u64) };
+            let mut writer = if precious {
+                Writer::over(medium, header)
+            } else {
+                Writer::new(medium, header.len() as u64)
+            };
             while let Some(block) = source.next() {
                 match writer.write(&block) {
                     Ok(()) => source.give_back(block.bytes),
@@ -494,9 +497,13 @@ mod tests {
         assert_eq!(over(Some(""), 0, false).as_deref(), Some(&b""[..]));
         assert_eq!(over(None, 0, false), None);
         let header = header(&Facts::default());
-        for (old, objects, finish) in
-            [(Some(&*old), 0, true), (Some(&*old), 3, false), (None, 0, true), (None, 3, false), (Some(""), 3, true)]
-        {
+        for (old, objects, finish) in [
+            (Some(&*old), 0, true),
+            (Some(&*old), 3, false),
+            (None, 0, true),
+            (None, 3, false),
+            (Some(""), 3, true),
+        ] {
             let left = over(old, objects, finish).unwrap();
             assert!(left.starts_with(&header) && !left.ends_with(b"header "), "{old:?} {objects} {finish}");
         }
