@@ -1,6 +1,8 @@
 //! Files that are cut off, changed, of another version, or on a disk that is full.
 
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use gc_lab::trace::{Cut, Facts, Pace, Recording, Replay, TraceError, TraceFile, TraceInfo, cut, head};
 
@@ -18,11 +20,9 @@ fn small(folder: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// What a file of these bytes is taken for: nothing, or a trace with so many operations that is complete or not.
-fn taken_for(folder: &Path, bytes: &[u8], replays: bool) -> Option<(u64, bool)> {
-    let path = folder.join("changed.trace");
-    std::fs::write(&path, bytes).unwrap();
-    let file = TraceFile::open(&path).ok()?;
+/// What a file is taken for: nothing, or a trace with so many operations that is complete or not.
+fn taken_for(path: &Path, replays: bool) -> Option<(u64, bool)> {
+    let file = TraceFile::open(path).ok()?;
     let complete = file.is_complete();
     let info = TraceInfo::of(&file).unwrap();
     assert_eq!(info.complete, complete);
@@ -34,40 +34,53 @@ fn taken_for(folder: &Path, bytes: &[u8], replays: bool) -> Option<(u64, bool)> 
     Some((info.operations, complete))
 }
 
+/// A file with these bytes, to be changed in its place: one that is written anew thousands of times is waited for until it is on the disk.
+fn changeable(folder: &Path, bytes: &[u8]) -> (PathBuf, File) {
+    let path = folder.join("changed.trace");
+    let file = File::create(&path).unwrap();
+    file.write_all_at(bytes, 0).unwrap();
+    (path, file)
+}
+
 #[test]
 fn a_changed_byte_is_never_overlooked() {
     let folder = tempfile::tempdir().unwrap();
     let good = small(folder.path());
-    let (operations, complete) = taken_for(folder.path(), &good, true).unwrap();
+    let (path, file) = changeable(folder.path(), &good);
+    let (operations, complete) = taken_for(&path, true).unwrap();
     assert!(complete && operations > 100, "{operations}");
-    for at in 0..good.len() {
+    for (at, &byte) in good.iter().enumerate() {
         for flip in [1, 0x80, 0xff] {
-            let mut bytes = good.clone();
-            bytes[at] ^= flip;
-            let taken = taken_for(folder.path(), &bytes, at % 50 == 0 && flip == 1);
+            file.write_all_at(&[byte ^ flip], at as u64).unwrap();
+            let taken = taken_for(&path, at % 50 == 0 && flip == 1);
             let lost = taken.is_none_or(|(found, complete)| !complete && found <= operations);
             assert!(lost, "byte {at} ^ {flip}: {taken:?}");
         }
+        file.write_all_at(&[byte], at as u64).unwrap();
     }
+    assert_eq!(taken_for(&path, true), Some((operations, true)));
 }
 
 #[test]
 fn a_file_that_is_cut_off_is_good_up_to_there() {
     let folder = tempfile::tempdir().unwrap();
     let good = small(folder.path());
+    let (path, file) = changeable(folder.path(), &[]);
     let mut last = 0;
-    for len in 0..good.len() {
-        match taken_for(folder.path(), &good[..len], len % 50 == 0) {
+    for (len, &byte) in good.iter().enumerate() {
+        match taken_for(&path, len % 50 == 0) {
             None => assert_eq!(last, 0, "{len}"),
             Some((operations, complete)) => {
                 assert!(!complete && operations >= last, "{len}: {operations} after {last}");
                 last = operations;
             }
         }
+        file.write_all_at(&[byte], len as u64).unwrap();
     }
     assert!(last > 100);
-    let more = [&good[..], b"x"].concat();
-    assert_eq!(taken_for(folder.path(), &more, false), Some((last, false)));
+    assert_eq!(taken_for(&path, false), Some((last, true)));
+    file.write_all_at(b"x", good.len() as u64).unwrap();
+    assert_eq!(taken_for(&path, false), Some((last, false)));
 }
 
 #[test]
