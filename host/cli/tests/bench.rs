@@ -90,6 +90,11 @@ fn a_comparison_ends_with_a_report_that_has_everything_in_it() {
         assert!(place.path("out").join(file).is_file(), "{file} is missing");
     }
     let summary = ended.json();
+    if cfg!(debug_assertions) {
+        let page = std::fs::read_to_string(place.path("out/report.html")).unwrap();
+        assert!(summary["noisy"].to_string().contains("this is a debug build"), "{summary}");
+        assert!(page.contains("Noisy machine") && page.contains("this is a debug build"));
+    }
     assert_eq!(summary["event"], "bench");
     assert!(
         summary["verdicts"].as_array().unwrap().iter().any(|verdict| verdict["measure"] == "cpu"),
@@ -177,6 +182,29 @@ fn few_rounds_say_nothing_and_say_so() {
     }
 }
 
+#[test]
+fn what_fits_into_no_heap_is_named_and_the_rest_stands() {
+    let place = Place::new();
+    // 131,071 nodes that live at once, and room for 65,536 cells.
+    let (large, both) = ("binary-trees?depth=16", format!("binary-trees?depth=16,{SMALL}"));
+    let args = ["--a", "mark-sweep", "--b", "tracing", "--heap", "2x", "--rounds", "1", "--warmup", "0"];
+    let args = [&args[..], &["--heap-max", "2MiB", "--workload"]].concat();
+    let says =
+        "binary-trees does not get through in any heap up to 2.0 MiB with any strategy that frees: heap full";
+    let ended = bench(&place, &[&args[..], &[&both]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = report(&place);
+    assert!(report.remarks.iter().any(|remark| remark.contains(says)), "{:?}", report.remarks);
+    assert_eq!((report.workloads[0].minimum_heap_bytes, report.workloads.len()), (None, 2));
+    assert!(report.workloads[0].probes.iter().all(|probe| probe.heap_bytes <= 2 << 20));
+    let whose: Vec<usize> = runs(&report, Kind::Timed, 0).map(|run| run.workload).collect();
+    assert_eq!(whose, [1]);
+
+    let alone = bench(&place, &[&args[..], &[large]].concat());
+    assert_eq!((alone.code, alone.out.as_str()), (Some(1), ""), "{alone:?}");
+    assert!(alone.err.contains("there is nothing to compare") && alone.err.contains(says), "{alone:?}");
+}
+
 /// The process that makes the run of a comparison.
 fn child_of(parent: u32) -> Option<u32> {
     let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
@@ -198,14 +226,55 @@ fn kill(signal: &str, process: u32) {
     assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 
+/// Waits until something has been measured and written, which is done every few seconds.
+fn measured(place: &Place) {
+    wait_for("a run of the first strategy against itself", || {
+        let text = std::fs::read_to_string(place.path("out/report.json")).ok()?;
+        text.contains("\"kind\":\"same\"").then_some(())
+    });
+}
+
+/// Whether there is such a process, and it has not ended.
+fn runs_on(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    status.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn what_a_killed_comparison_had_measured_can_be_answered_from() {
+    let place = Place::new();
+    // Each run takes longer than this test waits for its end.
+    let long = "churn?operations=300k&live=2k&threads=1";
+    let args =
+        ["bench", "--a", "tracing", "--b", "mark-sweep", "--workload", long, "--out", "out", "--heap", "2x"];
+    let mut child =
+        place.command(&[&args[..], &["--rounds", "500", "--warmup", "0"]].concat()).spawn().unwrap();
+    measured(&place);
+    let run = wait_for("a run", || child_of(child.id()));
+    kill("-KILL", child.id());
+    child.wait().unwrap();
+    wait_for("the end of the run", || (!runs_on(run)).then_some(()));
+    let first = report(&place);
+    assert!(first.interrupted && runs(&first, Kind::Same, 0).count() > 0 && first.took_ns > 0);
+    assert!(!place.path("out/report.html").exists());
+
+    let again = place.host(&["bench", "--json", "--report", "out/report.json", "--fail-if", "cpu > +3%"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(
+        (&again.json()["interrupted"], &again.json()["limits"][0]["broken"]),
+        (&true.into(), &false.into())
+    );
+    assert!(again.json()["remarks"].to_string().contains("did not come to an end"), "{again:?}");
+    assert!(place.path("out/report.html").exists() && report(&place) == first);
+}
+
 #[test]
 fn ctrl_c_keeps_what_was_measured() {
     let place = Place::new();
     let args =
         ["bench", "--a", "tracing", "--b", "mark-sweep", "--workload", SMALL, "--out", "out", "--heap", "2x"];
     let child = place.command(&[&args[..], &["--rounds", "500", "--warmup", "0"]].concat()).spawn().unwrap();
-    // Written every few seconds.
-    wait_for("the report", || place.path("out/report.json").exists().then_some(()));
+    measured(&place);
     kill("-INT", child.id());
     let ended: Ended = child.wait_with_output().unwrap().into();
     assert_eq!(ended.code, Some(130), "{ended:?}");
@@ -267,6 +336,9 @@ fn what_cannot_be_compared_is_refused_before_anything_runs() {
         (vec!["bench", "--a", "tracing?depth=3", "--b", "mark-sweep", "--workload", SMALL], 1, "depth"),
         (vec!["bench", "--a", "generational", "--b", "mark-sweep", "--workload", SMALL], 1, "generational"),
         ([&two[..], &["--workload", SMALL, "--out", "/proc/nothing"]].concat(), 1, "--out"),
+        (vec!["bench", "--report", "nowhere.json"], 1, "nowhere.json"),
+        (vec!["bench", "--report", "/dev/null"], 1, "this is no report"),
+        ([&two[..], &["--report", "nowhere.json"]].concat(), 2, "--report"),
     ] {
         let ended = place.host(&args);
         assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");

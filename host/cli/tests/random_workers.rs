@@ -151,9 +151,20 @@ fn a_comparison_over_several_nodes_has_messages_and_what_is_left() {
         assert_eq!(cpu.collector_ns() + cpu.mutator_ns + cpu.other_ns, measures.cpu_ns);
         assert_eq!((measures.operations, measures.mutators), (120, 2));
     }
-    assert!(report.runs.iter().all(|run| run.kind != Kind::Oracle));
+    let judged: Vec<_> = report.runs.iter().filter(|run| run.kind == Kind::Oracle).collect();
+    assert_eq!(judged.len(), 4);
+    for run in judged {
+        let measures = run.measures.as_deref().unwrap_or_else(|| panic!("{run:?}"));
+        let quality = measures.quality.as_ref().unwrap();
+        assert!(quality.lag.count() > 50 && quality.floating_bytes_max > 1000, "{quality:?}");
+        assert!(quality.looks > 60 && quality.cost_share < 0.5, "{quality:?}");
+        // Whoever marks over nodes finds all that died.
+        assert!(run.subject != 0 || quality.never_condemned_cells == 0, "{quality:?}");
+        let known = measures.heap.iter().all(|sample| sample.garbage_bytes.is_some());
+        assert!(known && (run.round > 0 || !measures.heap.is_empty()), "{:?}", measures.heap);
+    }
     let verdicts = ended.json()["verdicts"].clone();
-    for measure in ["messages", "message-bytes", "left-over", "settle", "cpu", "throughput"] {
+    for measure in ["messages", "message-bytes", "left-over", "settle", "cpu", "floating", "lag"] {
         assert!(
             verdicts.as_array().unwrap().iter().any(|verdict| verdict["measure"] == measure),
             "{measure}: {verdicts}"

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Place;
+use common::{Ended, Place};
 
 #[test]
 fn a_run_is_recorded_looked_into_and_replayed_the_same_each_time() {
@@ -55,6 +55,30 @@ fn a_run_is_recorded_looked_into_and_replayed_the_same_each_time() {
 }
 
 #[test]
+fn a_disk_that_fills_while_recording_ends_the_recording_alone() {
+    let place = Place::new();
+    // No file may be larger than 1.5 MiB, which is enough for the memory of a small heap: what is written beyond that fails as on a full disk.
+    let limited = ["bash", "-c", "ulimit -f 1536; exec \"$0\" \"$@\""];
+    let load = "churn?live=500&operations=600k&threads=1";
+    let run = ["run", "--load", load, "--heap", "2MiB", "--record", "a.trace", "--json"];
+    let ended: Ended = place.command_under(&limited, &run).output().unwrap().into();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (load, record) = (&ended.json()["load"], &ended.json()["record"]);
+    assert!(load["operations"].as_u64() > Some(600_000), "{ended:?}");
+    assert!(
+        ended.err.contains("recording has stopped") && ended.err.contains("can be replayed"),
+        "{ended:?}"
+    );
+    assert!(
+        record["problem"].as_str().is_some_and(|problem| problem.contains("cannot be written")),
+        "{record}"
+    );
+    let info = place.host(&["trace", "info", "a.trace", "--json"]).json();
+    let kept = info["operations"].as_u64().unwrap();
+    assert!((100_000..600_000).contains(&kept), "{info}");
+}
+
+#[test]
 fn what_is_wrong_with_a_trace_is_said() {
     let place = Place::new();
     let load = "churn?live=500&operations=5k&threads=1";
@@ -70,6 +94,10 @@ fn what_is_wrong_with_a_trace_is_said() {
     assert!(cut.out.contains("replayed") && cut.err.contains("at byte"), "{cut:?}");
     let future = place.host(&["replay", "future.trace"]);
     assert!(future.err.contains("version 9") && future.err.contains("version 2"), "{future:?}");
+    let compared = ["bench", "--a", "tracing", "--b", "refcount", "--trace", "future.trace", "--out", "out"];
+    let ended = place.host(&compared);
+    assert!(ended.code == Some(1) && ended.err.contains("version 9"), "{ended:?}");
+    assert!(!place.path("out").exists());
     for (args, says, code) in [
         (&["replay", "nowhere.trace"][..], "nowhere.trace", 1),
         (&["trace", "info", "/dev/null"], "is no trace", 1),

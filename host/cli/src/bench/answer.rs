@@ -62,9 +62,14 @@ impl Out {
         Ok(Out { folder, made })
     }
 
-    /// Writes what there is so far. A full disk now is no reason to end: it is told at the end, if it still is.
+    /// Writes what there is so far, for the case that there is no end. A full disk now is no reason to end: it is told at the end, if it still is.
     pub(crate) fn keep(&self, report: &Report) {
-        let Ok(text) = to_json(report) else { return };
+        let mut report = report.clone();
+        report.interrupted = true;
+        report
+            .remarks
+            .push("its process did not come to an end: what had been measured by then is here".into());
+        let Ok(text) = to_json(&report) else { return };
         let partial = self.folder.join("report.json.partial");
         let _ = std::fs::write(&partial, text)
             .and_then(|()| std::fs::rename(&partial, self.folder.join("report.json")));

@@ -23,7 +23,7 @@ use crate::bench::subjects::Entrant;
 use crate::run::stop::Stop;
 use crate::units::bytes;
 
-/// Largest heap of the baseline and of the search for the smallest one: the window of a strategy must fit beside its memory.
+/// Largest heap where none is given: the window of a strategy must fit beside its memory.
 const HEAP_MAX_BYTES: u64 = 4 << 30;
 
 /// Smallest heap that is tried.
@@ -62,7 +62,11 @@ pub(crate) struct Setup {
     pub(crate) may_choose_rounds: bool,
     /// How long everything may take; rounds that would take longer are not made.
     pub(crate) within: Option<Duration>,
+    /// Largest heap of the baseline and of the search.
+    pub(crate) heap_max_bytes: u64,
     pub(crate) cache: Option<PathBuf>,
+    /// How a person asks for the same again.
+    pub(crate) command: String,
 }
 
 /// A comparison under way.
@@ -101,6 +105,7 @@ impl<'s> Comparison<'s> {
         let report = Report {
             schema: SCHEMA,
             began_unix_ms,
+            command: setup.command.clone(),
             environment,
             plan: setup.plan.clone(),
             subjects: setup.entrants.iter().map(|entrant| entrant.subject.clone()).collect(),
@@ -165,11 +170,10 @@ impl<'s> Comparison<'s> {
         let noise = schedule::noise(&plan, &field);
         let rounds: Vec<Vec<Job>> = (0..plan.rounds).map(|round| self.round(&plan, &field, round)).collect();
         let asides = self.asides(&plan, &field);
-        if self.alone(&field).workloads.len() < field.workloads.len() {
-            self.report.remarks.push(
-                "over several nodes neither floating garbage, nor the lag of single objects, nor what a swap costs is measured: the oracle knows one heap; the lag of what dies at the end is"
-                    .into(),
-            );
+        if plan.swap_at.is_some() && self.alone(&field).workloads.len() < field.workloads.len() {
+            let what =
+                "what a swap costs is not measured over several nodes: a swap of one is not one of all";
+            self.report.remarks.push(what.into());
         }
         let alike = |job: &Job| (job.workload, job.kind);
         self.progress.expect(noise.iter().chain(rounds.iter().flatten()).chain(&asides).map(alike));
@@ -197,12 +201,17 @@ impl<'s> Comparison<'s> {
     fn batch(&mut self, jobs: &[Job]) -> Step {
         for job in jobs {
             self.make(job)?;
-            if self.kept.elapsed() >= KEEP_EVERY {
-                (self.keep)(&self.report);
-                self.kept = Instant::now();
-            }
         }
         Ok(())
+    }
+
+    /// After each run: writes now and then what there is.
+    fn keep_now_and_then(&mut self) {
+        if self.kept.elapsed() >= KEEP_EVERY {
+            self.report.took_ns = self.began.elapsed().as_nanos() as u64;
+            (self.keep)(&self.report);
+            self.kept = Instant::now();
+        }
     }
 
     /// A round, with the baseline in the first ones.
@@ -238,11 +247,9 @@ impl<'s> Comparison<'s> {
             None => (rounds, rounds.div_ceil(4)),
         };
         let mut jobs = schedule::aside(plan, field, Kind::Fuel, fuel);
-        // What other nodes hold the oracle of one heap does not know, and a swap of one node is not one of the cluster.
-        let alone = self.alone(field);
-        jobs.extend(schedule::aside(plan, &alone, Kind::Oracle, oracle));
+        jobs.extend(schedule::aside(plan, field, Kind::Oracle, oracle));
         if plan.swap_at.is_some() && field.subjects.len() > 1 {
-            jobs.extend(schedule::aside(plan, &alone, Kind::Swap, plan.rounds.min(10)));
+            jobs.extend(schedule::aside(plan, &self.alone(field), Kind::Swap, plan.rounds.min(10)));
         }
         jobs
     }
@@ -332,9 +339,9 @@ impl<'s> Comparison<'s> {
 
     /// A heap in which any strategy that frees gets through without trouble.
     fn comfortable(&self, workload: usize) -> u64 {
-        let largest = large_heap();
+        let largest = self.setup.heap_max_bytes;
         let allocated = self.allocated.get(&workload).copied().unwrap_or(largest / 2);
-        (allocated / 2).clamp(16 << 20, largest)
+        (allocated / 2).max(16 << 20).min(largest)
     }
 
     /// Finds the smallest heap in which some strategy gets through.
@@ -344,7 +351,7 @@ impl<'s> Comparison<'s> {
             return Ok(());
         }
         let precision = if self.setup.plan.quick { 0.1 } else { 0.05 };
-        let largest = large_heap();
+        let largest = self.setup.heap_max_bytes;
         let mut best: Option<(u64, f64)> = None;
         let mut why = String::new();
         let label = self.report.workloads[workload].label.clone();
@@ -427,6 +434,7 @@ impl<'s> Comparison<'s> {
         let outcome = ran.answer.outcome.clone();
         let took_ns = ran.took.as_nanos() as u64;
         self.report.workloads[workload].probes.push(Probe { subject, heap_bytes, outcome, took_ns });
+        self.keep_now_and_then();
         Ok(ran.answer)
     }
 
@@ -497,8 +505,8 @@ impl<'s> Comparison<'s> {
 
     /// Twice what the workload allocates, once that is known: never full, and no larger than it need be.
     fn baseline_heap(&self, workload: usize) -> u64 {
-        let largest = large_heap();
-        self.allocated.get(&workload).map_or(largest, |bytes| (bytes * 2).clamp(64 << 20, largest))
+        let largest = self.setup.heap_max_bytes;
+        self.allocated.get(&workload).map_or(largest, |bytes| (bytes * 2).max(64 << 20).min(largest))
     }
 
     fn conduct(&mut self, order: &Order, timeout: Duration) -> Result<Ran, Interrupted> {
@@ -542,6 +550,7 @@ impl<'s> Comparison<'s> {
             measures: ran.answer.measures,
         });
         self.progress.over(alike, Some(ran.took));
+        self.keep_now_and_then();
         Ok(())
     }
 
@@ -627,6 +636,7 @@ struct Failures {
     why: String,
 }
 
-fn large_heap() -> u64 {
-    (available_bytes() / 2).clamp(HEAP_MIN_BYTES, HEAP_MAX_BYTES)
+/// The largest heap that is tried, which a person may have given.
+pub(crate) fn heap_max_bytes(given: Option<u64>) -> u64 {
+    given.unwrap_or_else(|| (available_bytes() / 2).min(HEAP_MAX_BYTES)).max(HEAP_MIN_BYTES)
 }

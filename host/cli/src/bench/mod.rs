@@ -16,28 +16,29 @@ mod subjects;
 mod versions;
 mod works;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use gc_lab::WorkloadSpec;
 use gc_lab::answer::Answer;
 use gc_lab::answer::limit::Limit;
-use gc_lab::bench::model::{Environment, Plan};
+use gc_lab::bench::model::{Environment, Plan, Workload};
+use gc_lab::export::from_json;
 use gc_lab::trace::TraceFile;
 
 use crate::Usage;
 use crate::bench::comparison::{Comparison, Setup};
 use crate::bench::progress::Progress;
 use crate::run::stop::Stop;
-use crate::units::Span;
+use crate::units::{Size, Span};
 
 /// Compare strategies on the same work: overhead, pauses, latency, memory. Every run has a process of its own; the order is shuffled in each round.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The first strategy: a built-in one or the path of a component, with options behind a question mark. The others are compared with it
-    #[arg(long, value_name = "NAME|PATH[?OPTION=VALUE&...]")]
-    a: String,
+    #[arg(long, value_name = "NAME|PATH[?OPTION=VALUE&...]", required_unless_present = "report")]
+    a: Option<String>,
     /// The second strategy
     #[arg(long, value_name = "NAME|PATH")]
     b: Option<String>,
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     /// Heaps, in multiples of the smallest one in which a strategy gets through [default: 1x,1.5x,2x,3x,6x; with --quick 1.5x,3x]
     #[arg(long, value_name = "MULTIPLES", value_delimiter = ',', value_parser = multiple)]
     heap: Vec<f64>,
+    /// Largest heap: of the baseline, and of the search for the smallest one [default: half of the memory that is free, at most 4GiB]
+    #[arg(long, value_name = "SIZE")]
+    heap_max: Option<Size>,
     /// Rounds: each has every strategy once per workload and heap [default: 10; with --quick as many as fit into two minutes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -83,7 +87,11 @@ pub(crate) struct Args {
     /// A run that takes longer has failed
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     timeout: Span,
-    /// Folder for the report [default: bench-DATE-TIME]
+    /// Run nothing: answer from the report.json of an earlier comparison, also of one that was killed, and write its page and tables again
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["a", "b", "c", "d", "e", "workload", "trace", "heap", "heap_max", "rounds",
+        "warmup", "nodes", "swap_at", "quick", "within", "seed", "timeout"])]
+    report: Option<PathBuf>,
+    /// Folder for the report [default: bench-DATE-TIME; with --report that of the file]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// End with exit code 4 when this is found, such as 'cpu > +3%', 'service/metered-p999@2x > 50us'; can be given several times
@@ -102,6 +110,7 @@ Examples:
   host bench --a tracing --b refcount --workload gcbench,queue --within 10m
   host bench --a tracing --b refcount --nodes 3 --workload random-workers --fail-if 'messages > +10%'
   host bench --a ./old.wasm --b ./new.wasm --workload churn --fail-if 'cpu > +3%'
+  host bench --report bench-20261121-104500/report.json
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a --fail-if condition was found, 130 interrupted.";
 
@@ -156,9 +165,12 @@ impl std::fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let setup = setup(args)?;
     let limits = answer::limits(&args.fail_if)?;
-    check(&limits, &setup)?;
+    if let Some(file) = &args.report {
+        return again(args, file, &limits);
+    }
+    let setup = setup(args)?;
+    check(&limits, &setup.workloads, &setup.plan)?;
     let damaged = damaged_traces(&setup)?;
     let stop = Stop::on_signals(None)?;
     let out = answer::Out::open(args.out.as_deref())?;
@@ -190,9 +202,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// The answer to what was measured before.
+fn again(args: &Args, file: &Path, limits: &[Limit]) -> anyhow::Result<()> {
+    let cannot = || format!("cannot read {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(cannot)?;
+    let report = from_json(&text).with_context(cannot)?;
+    check(limits, &report.workloads, &report.plan)?;
+    let folder = args.out.as_deref().or_else(|| file.parent().filter(|folder| *folder != Path::new("")));
+    let out = answer::Out::open(Some(folder.unwrap_or(Path::new("."))))?;
+    let answer = Answer::of(&report);
+    let found = answer::tell(&report, &answer, limits, &out, args.json)?;
+    out.write(&report, &answer)?;
+    found.map_or(Ok(()), |found| bail!(Found(found)))
+}
+
 /// A limit on what is not compared would never be broken: it is a slip of the pen, and told before anything runs.
-fn check(limits: &[Limit], setup: &Setup) -> Result<(), Usage> {
-    let labels: Vec<&str> = setup.workloads.iter().map(|workload| workload.label.as_str()).collect();
+fn check(limits: &[Limit], workloads: &[Workload], plan: &Plan) -> Result<(), Usage> {
+    let labels: Vec<&str> = workloads.iter().map(|workload| workload.label.as_str()).collect();
     for limit in limits {
         if let Some(other) = limit.workload.as_deref().filter(|name| !labels.contains(name)) {
             let there = labels.join(", ");
@@ -201,7 +227,7 @@ fn check(limits: &[Limit], setup: &Setup) -> Result<(), Usage> {
                 limit.text
             )));
         }
-        let heaps = &setup.plan.heap_multiples;
+        let heaps = &plan.heap_multiples;
         if let Some(other) = limit.heap_multiple.filter(|heap| !heaps.contains(heap)) {
             let there: Vec<String> = heaps.iter().map(|heap| format!("{heap}x")).collect();
             let there = there.join(", ");
@@ -231,8 +257,8 @@ fn damaged_traces(setup: &Setup) -> anyhow::Result<Vec<String>> {
 }
 
 fn setup(args: &Args) -> anyhow::Result<Setup> {
-    let mut texts = vec![args.a.clone()];
-    texts.extend([&args.b, &args.c, &args.d, &args.e].into_iter().flatten().cloned());
+    let named = [&args.a, &args.b, &args.c, &args.d, &args.e];
+    let texts: Vec<String> = named.into_iter().flatten().cloned().collect();
     if texts.len() < 2 {
         let what = "one strategy alone cannot be compared: give another one with --b";
         return Err(Usage(what.into()).into());
@@ -272,8 +298,20 @@ fn setup(args: &Args) -> anyhow::Result<Setup> {
         plan,
         may_choose_rounds: args.quick && args.rounds.is_none(),
         within,
+        heap_max_bytes: comparison::heap_max_bytes(args.heap_max.map(|size| size.0)),
         cache,
+        command: command(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())),
     })
+}
+
+/// Words for `host` as they are written in a shell.
+fn command(words: impl Iterator<Item = String>) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=,:%+@".contains(letter);
+    let quoted = |word: String| match !word.is_empty() && word.chars().all(plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    std::iter::once("host".to_owned()).chain(words.map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 /// The strategies, with `none` among them: as one that takes part, or as the baseline alone.
@@ -296,6 +334,15 @@ fn entrants(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_can_be_given_to_a_shell_again() {
+        let words = ["bench", "--a", "./x y.wasm", "--workload", "churn?live=1k", "it's", ""];
+        assert_eq!(
+            command(words.map(str::to_owned).into_iter()),
+            r"host bench --a './x y.wasm' --workload 'churn?live=1k' 'it'\''s' ''"
+        );
+    }
 
     #[test]
     fn heaps_and_shares_are_read_as_people_write_them() {

@@ -4,6 +4,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use gc_heap::HeldUp;
+use gc_lab::bench::fates::Fates;
 use gc_lab::bench::histogram::Counts;
 use gc_lab::bench::meter::{Notes, Seen};
 use gc_lab::bench::mmu;
@@ -289,8 +290,37 @@ fn phases(
     phases
 }
 
+/// What the oracle saw.
+pub(crate) fn quality(measures: &mut Measures, witness: &Witness, timed: &Timed) {
+    measures.quality = witness.quality(timed.begin.at, timed.end.at);
+    if measures.quality.is_some() {
+        garbage(measures, witness, timed.begin.at, timed.end.at);
+    }
+}
+
+/// What became of the objects of all nodes, by what each wrote down.
+pub(crate) fn quality_over_nodes(
+    measures: &mut Measures,
+    report: &WorkloadReport,
+    timed: &Timed,
+) -> Result<(), Failed> {
+    let fates = Fates::of(report.nodes.iter().filter_map(|node| node.lives.as_deref()));
+    if let Some(handle) = fates.too_early() {
+        let what = format!("{handle} was reclaimed before it died: report this with the strategy's digest");
+        return Err(Failed::new(Failure::Strategy, what));
+    }
+    let (begin, end) = (timed.begin.at, timed.end.at);
+    measures.quality = Some(fates.quality(begin, end));
+    let moments: Vec<Instant> =
+        measures.heap.iter().map(|sample| begin + Duration::from_nanos(sample.at_ns)).collect();
+    for (sample, bytes) in measures.heap.iter_mut().zip(fates.floating_at(&moments)) {
+        sample.garbage_bytes = Some(bytes);
+    }
+    Ok(())
+}
+
 /// Puts what the oracle saw into the samples of the heap: what floats grows evenly from what one cycle left to what the next one found.
-pub(crate) fn garbage(measures: &mut Measures, witness: &Witness, begin: Instant, end: Instant) {
+fn garbage(measures: &mut Measures, witness: &Witness, begin: Instant, end: Instant) {
     let looks: Vec<_> = witness.looks().into_iter().filter(|look| (begin..=end).contains(&look.at)).collect();
     let at = |moment: Instant| nanoseconds(begin, moment);
     for sample in &mut measures.heap {

@@ -76,6 +76,9 @@ pub(crate) fn measure(order: &Order) -> Result<Measures, Failed> {
         .parse()
         .map_err(|error: gc_lab::SpecError| Failed::new(Failure::Workload, error.to_string()))?;
     spec.set_seed(order.seed);
+    if order.kind == Kind::Oracle && spec.nodes() > 1 {
+        spec.write_down_lives();
+    }
     let stand = Stand::new(order, spec.nodes())?;
     let (nodes, start) = stand.nodes(order)?;
     let watch = Watch::new(&nodes, stand.meters.clone());
@@ -91,11 +94,11 @@ pub(crate) fn measure(order: &Order) -> Result<Measures, Failed> {
     let timed = Timed::new(&spec, &marks, &report, watch.mark());
     let mut measures = assemble::measures(order, &timed, &report, &sampler, &stand, &nodes);
     measures.start = start;
-    measures.quality =
-        (order.kind == Kind::Oracle).then(|| stand.witness.quality(timed.begin.at, timed.end.at)).flatten();
-    if let Some(quality) = &measures.quality {
-        debug_assert!(quality.looks > 1);
-        assemble::garbage(&mut measures, &stand.witness, timed.begin.at, timed.end.at);
+    if order.kind == Kind::Oracle {
+        match spec.nodes() {
+            1 => assemble::quality(&mut measures, &stand.witness, &timed),
+            _ => assemble::quality_over_nodes(&mut measures, &report, &timed)?,
+        }
     }
     if let Some(asked) = swapped {
         measures.swap = assemble::swap(order, &timed, &sampler, asked)?;
@@ -272,7 +275,8 @@ impl Stand {
         let (loaded, trouble) = (Arc::clone(loaded), Arc::clone(trouble));
         let (meter, witness, heap) =
             (self.meters[node].clone(), self.witness.clone(), Arc::clone(&self.heap));
-        let watched = order.kind == Kind::Oracle && node == 0;
+        // Over several nodes they write down themselves what an oracle of one heap cannot see.
+        let watched = order.kind == Kind::Oracle && self.meters.len() == 1;
         let maker = move |graph: &Arc<Graph>| -> Box<dyn Strategy + Send> {
             let strategy = match loaded.attach(graph, &options, Access::Auto) {
                 Ok(strategy) => strategy,

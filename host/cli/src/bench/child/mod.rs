@@ -20,6 +20,7 @@ use crate::output;
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
+    end_with_parent();
     let order: Order = serde_json::from_reader(std::io::stdin().lock())
         .context("cannot read what is to be run: `host bench` starts this command, people do not")?;
     let mut answer = match measure::measure(&order) {
@@ -28,4 +29,11 @@ pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
     };
     answer.process_cpu_ns = clocks::process_ns();
     output::json(&answer)
+}
+
+/// Nobody waits for a run whose comparison was killed, and a strategy that never ends would run for ever.
+fn end_with_parent() {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    // Where the kernel does not do that, the run goes on to its own end.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }
