@@ -12,7 +12,8 @@ pub enum HeapError {
     /// There was no room, and collecting did not make any.
     #[error(
         "heap full: {used_bytes} of {limit_bytes} bytes and {used_cells} of {capacity_cells} cells are in use after {cycles} cycles that were \
-         waited for: raise --heap, drop references, or choose a strategy that frees more"
+         waited for{}, drop references, or choose a strategy that frees more",
+        reached(payloads.as_deref())
     )]
     Full {
         /// Bytes in use, cells and payloads together.
@@ -25,6 +26,8 @@ pub enum HeapError {
         capacity_cells: u64,
         /// Cycles that ended while the operation waited.
         cycles: u64,
+        /// What the memory of payloads said, where it was a block that there was no room for.
+        payloads: Option<Box<MemoryError>>,
     },
     /// The object has no such slot.
     #[error(
@@ -72,6 +75,17 @@ pub enum HeapError {
     /// The system did not give the memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+}
+
+/// Which limit was reached, if it is not that of the heap, and what to do about it.
+fn reached(payloads: Option<&MemoryError>) -> String {
+    match payloads {
+        None => ": raise --heap".into(),
+        Some(MemoryError::Full { asked, used, limit, which, .. }) => format!(
+            ", and there is no room for a payload of {asked} bytes: {used} of {limit} bytes of {which} are in use: raise that limit or --heap"
+        ),
+        Some(error) => format!(", and there is no memory for a payload: {error}"),
+    }
 }
 
 /// The object is not there any more, or never was.

@@ -467,3 +467,4 @@ impl Inner {
         }
     }
 }
+            payloads: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gc_heap::pacer::{Amount, Brake};
-use gc_heap::{Heap, HeapConfig, HeapError, Holdup};
+use gc_heap::{Heap, HeapConfig, HeapError, Holdup, Mutator};
 
 #[test]
 fn mutators_that_do_nothing_keep_no_cells_from_others() {
@@ -25,6 +25,30 @@ fn mutators_that_do_nothing_keep_no_cells_from_others() {
     // Cell 0 is null, and what the idle ones hold is not counted yet.
     let HeapError::Full { used_cells, capacity_cells, .. } = error else { panic!("{error}") };
     assert!(used_cells >= capacity_cells - 24, "{used_cells} of {capacity_cells} cells could be used");
+}
+
+#[test]
+fn a_heap_that_is_full_of_blocks_of_one_size_says_so() {
+    let mut config = HeapConfig { full_wait: Duration::ZERO, ..HeapConfig::with_limit(16 << 20) };
+    config.slabs.slab_bytes = Some(64 << 10);
+    config.slabs.pool.maximum = 8192;
+    let heap = Heap::new(config).unwrap();
+    let mut mutator = heap.mutator();
+    let fill = |payload: &[u8], mutator: &mut Mutator| {
+        mutator
+            .scope(|scope| (0..1_000_000).find_map(|_| scope.alloc(&[], payload).err()))
+            .unwrap()
+            .to_string()
+    };
+    let full = fill(&[7; 1000], &mut mutator);
+    assert!(full.contains("of the pool of this block size are in use: raise that limit or --heap"), "{full}");
+    // What is full after that is something else.
+    mutator.scope(|scope| scope.alloc(&[], &[7; 100]).map(|_| ())).unwrap();
+    let full = fill(&[], &mut mutator);
+    assert!(
+        full.ends_with("waited for: raise --heap, drop references, or choose a strategy that frees more"),
+        "{full}"
+    );
 }
 
 /// How often mutators were slowed while `cells` small objects were allocated and dropped.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use gc_memory::{Block, Cache};
+use gc_memory::{Block, Cache, MemoryError};
 use gc_memory::{Column, fence};
 
 use super::Local;
@@ -49,6 +49,8 @@ pub(crate) struct Core {
     ends: RefCell<Ends>,
     blocks: RefCell<Cache>,
 }
+    /// Why there was no block when one was last asked for, and how many objects this mutator had allocated by then.
+    refused: RefCell<Option<(u64, MemoryError)>>,
 
 /// There was no cell or no block, or the limit is reached.
 pub(crate) struct NoRoom;
@@ -83,6 +85,7 @@ impl Core {
             blocks: RefCell::new(heap.slabs.cache()),
             uncounted: Cell::default(),
             account_bytes: Cell::new(ACCOUNT_BYTES),
+            refused: RefCell::default(),
             is_braked: Cell::default(),
             tape: heap.config.tape.as_ref().map(Tape::recorder).map(RefCell::new).map(Box::new),
             heap: Arc::clone(heap),
@@ -320,7 +323,8 @@ impl Core {
     /// Takes a block for a payload and writes it.
     pub(crate) fn new_block(&self, bytes: &[u8]) -> Result<Block, NoRoom> {
         let mut blocks = self.blocks.borrow_mut();
-        let (block, words) = blocks.allocate_words(payload::block_bytes(bytes.len())).map_err(|_| NoRoom)?;
+        let taken = blocks.allocate_words(payload::block_bytes(bytes.len()));
+        let (block, words) = taken.map_err(|error| self.refuse(error))?;
         payload::write(words, bytes);
         Ok(block)
     }
@@ -330,6 +334,26 @@ impl Core {
     }
 
     /// Counts `objects` new objects, `cells` new cells, and `block_bytes` of payload memory.
+    #[cold]
+    fn refuse(&self, error: MemoryError) -> NoRoom {
+        *self.refused.borrow_mut() = Some((self.shared.allocated_objects.load(Ordering::Relaxed), error));
+        NoRoom
+    }
+
+    /// The heap is full, for this mutator: with what the memory of payloads said, unless an allocation has succeeded since.
+    #[cold]
+    pub(crate) fn full(&self, cycles: u64) -> HeapError {
+        let mut error = self.heap.full(cycles);
+        let allocated = self.shared.allocated_objects.load(Ordering::Relaxed);
+        if let (HeapError::Full { payloads, .. }, Some((when, refused))) = (&mut error, self.refused.take())
+            && when == allocated
+        {
+            *payloads = Some(Box::new(refused));
+        }
+        error
+    }
+
+    #[inline]
     #[inline]
     pub(crate) fn count(&self, objects: u64, cells: u64, block_bytes: u64) {
         let add = |counter: &AtomicU64, by: u64| {
@@ -413,7 +437,7 @@ impl Core {
         };
         let waited = self.heap.signal.wait_for_room(self.heap.config.full_wait, room);
         self.held_up(Holdup::Room, &begun);
-        waited.map_err(|cycles| self.heap.full(cycles))
+        waited.map_err(|cycles| self.full(cycles))
     }
 
     /// The outermost scope has ended: in a heap of few blocks of cells, a mutator that does nothing must not keep one for itself.

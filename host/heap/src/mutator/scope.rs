@@ -92,7 +92,7 @@ impl<'s> Scope<'s> {
             self.core.wait_for_room(bytes)?;
         }
         // There was room each time, in pieces too small or taken by others at once.
-        Err(self.core.heap.full(u64::from(ALLOC_ATTEMPTS)))
+        Err(self.core.full(u64::from(ALLOC_ATTEMPTS)))
     }
 
     fn try_alloc(
