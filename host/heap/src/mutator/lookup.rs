@@ -169,7 +169,7 @@ impl<'s> Scope<'s> {
         let (local, is_fresh) = imported.map_err(|NoRoom| heap.full(0))?;
         let cell = local.cell.get();
         core.record(|tape, epoch| match is_fresh {
-            true => tape.allocated(epoch, cell, std::iter::empty(), 0),
+            true => tape.allocated(epoch, cell, (&[], |&cell: &u32| cell), 0),
             false => tape.looked_up(epoch, cell),
         });
         Ok(local)

@@ -39,6 +39,7 @@ pub struct Scope<'s> {
 }
 
 impl<'s> Scope<'s> {
+    #[inline]
     pub(crate) fn open(core: &'s Core) -> Scope<'s> {
         let base = core.locals_len();
         if base == 0 {
@@ -82,8 +83,8 @@ impl<'s> Scope<'s> {
                 if let Ok(local) = self.try_alloc(&operation, slots, payload) {
                     drop(operation);
                     self.core.record(|tape, epoch| {
-                        let slots = slots.iter().map(|slot| slot.map_or(0, |local| local.cell.get()));
-                        tape.allocated(epoch, local.cell.get(), slots, payload.len());
+                        let cell_of = |slot: &Option<Local<'_>>| slot.map_or(0, |local| local.cell.get());
+                        tape.allocated(epoch, local.cell.get(), (slots, cell_of), payload.len());
                     });
                     self.core.brake();
                     return Ok(local);
@@ -271,6 +272,7 @@ impl<'s> Scope<'s> {
         }
     }
 
+    #[inline]
     fn block_of(&self, object: Local<'_>) -> Option<Block> {
         let cell = self.core.cell_of(object) as usize;
         Block::from_index(self.core.heap.columns.locator[cell].load(Ordering::Relaxed))
@@ -338,6 +340,7 @@ impl<'s> Scope<'s> {
         local
     }
 
+    #[inline]
     fn snoop(&self, operation: &Operation<'_>, cell: u32) {
         if operation.mode & mode::SNOOP != 0 && cell != 0 {
             self.core.remember(cell);
@@ -365,6 +368,7 @@ fn retire_tree(core: &Core, cell: u32, height: u32, grace: u64) {
 }
 
 impl Drop for Scope<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.core.record(|tape, epoch| tape.scope_closed(epoch));
         self.core.truncate_locals(self.base);

@@ -24,6 +24,7 @@
 //! [`Sink::take`] decides. It may wait, a bounded time, and may end the recording by answering nothing: then the mutator goes on unrecorded.
 
 pub mod code;
+mod pen;
 mod recorder;
 
 use std::sync::Arc;

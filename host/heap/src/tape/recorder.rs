@@ -3,22 +3,21 @@
 use std::collections::HashMap;
 
 use super::code::{self, Table, zigzag};
+use super::pen::{ONE_BYTE, Pen, WINDOW, WRITTEN_MAX, head, one_byte, put_word};
 use super::{
     ALLOC_SLOTS_MAX, BLOCK_BYTES, BLOCK_BYTES_MAX, Block, NAME_BYTES_MAX, NAMES_MAX, STAMP_BYTES, Tape,
 };
 
-/// Room behind a block, for what [`Pen`] takes in hand.
-const SLACK_BYTES: usize = WINDOW;
-
-/// Bytes that [`Pen`] takes in hand at a time.
-const WINDOW: usize = 128;
-
-/// Where in them it begins to write a number at the latest: the operation, its argument and two numbers are behind it by then.
-const WRITTEN_MAX: usize = 64;
-
-/// Slots that are written with the event of an allocation, which is four numbers without them.
+/// Slots that are written in one piece with the event of an allocation, which is four numbers without them.
 const PEN_SLOTS: usize = 4;
-const _: () = assert!(8 * (3 + PEN_SLOTS) < WRITTEN_MAX && WRITTEN_MAX + 8 <= WINDOW);
+
+/// Arguments below this stand in the first byte of an event.
+const ARGUMENTS: u64 = code::ARGUMENT_FOLLOWS as u64;
+
+/// Payloads up to this long take five bytes.
+const PAYLOAD_MAX: u64 = u32::MAX as u64;
+
+const _: () = assert!(8 * (4 + PEN_SLOTS) <= WRITTEN_MAX);
 
 /// What an event that is no operation adds to the counts, and an operation.
 const EVENT: u64 = 1;
@@ -89,51 +88,81 @@ impl Recorder {
             let now_ns = self.tape.now_ns();
             self.stamp(now_ns);
         }
-        self.event(code::SCOPE_OPEN, 0, [], []);
+        self.put_word(head(code::SCOPE_OPEN, 0), 1);
     }
 
     pub(crate) fn scope_closed(&mut self, epoch: u32) {
-        if self.begin(epoch, EVENT) {
-            self.event(code::SCOPE_CLOSE, 0, [], []);
+        if self.is_due(epoch) {
+            return self.late(epoch, move |this| this.scope_closed(epoch));
         }
+        self.counts += EVENT;
+        self.put_word(head(code::SCOPE_CLOSE, 0), 1);
     }
 
-    pub(crate) fn allocated(
+    /// `slots` are those that were asked for, of which `cell_of` tells the cell that is referred to, or 0.
+    #[inline(never)]
+    pub(crate) fn allocated<S>(
         &mut self,
         epoch: u32,
         cell: u32,
-        mut slots: impl ExactSizeIterator<Item = u32>,
+        (slots, cell_of): (&[S], impl Fn(&S) -> u32),
         payload_len: usize,
     ) {
-        if !self.begin(epoch, OPERATION) {
-            return;
+        if self.is_due(epoch) {
+            let what = (slots, cell_of);
+            return self.late(epoch, |this| this.allocated(epoch, cell, what, payload_len));
         }
-        let count = slots.len();
+        self.counts += OPERATION;
+        let (count, payload_len) = (slots.len() as u64, payload_len as u64);
         let distance = zigzag(i64::from(cell) - i64::from(self.youngest) - 1);
         self.youngest = cell;
         let mut pen = Pen::new(&mut self.bytes, self.len);
-        pen.head(code::ALLOC, count as u64);
-        pen.small(distance);
-        pen.number(payload_len as u64);
-        let (mut slot, mut nulls) = (0, 0);
-        // Plain loops: adapters of iterators cost more here than what they would say. The first slots, which most objects have no more of, go with the event.
-        while slot < PEN_SLOTS {
-            let Some(value) = slots.next() else { break };
-            slot += 1;
-            if value == 0 {
-                nulls += 1;
-                continue;
-            }
-            while nulls > 0 {
-                pen.small(code::NULL);
-                nulls -= 1;
-            }
-            pen.small(code_of(&self.table, cell, value));
+        if count < ARGUMENTS && distance < ONE_BYTE && payload_len <= PAYLOAD_MAX {
+            let len = code::varint_len(payload_len);
+            let payload = code::varint_of(payload_len, len);
+            pen.word(head(code::ALLOC, count) | one_byte(distance) << 8 | payload << 16, 2 + len);
+        } else {
+            pen.head(code::ALLOC, count);
+            pen.number(distance);
+            pen.number(payload_len);
         }
-        self.len += pen.written;
-        while slot < ALLOC_SLOTS_MAX {
-            let Some(value) = slots.next() else { break };
-            slot += 1;
+        // The first slots, which most objects have no more of, go with the event.
+        let (first, further) = slots.split_at(slots.len().min(PEN_SLOTS));
+        let mut end = pen.written;
+        for slot in first {
+            match cell_of(slot) {
+                0 => pen.small(code::NULL),
+                value => {
+                    pen.small(code_of(&self.table, cell, value));
+                    end = pen.written;
+                }
+            }
+        }
+        // Each null is a byte, and those at the end are one altogether.
+        let nulls = pen.written - end;
+        self.len += end;
+        if !further.is_empty() {
+            self.further_slots(epoch, cell, (further, cell_of), nulls);
+            return;
+        }
+        if nulls > 0 {
+            self.put_word(one_byte(code::REST_IS_NULL), 1);
+        }
+        self.table.put(cell);
+    }
+
+    /// The slots of an allocation behind the first, of which the last ones were null.
+    #[inline(never)]
+    fn further_slots<S>(
+        &mut self,
+        epoch: u32,
+        cell: u32,
+        (slots, cell_of): (&[S], impl Fn(&S) -> u32),
+        mut nulls: usize,
+    ) {
+        let (listed, stores) = slots.split_at(slots.len().min(ALLOC_SLOTS_MAX - PEN_SLOTS));
+        for slot in listed {
+            let value = cell_of(slot);
             if value == 0 {
                 nulls += 1;
                 continue;
@@ -145,28 +174,46 @@ impl Recorder {
             let code = code_of(&self.table, cell, value);
             self.put_small(code);
         }
-        if nulls > 0 || count > ALLOC_SLOTS_MAX {
+        if nulls > 0 || !stores.is_empty() {
             self.put_small(code::REST_IS_NULL);
         }
         self.table.put(cell);
-        for (slot, value) in (slot..).zip(slots) {
-            if value != 0 {
-                self.stored(epoch, cell, slot as u32, value);
+        for (number, slot) in (ALLOC_SLOTS_MAX as u32..).zip(stores) {
+            match cell_of(slot) {
+                0 => {}
+                value => self.stored(epoch, cell, number, value),
             }
         }
     }
 
+    #[inline(never)]
     pub(crate) fn loaded(&mut self, epoch: u32, object: u32, slot: u32, found: u32) {
-        if self.begin(epoch, OPERATION) {
-            let (object_code, found) = (self.operand(object), self.come_upon(found, object));
-            self.event(code::LOAD, u64::from(slot), [object_code], [found]);
+        if self.is_due(epoch) {
+            return self.late(epoch, move |this| this.loaded(epoch, object, slot, found));
+        }
+        self.counts += OPERATION;
+        let (from, found) = (self.operand(object), self.come_upon(found, object));
+        if u64::from(slot) < ARGUMENTS && from < ONE_BYTE {
+            let len = code::varint_len(found);
+            let found = code::varint_of(found, len);
+            self.put_word(head(code::LOAD, slot.into()) | one_byte(from) << 8 | found << 16, 2 + len);
+        } else {
+            self.two_numbers(code::LOAD, slot, from, found);
         }
     }
 
+    #[inline(never)]
     pub(crate) fn stored(&mut self, epoch: u32, object: u32, slot: u32, value: u32) {
-        if self.begin(epoch, OPERATION) {
-            let codes = [self.operand(object), self.operand(value)];
-            self.event(code::STORE, u64::from(slot), codes, []);
+        if self.is_due(epoch) {
+            return self.late(epoch, move |this| this.stored(epoch, object, slot, value));
+        }
+        self.counts += OPERATION;
+        let (object, value) = (self.operand(object), self.operand(value));
+        if u64::from(slot) < ARGUMENTS && object < ONE_BYTE && value < ONE_BYTE {
+            let codes = one_byte(object) << 8 | one_byte(value) << 16;
+            self.put_word(head(code::STORE, slot.into()) | codes, 3);
+        } else {
+            self.two_numbers(code::STORE, slot, object, value);
         }
     }
 
@@ -234,10 +281,26 @@ impl Recorder {
 
     // Blocks and time.
 
-    /// Makes room for an event, says the time where that is due, and counts it. Answers whether events are taken at all.
+    /// Whether there is something to do before the next event: to make room for it, or to say the time.
+    #[inline]
+    fn is_due(&self, epoch: u32) -> bool {
+        self.len >= self.look_at || epoch != self.epoch
+    }
+
+    /// Does that, and then records the event if events are taken at all. The operations that happen all the time end with this instead of going on behind it:
+    /// so they keep nothing for later, which would cost each of them ten instructions.
+    #[cold]
+    #[inline(never)]
+    fn late(&mut self, epoch: u32, event: impl FnOnce(&mut Recorder)) {
+        if self.look(epoch) {
+            event(self);
+        }
+    }
+
+    /// The same for the others: does what is due, and counts the event. Answers whether events are taken at all.
     #[inline]
     fn begin(&mut self, epoch: u32, counts: u64) -> bool {
-        if (self.len >= self.look_at || epoch != self.epoch) && !self.look(epoch) {
+        if self.is_due(epoch) && !self.look(epoch) {
             return false;
         }
         self.counts += counts;
@@ -298,6 +361,19 @@ impl Recorder {
 
     // Bytes.
 
+    /// The first `len` bytes of a little-endian word: an event that fits into one.
+    #[inline]
+    fn put_word(&mut self, word: u64, len: usize) {
+        put_word(&mut self.bytes[self.len..], word);
+        self.len += len;
+    }
+
+    /// An event that does not fit.
+    #[inline(never)]
+    fn two_numbers(&mut self, operation: u8, argument: u32, first: u64, second: u64) {
+        self.event(operation, argument.into(), [first], [second]);
+    }
+
     /// An event with at most two numbers behind its argument: first those that mostly take one byte.
     #[inline]
     fn event<const S: usize, const N: usize>(
@@ -318,8 +394,8 @@ impl Recorder {
     /// A number that mostly takes one byte.
     #[inline]
     fn put_small(&mut self, value: u64) {
-        if value < 1 << 7 {
-            self.bytes[self.len] = code::varint_of(value, 1) as u8;
+        if value < ONE_BYTE {
+            self.bytes[self.len] = one_byte(value) as u8;
             self.len += 1;
         } else {
             self.put(value);
@@ -364,11 +440,16 @@ impl Recorder {
         if cell == 0 {
             return code::NULL;
         }
-        let code = code_of(&self.table, self.youngest, cell);
-        if code >= code::FIRST_FAR {
-            self.table.put(cell);
+        match self.table.find(cell) {
+            Some(place) => code::FIRST_PLACE + u64::from(place),
+            None => self.operand_far(cell),
         }
-        code
+    }
+
+    #[cold]
+    fn operand_far(&mut self, cell: u32) -> u64 {
+        self.table.put(cell);
+        far(self.youngest, cell)
     }
 
     /// The code of what an operation came upon: a mutator holds it from here on.
@@ -379,61 +460,6 @@ impl Recorder {
         }
         self.table.put(cell);
         1 + zigzag(i64::from(cell) - i64::from(from))
-    }
-}
-
-/// Writes an event behind the others. The bounds of the buffer are looked at once per event and not once per number: what it takes in hand is an array,
-/// whose bounds the compiler knows.
-struct Pen<'b> {
-    window: &'b mut [u8; WINDOW],
-    written: usize,
-}
-
-impl<'b> Pen<'b> {
-    #[inline]
-    fn new(bytes: &'b mut [u8], from: usize) -> Pen<'b> {
-        let window = bytes[from..].first_chunk_mut().expect("there is as much room behind every block");
-        Pen { window, written: 0 }
-    }
-
-    /// The operation and its argument.
-    #[inline]
-    fn head(&mut self, operation: u8, argument: u64) {
-        if argument < u64::from(code::ARGUMENT_FOLLOWS) {
-            self.byte(operation | (argument as u8) << 4);
-        } else {
-            self.byte(operation | code::ARGUMENT_FOLLOWS << 4);
-            self.long(argument);
-        }
-    }
-
-    #[inline]
-    fn byte(&mut self, byte: u8) {
-        self.window[self.written % WRITTEN_MAX] = byte;
-        self.written += 1;
-    }
-
-    /// A number that mostly takes one byte.
-    #[inline]
-    fn small(&mut self, value: u64) {
-        if value < 1 << 7 {
-            self.byte(code::varint_of(value, 1) as u8);
-        } else {
-            self.long(value);
-        }
-    }
-
-    #[cold]
-    fn long(&mut self, value: u64) {
-        self.number(value);
-    }
-
-    #[inline]
-    fn number(&mut self, value: u64) {
-        let len = code::varint_len(value);
-        let at = self.written % WRITTEN_MAX;
-        self.window[at..at + 8].copy_from_slice(&code::varint_of(value, len).to_le_bytes());
-        self.written += len;
     }
 }
 
@@ -458,12 +484,17 @@ impl Drop for Recorder {
 fn code_of(table: &Table, youngest: u32, cell: u32) -> u64 {
     match table.find(cell) {
         Some(place) => code::FIRST_PLACE + u64::from(place),
-        None => code::FIRST_FAR + zigzag(i64::from(cell) - i64::from(youngest)),
+        None => far(youngest, cell),
     }
+}
+
+#[inline]
+fn far(youngest: u32, cell: u32) -> u64 {
+    code::FIRST_FAR + zigzag(i64::from(cell) - i64::from(youngest))
 }
 
 /// A buffer for a block, in memory that was one before if it can be.
 fn room(mut buffer: Vec<u8>) -> Vec<u8> {
-    buffer.resize(BLOCK_BYTES_MAX + SLACK_BYTES, 0);
+    buffer.resize(BLOCK_BYTES_MAX + WINDOW, 0);
     buffer
 }
