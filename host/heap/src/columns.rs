@@ -92,14 +92,17 @@ impl Columns {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn is_extension(&self, cell: u32) -> bool {
         self.flags[cell as usize].load(Ordering::Relaxed) & flag::EXTENSION != 0
     }
 
+    #[inline]
     pub(crate) fn is_stub(&self, cell: u32) -> bool {
         self.flags[cell as usize].load(Ordering::Relaxed) & flag::STUB != 0
     }
 
+    #[inline]
     pub(crate) fn is_retired(&self, cell: u32) -> bool {
         self.flags[cell as usize].load(Ordering::Relaxed) & flag::RETIRED != 0
     }

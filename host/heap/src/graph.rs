@@ -79,6 +79,7 @@ impl Graph {
 
     /// Number of cells, null included.
     #[must_use]
+    #[inline]
     pub fn capacity(&self) -> u32 {
         self.layout.capacity
     }
@@ -91,6 +92,7 @@ impl Graph {
 
     /// The references, four per cell.
     #[must_use]
+    #[inline]
     pub fn cells(&self) -> &[AtomicU32] {
         &self.cells
     }
@@ -102,18 +104,21 @@ impl Graph {
 
     /// Cells in use.
     #[must_use]
+    #[inline]
     pub fn allocated(&self) -> &[AtomicU64] {
         &self.allocated
     }
 
     /// Cells allocated since the running cycle began.
     #[must_use]
+    #[inline]
     pub fn young(&self) -> &[AtomicU64] {
         &self.young
     }
 
     /// Cells that stand for an object on another node.
     #[must_use]
+    #[inline]
     pub fn stub(&self) -> &[AtomicU64] {
         &self.stub
     }

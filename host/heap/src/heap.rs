@@ -125,6 +125,7 @@ impl Usage {
         self.cells.load(Ordering::Relaxed).max(0) as u64
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed).max(0) as u64
     }
@@ -357,6 +358,7 @@ impl Heap {
 }
 
 impl Inner {
+    #[inline]
     pub(crate) fn capacity(&self) -> u32 {
         self.graph.capacity()
     }
@@ -383,6 +385,7 @@ impl Inner {
     }
 
     /// Bytes of the block that the payload of a cell is in.
+    #[inline]
     pub(crate) fn block_bytes(&self, cell: u32) -> u64 {
         let locator = self.columns.locator[cell as usize].load(Ordering::Relaxed);
         Block::from_index(locator).map_or(0, |block| self.slabs.block_bytes(block))
@@ -395,6 +398,7 @@ impl Inner {
     }
 
     /// The cell of the live object that a handle of this heap names.
+    #[inline]
     pub(crate) fn locate(&self, handle: Handle) -> Option<u32> {
         let cell = handle.cell;
         // The bit before the generation: whoever sees the bit of a later object in the same cell sees its generation too.
@@ -464,7 +468,7 @@ impl Inner {
             used_cells: self.usage.cells(),
             capacity_cells: u64::from(self.capacity()),
             cycles,
+            payloads: None,
         }
     }
 }
-            payloads: None,

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const HEADER_BYTES: u64 = 8;
 
 /// Bytes that the block of a payload must have.
+#[inline]
 pub(crate) fn block_bytes(len: usize) -> u64 {
     if len == 0 { 0 } else { HEADER_BYTES + (len as u64).next_multiple_of(8) }
 }
 
+#[inline]
 pub(crate) fn write(words: &[AtomicU64], bytes: &[u8]) {
     words[0].store(bytes.len() as u64, Ordering::Relaxed);
     let (whole, rest) = bytes.as_chunks::<8>();
@@ -17,16 +19,17 @@ pub(crate) fn write(words: &[AtomicU64], bytes: &[u8]) {
         word.store(u64::from_le_bytes(*eight), Ordering::Relaxed);
     }
     if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        words[1 + whole.len()].store(u64::from_le_bytes(last), Ordering::Relaxed);
+        let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        words[1 + whole.len()].store(last, Ordering::Relaxed);
     }
 }
 
+#[inline]
 pub(crate) fn len(words: &[AtomicU64]) -> usize {
     words[0].load(Ordering::Relaxed) as usize
 }
 
+#[inline]
 pub(crate) fn read(words: &[AtomicU64], out: &mut Vec<u8>) {
     let len = len(words).min((words.len() - 1) * 8);
     let end = out.len() + len;

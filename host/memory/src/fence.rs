@@ -3,13 +3,12 @@
 //! Two threads that each write their own flag and then read the other's need a full fence between the write and the read on *both* sides,
 //! or each may miss the other's write (Dekker). Where one side runs millions of times a second and the other a few times per cycle, the rare side
 //! can pay for both: [`heavy`] makes the kernel run a full fence on every processor that runs a thread of this process
-//! (`membarrier(2)`, private expedited), so [`light`] only has to keep the compiler from reordering.
+//! (`membarrier(2)`, private expedited), so [`Light::fence`] only has to keep the compiler from reordering.
 //!
-//! What holds: if a thread runs `A; light(); B` and another runs `C; heavy(); D`, then B sees C or D sees A (or both).
+//! What holds: if a thread runs `A; light.fence(); B` and another runs `C; heavy(); D`, then B sees C or D sees A (or both).
 //!
-//! **Invariants.** (1) The mode leaves `UNDECIDED` once and never changes again. (2) In `UNDECIDED` and `SYMMETRIC` mode [`light`] is
-//! a full fence. (3) [`heavy`] is always at least a full fence of its own thread, and in `ASYMMETRIC` mode of all threads. So it does not
-//! matter which mode a `light` saw: a stale `UNDECIDED` is the stronger fence.
+//! **Invariants.** (1) The mode leaves `UNDECIDED` once and never changes again. (2) A [`Light`] is made after that: it knows the mode, and in `SYMMETRIC`
+//! mode its fence is a full one. (3) [`heavy`] is always at least a full fence of its own thread, and in `ASYMMETRIC` mode of all threads.
 //!
 //! Source: Dice, Huang, Yang, "Asymmetric Dekker Synchronization" (2001); P1202R5 (C++ `asymmetric_thread_fence`).
 
@@ -21,16 +20,36 @@ const SYMMETRIC: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(UNDECIDED);
 
-/// The hot side: orders what stands before it before what stands after it, as seen by a thread that runs [`heavy`].
-///
-/// A compiler fence where the kernel helps (after [`prepare`] or the first [`heavy`]), a full fence elsewhere.
-#[inline(always)]
-pub fn light() {
-    // Relaxed: by invariant 2 and 3 any value ever stored here gives a sufficient fence.
-    if MODE.load(Ordering::Relaxed) == ASYMMETRIC {
-        compiler_fence(Ordering::SeqCst);
-    } else {
-        fence(Ordering::SeqCst);
+/// The hot side. Whoever runs it all the time keeps one beside what else it needs: the mode itself is a static of this crate, and another crate that is
+/// linked without optimisation takes two loads to get at that.
+#[derive(Debug, Clone, Copy)]
+pub struct Light {
+    asymmetric: bool,
+}
+
+impl Light {
+    /// For this process; [`prepare`]s it.
+    #[must_use]
+    pub fn new() -> Light {
+        Light { asymmetric: prepare() }
+    }
+
+    /// Orders what stands before it before what stands after it, as seen by a thread that runs [`heavy`].
+    ///
+    /// A compiler fence where the kernel helps, a full fence elsewhere.
+    #[inline(always)]
+    pub fn fence(self) {
+        if self.asymmetric {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+impl Default for Light {
+    fn default() -> Light {
+        Light::new()
     }
 }
 
@@ -43,9 +62,9 @@ pub fn heavy() {
     fence(Ordering::SeqCst);
 }
 
-/// Registers this process with the kernel, so that [`light`] is cheap from here on; returns whether it is. Idempotent.
+/// Registers this process with the kernel, so that [`Light::fence`] is cheap; returns whether it is. Idempotent.
 ///
-/// [`Region`](crate::Region)s call it, nobody else needs to.
+/// [`Region`](crate::Region)s call it too: the earlier, the fewer threads the kernel has to tell.
 pub fn prepare() -> bool {
     let mode = match MODE.load(Ordering::Relaxed) {
         UNDECIDED => decide(),
@@ -105,12 +124,12 @@ mod tests {
     /// Store buffering: without a fence on either side both threads read 0 within a few thousand rounds on x86-64.
     #[test]
     fn no_thread_misses_the_other() {
-        prepare();
+        let light = Light::new();
         let rounds: usize = if cfg!(miri) { 20 } else { 20_000 };
         let flags: Vec<[AtomicU32; 2]> = (0..rounds).map(|_| Default::default()).collect();
         let seen: Vec<[AtomicU32; 2]> = (0..rounds).map(|_| Default::default()).collect();
         let start = Barrier::new(2);
-        let run = |me: usize, fence: fn()| {
+        let run = |me: usize, fence: &dyn Fn()| {
             start.wait();
             for (flag, seen) in flags.iter().zip(&seen) {
                 flag[me].store(1, Ordering::Relaxed);
@@ -119,8 +138,8 @@ mod tests {
             }
         };
         std::thread::scope(|threads| {
-            threads.spawn(|| run(0, light));
-            threads.spawn(|| run(1, heavy));
+            threads.spawn(|| run(0, &|| light.fence()));
+            threads.spawn(|| run(1, &heavy));
         });
         let missed = seen
             .iter()

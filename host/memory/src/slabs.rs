@@ -168,6 +168,7 @@ impl Slabs {
     }
 
     /// Bytes of a block: what was asked for, rounded up to its class. For a block that was freed meanwhile some multiple of 64.
+    #[inline]
     pub fn block_bytes(&self, block: Block) -> u64 {
         match self.classes.at(block.index()) {
             LARGE => u64::from(self.table.free(self.table.slab_of(block.index()))) * self.arena.slab_bytes(),

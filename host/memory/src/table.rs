@@ -86,10 +86,12 @@ impl SlabTable {
     }
 
     /// Free blocks of a slab of a pool; slabs spanned by a large block.
+    #[inline]
     pub(crate) fn free(&self, slab: u32) -> u32 {
         self.free[slab as usize].load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_free(&self, slab: u32, count: u32) {
         self.free[slab as usize].store(count, Relaxed);
     }
@@ -155,6 +157,7 @@ impl SlabTable {
         free
     }
 
+    #[inline]
     fn of(&self, slab: u32) -> (&[AtomicU64], &[AtomicU64]) {
         let start = slab as usize * self.stride;
         self.bits[start..start + self.stride].split_at(self.summary_words)

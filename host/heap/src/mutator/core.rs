@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use gc_memory::Column;
+use gc_memory::fence::Light;
 use gc_memory::{Block, Cache, MemoryError};
-use gc_memory::{Column, fence};
 
 use super::Local;
 use super::lane::Writer;
@@ -33,8 +34,9 @@ use crate::tape::{Recorder, Tape};
 pub(crate) struct Core {
     pub(crate) heap: Arc<Inner>,
     pub(crate) shared: Arc<Shared>,
-    /// This mutator's tag, the references and their stamps: what every store needs, one step away.
+    /// This mutator's tag and fence, the references and their stamps: what every store needs, one step away.
     tag: u32,
+    light: Light,
     references: Column<AtomicU32>,
     stamps: Column<AtomicU32>,
     /// Where this mutator writes down what it does.
@@ -48,9 +50,9 @@ pub(crate) struct Core {
     cells: RefCell<CellCache>,
     ends: RefCell<Ends>,
     blocks: RefCell<Cache>,
-}
     /// Why there was no block when one was last asked for, and how many objects this mutator had allocated by then.
     refused: RefCell<Option<(u64, MemoryError)>>,
+}
 
 /// There was no cell or no block, or the limit is reached.
 pub(crate) struct NoRoom;
@@ -78,14 +80,15 @@ impl Core {
         let (shared, ends) = lock(&heap.registry).register();
         Core {
             tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
+            light: Light::new(),
             references: heap.graph.cells_column(),
             stamps: heap.columns.stamp.clone(),
             ends: RefCell::new(ends),
             cells: RefCell::default(),
             blocks: RefCell::new(heap.slabs.cache()),
+            refused: RefCell::default(),
             uncounted: Cell::default(),
             account_bytes: Cell::new(ACCOUNT_BYTES),
-            refused: RefCell::default(),
             is_braked: Cell::default(),
             tape: heap.config.tape.as_ref().map(Tape::recorder).map(RefCell::new).map(Box::new),
             heap: Arc::clone(heap),
@@ -100,7 +103,7 @@ impl Core {
         shared.state.store(BUSY, Ordering::Relaxed);
         point();
         // Pairs with the heavy fence in `handshake`: either the collector sees BUSY, or this load sees PENDING.
-        fence::light();
+        self.light.fence();
         let mut word = shared.word();
         // In two tests, so that the common case is one, here and in the barrier together.
         if word.mode() != 0 && word.is_pending() {
@@ -133,10 +136,12 @@ impl Core {
 
     // Locals.
 
+    #[inline]
     pub(crate) fn locals_len(&self) -> usize {
         self.shared.locals_len.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn truncate_locals(&self, len: usize) {
         self.shared.locals_len.store(len, Ordering::Relaxed);
     }
@@ -321,6 +326,7 @@ impl Core {
     }
 
     /// Takes a block for a payload and writes it.
+    #[inline]
     pub(crate) fn new_block(&self, bytes: &[u8]) -> Result<Block, NoRoom> {
         let mut blocks = self.blocks.borrow_mut();
         let taken = blocks.allocate_words(payload::block_bytes(bytes.len()));
@@ -329,11 +335,6 @@ impl Core {
         Ok(block)
     }
 
-    pub(crate) fn free_block(&self, block: Block) {
-        self.blocks.borrow_mut().free(block);
-    }
-
-    /// Counts `objects` new objects, `cells` new cells, and `block_bytes` of payload memory.
     #[cold]
     fn refuse(&self, error: MemoryError) -> NoRoom {
         *self.refused.borrow_mut() = Some((self.shared.allocated_objects.load(Ordering::Relaxed), error));
@@ -354,6 +355,11 @@ impl Core {
     }
 
     #[inline]
+    pub(crate) fn free_block(&self, block: Block) {
+        self.blocks.borrow_mut().free(block);
+    }
+
+    /// Counts `objects` new objects, `cells` new cells, and `block_bytes` of payload memory.
     #[inline]
     pub(crate) fn count(&self, objects: u64, cells: u64, block_bytes: u64) {
         let add = |counter: &AtomicU64, by: u64| {
@@ -449,6 +455,7 @@ impl Core {
     }
 
     /// Height of the tree below the object whose first cell this is; 0 for an object of one cell.
+    #[inline]
     pub(crate) fn height(&self, cell: u32) -> u32 {
         u32::from(self.heap.columns.flags[cell as usize].load(Ordering::Relaxed) & flag::HEIGHT)
     }
