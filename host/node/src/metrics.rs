@@ -418,9 +418,8 @@ fn of_cluster(seen: &ClusterStatus) -> Vec<MetricFamily> {
             others().map(|member| labelled(MetricType::GAUGE, &[("member", &member.name)], read(member)));
         families(name, help, MetricType::GAUGE, metrics.collect())
     }));
-    let unfounded = others().map(|member| {
-        labelled(MetricType::COUNTER, &[("member", &member.name)], member.unfounded as f64)
-    });
+    let unfounded = others()
+        .map(|member| labelled(MetricType::COUNTER, &[("member", &member.name)], member.unfounded as f64));
     let help = "Mentions by the member of references that it cannot have.";
     all.extend(families("gc_member_unfounded_total", help, MetricType::COUNTER, unfounded.collect()));
     let held = |read: fn(&crate::cluster::HeldRecord) -> u64| {
