@@ -181,7 +181,7 @@ fn a_chain_goes(strategy: &str, retires: bool) {
     let folder = tempfile::tempdir().unwrap();
     let nodes = some(folder.path(), 3, || strategy.into());
     let [n1, n2, n3] = &nodes[..] else { unreachable!() };
-    let retired = |scope: &gc_heap::Scope<'_>, object| {
+    let retired = |scope: &gc_heap::Scope<'_>, object: gc_heap::Local<'_>| {
         if retires {
             scope.retire(object);
         }
