@@ -27,7 +27,8 @@ fn canary(place: &Place, strategy: &str, args: &[&str], last: &[&str]) -> Ended 
         std::thread::sleep(Duration::from_millis(20));
     }
     // Who looks into the result sees whether it was decided.
-    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&node), rustix::process::Signal::INT);
+    let _ =
+        rustix::process::kill_process(rustix::process::Pid::from_child(&node), rustix::process::Signal::INT);
     node.wait_with_output().unwrap().into()
 }
 
