@@ -135,6 +135,36 @@ fn nobody_sweeps_before_the_lowest_has_agreed() {
     assert!(all().all(|node| net.swept(node, cycle)));
 }
 
+#[test]
+fn nobody_agrees_before_votes_are_called() {
+    let mut net = Net::new(SISTER, |_| {});
+    let cycle = net.cycle_to_decision();
+    net.prove(LOW, cycle, &[], &[]);
+    net.run(20);
+    net.feed(LOW, Event::ProofFailed { cycle });
+    assert_eq!(ended(&net, LOW, cycle), Some(CycleEnding::Abandoned), "it thinks that others may sweep");
+}
+
+#[test]
+fn votes_are_not_called_because_a_stranger_has_proved() {
+    let mut net = Net::new(SISTER, |_| {});
+    let cycle = net.cycle_to_decision();
+    all().filter(|&node| node != LOW).for_each(|node| net.prove(node, cycle, &[], &[]));
+    net.run(50);
+    let stranger = (HIGH + 1, MIDDLE);
+    net.held_up.insert(stranger);
+    net.send(stranger.0, stranger.1, object_of(stranger.0));
+    net.run(5);
+    net.alter(stranger, |messages| {
+        *messages = vec![Message::SubtreeProved(SubtreeProved { cycle, nodes: 1 })];
+    });
+    let said = |net: &Net| net.nodes[&ROOT].counters().messages_sent;
+    let before = said(&net);
+    net.held_up.clear();
+    net.run(20);
+    assert_eq!(said(&net), before, "votes are called");
+}
+
 /// All but the lowest prove that nothing is left.
 fn swept_without_the_lowest(rule: Option<Rule>) -> bool {
     let mut net = Net::breaking(SISTER, rule);
