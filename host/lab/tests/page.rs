@@ -206,7 +206,9 @@ fn a_page_says_how_far_a_comparison_came_and_how_it_was_asked_for() {
     let mut report = report(&Shape { workloads: 1, rounds: 6, ..small() });
     report.command = "host bench --a 'x y'".to_owned();
     let whole = html(&report);
-    assert!(whole.contains("6 rounds &middot;") && whole.contains("<code>host bench --a &#39;x y&#39;</code>"));
+    assert!(
+        whole.contains("6 rounds &middot;") && whole.contains("<code>host bench --a &#39;x y&#39;</code>")
+    );
     report.interrupted = true;
     report.plan.rounds = 40;
     let early = html(&report);

@@ -275,9 +275,9 @@ mod tests {
             let now = moment(steps.len() + 1);
             let alive = reached(&holding, &known);
             alive.iter().zip(&mut alive_until).filter(|(alive, _)| **alive).for_each(|(_, until)| *until = now);
-            for worker in 0..WORKERS {
-                if holding.iter().any(|held| held[worker]) {
-                    held[worker] = now;
+            for (worker, held) in held.iter_mut().enumerate() {
+                if holding.iter().any(|holding| holding[worker]) {
+                    *held = now;
                 }
             }
             prop_assert_eq!(spread(&held, &known), alive_until.to_vec());
