@@ -121,7 +121,12 @@ pub(crate) struct Worker {
     /// When memory that is not in use was looked for.
     looked: Instant,
     spare: Spare,
+    /// Longest hold-up since the start, of which is told no more.
     pause_ns_max: u64,
+    /// Hold-ups under the serving strategy that no canary's budget was held against yet.
+    holdups_ns: Vec<u64>,
+    /// When the serving strategy took over.
+    exchanged: Instant,
     glance: Glance,
     stopping: bool,
     /// Where the node is in a cluster.
@@ -176,6 +181,8 @@ impl Worker {
             looked: Instant::now(),
             spare: Spare::default(),
             pause_ns_max: 0,
+            holdups_ns: Vec::new(),
+            exchanged: Instant::now(),
             glance: Glance::now(),
             stopping: false,
             seat: None,
@@ -501,6 +508,7 @@ impl Worker {
             // The machine has changed who serves. The next cycle is the boundary.
             Effect::Exchange(id) => {
                 self.collector.forget();
+                self.exchanged = Instant::now();
                 self.glance_for(id);
             }
             Effect::Cool(id) => self.crew.cool(id),
@@ -514,9 +522,10 @@ impl Worker {
         }
     }
 
-    /// Looks anew if a canary is judged by what comes.
+    /// Looks anew if a canary, or anybody's pauses, are judged by what comes.
     fn glance_for(&mut self, id: Id) {
-        if self.asked.get(&id).is_some_and(|asked| asked.watch.is_some()) {
+        let watched = self.asked.get(&id).is_some_and(|asked| asked.watch.is_some());
+        if watched || self.config.pause_budget.is_some() {
             self.glance();
         }
     }

@@ -41,7 +41,7 @@ impl Worker {
         let before = std::mem::replace(&mut self.glance, Glance::now());
         let beside_ns = report.shadow.as_ref().map_or(0, |shadow| shadow.mark_ns);
         Seen {
-            holdups_ns: self.heap.take_holdup_list().iter().map(|held_up| held_up.wall_ns).collect(),
+            holdups_ns: self.take_holdups(),
             wall_ns: (self.glance.at - before.at).as_nanos() as u64,
             cpu_ns: self.glance.cpu_ns.saturating_sub(before.cpu_ns).saturating_sub(beside_ns),
             mark_ns: report.mark_ns,
@@ -53,18 +53,41 @@ impl Worker {
     /// From here on hold-ups and time are somebody else's.
     pub(super) fn glance(&mut self) {
         self.heap.list_holdups();
-        drop(self.heap.take_holdup_list());
+        drop(self.take_holdups());
         self.glance = Glance::now();
     }
 
-    /// The heap knows the longest hold-up since the start; it is this cycle's if it has become longer.
+    /// How long each operation was held up, since this was asked last. One that was held up already when the serving strategy took over is left out.
+    fn take_holdups(&mut self) -> Vec<u64> {
+        self.take_in_holdups();
+        std::mem::take(&mut self.holdups_ns)
+    }
+
+    /// Takes in what the heap has listed. Says the longest of it.
+    fn take_in_holdups(&mut self) -> u64 {
+        let listed = self.heap.take_holdup_list().into_iter();
+        let known = self.holdups_ns.len();
+        let its_own = listed.filter(|held_up| held_up.begun >= self.exchanged);
+        self.holdups_ns.extend(its_own.map(|held_up| held_up.wall_ns));
+        self.holdups_ns[known..].iter().copied().max().unwrap_or(0)
+    }
+
+    /// On probation a strategy answers for each hold-up since it took over, however long others had to wait before. Of a sound one, which goes on, those
+    /// are told that are longer than any before.
     fn over_pause(&mut self, pause_ns_max: u64) -> Option<String> {
-        let longer = pause_ns_max > self.pause_ns_max;
-        self.pause_ns_max = pause_ns_max;
         let budget = self.config.pause_budget?;
-        let pause = Duration::from_nanos(pause_ns_max);
-        (longer && pause > budget)
-            .then(|| format!("a mutator was held up for {pause:?}, and {budget:?} is allowed"))
+        let listed_ns = self.take_in_holdups();
+        if self.asked.values().all(|asked| asked.watch.is_none()) {
+            // No canary looks at them.
+            self.holdups_ns.clear();
+        }
+        let longer = pause_ns_max > std::mem::replace(&mut self.pause_ns_max, pause_ns_max);
+        let pause = Duration::from_nanos(match self.swap.tenure() {
+            Tenure::Probation { .. } => listed_ns,
+            Tenure::Sound | Tenure::Held if longer => pause_ns_max,
+            Tenure::Sound | Tenure::Held => 0,
+        });
+        (pause > budget).then(|| format!("a mutator was held up for {pause:?}, and {budget:?} is allowed"))
     }
 
     pub(super) fn over_memory(&self, id: Id) -> Option<String> {

@@ -32,12 +32,16 @@ pub enum Wrong {
     Slow,
     /// The same, and condemns everything.
     SlowLie,
+    /// Sleeps for so many milliseconds in the first step of each cycle.
+    Nap(u64),
 }
 
 impl Wrong {
     fn is_due(self, cycle: u32) -> bool {
         match self {
-            Wrong::Never | Wrong::Busy | Wrong::Fickle | Wrong::Slow | Wrong::SlowLie => false,
+            Wrong::Never | Wrong::Busy | Wrong::Fickle | Wrong::Slow | Wrong::SlowLie | Wrong::Nap(_) => {
+                false
+            }
             Wrong::Panic(from) | Wrong::Fault(from) | Wrong::Lie(from) | Wrong::Nonsense(from) => {
                 cycle >= from
             }
@@ -53,6 +57,8 @@ pub struct Marker {
     work: Vec<u32>,
     wrong: Wrong,
     cycle: u32,
+    /// It has slept in this cycle.
+    napped: bool,
     /// How many its source has made before it.
     instance: u32,
 }
@@ -70,6 +76,7 @@ impl Marker {
             work: Vec::new(),
             wrong,
             cycle: 0,
+            napped: false,
             instance: 0,
         }
     }
@@ -98,6 +105,7 @@ impl Strategy for Marker {
 
     fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
         self.cycle += 1;
+        self.napped = false;
         self.marked = vec![0; self.graph.capacity() as usize / 64];
         self.work.clear();
         Ok(())
@@ -132,6 +140,11 @@ impl Strategy for Marker {
         }
         if matches!(self.wrong, Wrong::Slow | Wrong::SlowLie) {
             std::thread::sleep(Duration::from_millis(100));
+        }
+        if let Wrong::Nap(ms) = self.wrong
+            && !std::mem::replace(&mut self.napped, true)
+        {
+            std::thread::sleep(Duration::from_millis(ms));
         }
         if self.wrong == Wrong::Busy {
             let running = || {
