@@ -4,12 +4,14 @@
 //! on meanwhile; the finished instance is handed over.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use gc_heap::{Heap, Strategy, StrategyIdentity};
 use gc_plugin::{Access, Loader};
 
 use crate::error::NodeError;
+use crate::guard::said;
 use crate::hold::Hold;
 use crate::record::StrategyRecord;
 use crate::source::{Attached, Footprint, Recipe, StrategySource};
@@ -31,8 +33,15 @@ pub(crate) struct Ready {
 }
 
 impl Workshop {
-    /// Loads and attaches; only attaches where the code is at hand.
+    /// Loads and attaches; only attaches where the code is at hand. A panic on the way is an error like any other: somebody waits for the answer.
     pub(crate) fn make(&self, order: &Order) -> Result<Ready, NodeError> {
+        catch_unwind(AssertUnwindSafe(|| self.make_it(order))).unwrap_or_else(|panic| {
+            let name = order.source.label();
+            Err(NodeError::MakerPanicked { name, said: said(panic.as_ref()) })
+        })
+    }
+
+    fn make_it(&self, order: &Order) -> Result<Ready, NodeError> {
         let recipe = match &order.recipe {
             Some(recipe) => recipe.clone(),
             None => Recipe::load(&order.source, &order.settings, &self.loader)?,

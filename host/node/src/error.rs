@@ -61,6 +61,14 @@ pub enum NodeError {
         /// The first option that was given.
         option: String,
     },
+    /// Whatever makes a strategy panicked.
+    #[error("the strategy '{name}' {said} while it was made: correct its code")]
+    MakerPanicked {
+        /// Which strategy.
+        name: String,
+        /// That it panicked, and what it said.
+        said: String,
+    },
     /// The strategy was refused when it was loaded or attached.
     #[error(transparent)]
     Plugin(#[from] PluginError),

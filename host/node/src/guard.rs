@@ -1,4 +1,5 @@
-//! A native strategy that panics is a strategy that trapped: the collector thread goes on.
+//! A native strategy that panics when it is called is a strategy that trapped: the collector thread goes on. One that panics while it is made cannot be
+//! loaded: see [`crate::crew::Workshop::make`].
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +24,8 @@ impl Guarded {
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("without a message"))

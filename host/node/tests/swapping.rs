@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Wrong, await_step, count, marker, node, plant, steps};
-use gc_node::{Event, Node, NodeError};
+use gc_node::{Event, Node, NodeError, StrategySource};
 
 fn words(steps: &[(String, String)]) -> Vec<&str> {
     steps.iter().map(|(_, step)| step.as_str()).collect()
@@ -251,6 +251,18 @@ fn a_pause_on_probation_counts_however_long_others_had_to_wait_before() {
     }
     let failed = node.status(100).journal.into_iter().find(|record| record.step == "probation-failed");
     assert!(failed.unwrap().reason.unwrap().contains("held up"));
+}
+
+#[test]
+fn a_candidate_that_panics_while_it_is_made_is_refused_and_the_next_one_is_not() {
+    let node = node(marker("good", Wrong::Never));
+    let panics = |name| StrategySource::native(name, |_| -> common::Marker { panic!("no maker") });
+    let refused = node.swap(panics("bad")).unwrap_err().to_string();
+    assert!(refused.contains("bad") && refused.contains("panicked: no maker"), "{refused}");
+    assert_eq!(words(&steps(&node)), ["requested", "load-failed"]);
+    assert_eq!(node.swap(marker("second", Wrong::Never)).unwrap().serving.name, "second");
+    let refused = Node::builder().strategy(panics("first")).heap_limit(1 << 20).start().map(drop);
+    assert!(refused.unwrap_err().to_string().contains("no maker"));
 }
 
 #[test]
