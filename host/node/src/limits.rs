@@ -58,6 +58,9 @@ pub const CONTROL_REQUEST_WAIT: Duration = Duration::from_secs(10);
 /// Connections to the metrics address at once.
 pub const METRICS_CONNECTIONS: usize = 16;
 
+/// How long the control socket waits until it accepts again after it could not.
+pub const CONTROL_ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// Scheduling nice value of the collector thread. A thread of nice 5 has weight 335 against 1024: where it shares a processor with one
 /// mutator it gets a quarter of it, which is the default share.
 pub const COLLECTOR_NICE: i32 = 5;

@@ -4,20 +4,21 @@
 //! no runtime for anything else.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, PipeReader, PipeWriter, Write};
+use std::io::{self, BufReader, PipeReader, PipeWriter, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Uid;
 
 use crate::control::place::{Place, PlaceError};
 use crate::control::protocol::{self, Answer, Failure, Request};
 use crate::error::NodeError;
-use crate::limits::{CONTROL_CONNECTIONS, CONTROL_LINE_BYTES, CONTROL_REQUEST_WAIT};
+use crate::limits::{CONTROL_ACCEPT_AGAIN, CONTROL_CONNECTIONS, CONTROL_LINE_BYTES, CONTROL_REQUEST_WAIT};
 use crate::sync::lock;
 
 /// What the server asks of whoever it serves.
@@ -34,11 +35,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, ServeError> {
+        Server::start_on(SYSTEM, path, controlled)
+    }
+
+    fn start_on(system: System, path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, ServeError> {
         let place = Place::take(path)?;
         let io = |source| PlaceError::Io { path: path.to_owned(), source };
         let (stopped, stop) = std::io::pipe().map_err(io)?;
         place.listener.set_nonblocking(true).map_err(io)?;
-        let serve = move || serve(&place, &stopped, &controlled);
+        let serve = move || serve(&place, &stopped, &controlled, &system);
         let thread =
             std::thread::Builder::new().name("gc-control".into()).spawn(serve).map_err(NodeError::Thread)?;
         Ok(Server { stop: Some(stop), thread: Some(thread) })
@@ -67,16 +72,33 @@ pub(crate) enum ServeError {
 #[derive(Default)]
 struct Connections {
     next: u64,
-    open: BTreeMap<u64, UnixStream>,
+    open: BTreeMap<u64, Arc<UnixStream>>,
 }
 
-fn serve(place: &Place, stopped: &PipeReader, controlled: &Arc<dyn Controlled>) {
+/// What the system may run out of: descriptors and threads.
+struct System {
+    accept: fn(&UnixListener) -> io::Result<UnixStream>,
+    spawn: fn(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
+}
+
+const SYSTEM: System = System {
+    accept: |listener| Ok(listener.accept()?.0),
+    spawn: |talk| std::thread::Builder::new().name("gc-control-peer".into()).spawn(talk),
+};
+
+fn serve(place: &Place, stopped: &PipeReader, controlled: &Arc<dyn Controlled>, system: &System) {
     let connections = Arc::new(Mutex::new(Connections::default()));
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
-    while wait(&place.listener, stopped) {
-        let Ok((stream, _)) = place.listener.accept() else { continue };
+    while wait(Some(&place.listener), stopped) {
+        let Ok(stream) = (system.accept)(&place.listener) else {
+            // Out of descriptors, most often: who waits is still there, and would be found again at once.
+            if !wait(None, stopped) {
+                break;
+            }
+            continue;
+        };
         threads.retain(|thread| !thread.is_finished());
-        if let Some(thread) = admit(stream, &connections, controlled) {
+        if let Some(thread) = admit(stream, &connections, controlled, system) {
             threads.push(thread);
         }
     }
@@ -88,11 +110,15 @@ fn serve(place: &Place, stopped: &PipeReader, controlled: &Arc<dyn Controlled>) 
     }
 }
 
-/// Waits for a connection. False when the server is to stop.
-fn wait(listener: &UnixListener, stopped: &PipeReader) -> bool {
+/// Waits for a connection, or without a listener for [`CONTROL_ACCEPT_AGAIN`]. False when the server is to stop.
+fn wait(listener: Option<&UnixListener>, stopped: &PipeReader) -> bool {
+    let patience = Timespec::try_from(CONTROL_ACCEPT_AGAIN).ok().filter(|_| listener.is_none());
     loop {
-        let mut waited = [PollFd::new(stopped, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
-        match poll(&mut waited, None) {
+        let waits_for = |listener| PollFd::from_borrowed_fd(listener, PollFlags::IN);
+        let stops = waits_for(stopped.as_fd());
+        let mut waited = vec![stops];
+        waited.extend(listener.map(|listener| waits_for(listener.as_fd())));
+        match poll(&mut waited, patience.as_ref()) {
             Ok(_) if !waited[0].revents().is_empty() => return false,
             Ok(_) => return true,
             Err(rustix::io::Errno::INTR) => {}
@@ -105,6 +131,7 @@ fn admit(
     stream: UnixStream,
     connections: &Arc<Mutex<Connections>>,
     controlled: &Arc<dyn Controlled>,
+    system: &System,
 ) -> Option<JoinHandle<()>> {
     stream.set_nonblocking(false).ok()?;
     stream.set_read_timeout(Some(CONTROL_REQUEST_WAIT)).ok()?;
@@ -113,19 +140,43 @@ fn admit(
         send(&stream, Err(failure));
         return None;
     }
-    let number = {
-        let mut connections = lock(connections);
-        connections.next += 1;
-        let number = connections.next;
-        connections.open.insert(number, stream.try_clone().ok()?);
-        number
-    };
-    let (connections, controlled) = (Arc::clone(connections), Arc::clone(controlled));
+    let stream = Arc::new(stream);
+    let entered = Entered::enter(connections, &stream);
+    let controlled = Arc::clone(controlled);
+    let peer = Arc::clone(&stream);
     let talk = move || {
-        talk(&stream, controlled.as_ref());
-        lock(&connections).open.remove(&number);
+        let _entered = entered;
+        talk(&peer, controlled.as_ref());
     };
-    std::thread::Builder::new().name("gc-control-peer".into()).spawn(talk).ok()
+    match (system.spawn)(Box::new(talk)) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
+            send(&stream, Err(Failure::new("overloaded", NodeError::Thread(error).to_string())));
+            None
+        }
+    }
+}
+
+/// A place among the open connections. It is given up when this is dropped, however the talk ends or does not begin.
+struct Entered {
+    connections: Arc<Mutex<Connections>>,
+    number: u64,
+}
+
+impl Entered {
+    fn enter(connections: &Arc<Mutex<Connections>>, stream: &Arc<UnixStream>) -> Entered {
+        let mut open = lock(connections);
+        open.next += 1;
+        let number = open.next;
+        open.open.insert(number, Arc::clone(stream));
+        Entered { connections: Arc::clone(connections), number }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        lock(&self.connections).open.remove(&self.number);
+    }
 }
 
 /// Whether the peer may ask the node of this owner, which has so many connections open.
@@ -177,6 +228,8 @@ mod tests {
     use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt;
 
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::control::client::{Client, ControlError};
     use crate::control::protocol::WhyRecord;
@@ -194,6 +247,7 @@ mod tests {
                     left_out: 0,
                     unknown_since_s: None,
                 })),
+                Request::Exile { .. } => panic!("on purpose"),
                 _ => Err(Failure::new("refused", "only why")),
             }
         }
@@ -267,6 +321,53 @@ mod tests {
             "{refused}"
         );
         // Who may is still answered.
+        Client::connect(&path).unwrap().ask(&Request::Why { handle: String::new() }).unwrap();
+    }
+
+    #[test]
+    fn without_descriptors_it_waits_and_does_not_spin() {
+        static TRIED: AtomicU32 = AtomicU32::new(0);
+        let accept = |_: &UnixListener| {
+            TRIED.fetch_add(1, Ordering::Relaxed);
+            Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()))
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let server = Server::start_on(System { accept, ..SYSTEM }, &path, Arc::new(Echo)).unwrap();
+        let _waits = UnixStream::connect(&path).unwrap();
+        std::thread::sleep(3 * CONTROL_ACCEPT_AGAIN);
+        let began = std::time::Instant::now();
+        drop(server);
+        assert!(began.elapsed() < CONTROL_REQUEST_WAIT / 2);
+        let tried = TRIED.load(Ordering::Relaxed);
+        assert!((1..=5).contains(&tried), "{tried} times");
+    }
+
+    #[test]
+    fn without_threads_each_is_told_so_and_keeps_no_place() {
+        static THREADS: AtomicU32 = AtomicU32::new(0);
+        let spawn = |talk: Box<dyn FnOnce() + Send>| match THREADS.fetch_add(1, Ordering::Relaxed) {
+            n if n < CONTROL_CONNECTIONS as u32 + 1 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => (SYSTEM.spawn)(talk),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let _server = Server::start_on(System { spawn, ..SYSTEM }, &path, Arc::new(Echo)).unwrap();
+        let ask = || Client::connect(&path).unwrap().ask(&Request::Why { handle: String::new() });
+        for _ in 0..=CONTROL_CONNECTIONS {
+            let refused = ask().unwrap_err().to_string();
+            assert!(refused.contains("cannot start a thread"), "{refused}");
+        }
+        ask().unwrap();
+    }
+
+    #[test]
+    fn a_request_that_panics_keeps_no_place() {
+        let (_folder, path, _server) = server();
+        for _ in 0..=CONTROL_CONNECTIONS {
+            let broken = Client::connect(&path).unwrap().ask(&Request::Exile { node: "n1".into() });
+            assert!(matches!(broken, Err(ControlError::Broken { .. })), "{broken:?}");
+        }
         Client::connect(&path).unwrap().ask(&Request::Why { handle: String::new() }).unwrap();
     }
 
