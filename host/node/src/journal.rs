@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::NodeError;
-use crate::limits::JOURNAL_RECORDS;
+use crate::limits::{JOURNAL_NAME_BYTES, JOURNAL_REASON_BYTES, JOURNAL_RECORDS};
 
 /// One step of a swap.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,10 +86,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Adds a record and gives it its number. Answers what went wrong with the file, if something did.
+    /// Adds a record, gives it its number, and cuts what is too long: names and reasons are as long as somebody made them. Answers what went wrong with the file, if something did.
     pub(crate) fn add(&mut self, record: &mut JournalRecord) -> Option<NodeError> {
         self.sequence += 1;
         record.sequence = self.sequence;
+        cut(&mut record.strategy, JOURNAL_NAME_BYTES);
+        cut(&mut record.version, JOURNAL_NAME_BYTES / 6);
+        cut(&mut record.digest, JOURNAL_NAME_BYTES / 6);
+        record.reason.iter_mut().for_each(|reason| cut(reason, JOURNAL_REASON_BYTES));
         if self.records.len() == JOURNAL_RECORDS {
             self.records.pop_front();
         }
@@ -110,6 +114,27 @@ impl Journal {
     }
 }
 
+/// Cuts a text that takes more bytes in JSON, and shows that something is missing.
+fn cut(text: &mut String, bytes: usize) {
+    let in_json = |letter: char| match letter {
+        '"' | '\\' | '\u{8}' | '\u{c}' | '\n' | '\r' | '\t' => 2,
+        '\0'..' ' => 6,
+        letter => letter.len_utf8(),
+    };
+    let (mut taken, mut end) = (0, 0);
+    for (at, letter) in text.char_indices() {
+        taken += in_json(letter);
+        if taken > bytes {
+            text.truncate(end);
+            text.push('…');
+            return;
+        }
+        if taken + '…'.len_utf8() <= bytes {
+            end = at + letter.len_utf8();
+        }
+    }
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         // Others may have written to it too.
@@ -125,6 +150,7 @@ impl Drop for Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CONTROL_ANSWER_BYTES;
 
     fn record(step: &str) -> JournalRecord {
         JournalRecord {
@@ -168,6 +194,33 @@ mod tests {
         Journal::open(Some(&shared)).unwrap().add(&mut record("exchanged"));
         drop(journal);
         assert!(shared.exists());
+    }
+
+    #[test]
+    fn all_records_fit_into_an_answer_whatever_is_in_them() {
+        let mut journal = Journal::open(None).unwrap();
+        for text in ["x", "\u{1}", "\"", "…"] {
+            let long = text.repeat(60_000);
+            let long = JournalRecord {
+                strategy: long.clone(),
+                version: long.clone(),
+                digest: long.clone(),
+                reason: Some(long),
+                at_s: 1e9 / 3.0,
+                unix_ms: u64::MAX,
+                ..record("canary-requested")
+            };
+            let mut kept = long.clone();
+            journal.add(&mut kept);
+            let sent = serde_json::to_string(&kept).unwrap().len();
+            assert!(sent < 4096, "{sent} bytes");
+            assert!(kept.strategy.starts_with(text) && kept.strategy.ends_with('…'));
+            assert_eq!(journal.tail(1), [kept]);
+        }
+        assert!(JOURNAL_RECORDS * 4096 < CONTROL_ANSWER_BYTES);
+        let mut short = record("sound");
+        journal.add(&mut short);
+        assert_eq!(JournalRecord { sequence: 0, ..short }, record("sound"));
     }
 
     #[test]

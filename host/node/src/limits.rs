@@ -44,6 +44,12 @@ pub const CONTROL_LINE_BYTES: usize = 64 * 1024;
 /// Bytes of the name of a root that a status shows. As JSON they may be six times as many.
 pub const ROOT_NAME_BYTES: usize = 200;
 
+/// Longest name of a strategy in a journal record, in bytes of JSON; its version and its digest may have a sixth each.
+pub const JOURNAL_NAME_BYTES: usize = 1024;
+
+/// Longest reason in a journal record, in bytes of JSON. With the name and what else is in a record that is less than 4 KiB.
+pub const JOURNAL_REASON_BYTES: usize = 2048;
+
 /// Longest answer of the control protocol in bytes: 1024 journal records of at most 4 KiB, and 256 named roots
 /// ([`gc_heap::limits::ROOTS_PIECE`]) of at most 2 KiB. A path over [`WHY_HOPS_MAX`] nodes of twice
 /// [`WHY_PATH_END`] handles of at most 50 bytes each is shorter.
@@ -52,14 +58,14 @@ pub const CONTROL_ANSWER_BYTES: usize = (4 << 20) + gc_heap::limits::ROOTS_PIECE
 /// Connections to the control socket at once.
 pub const CONTROL_CONNECTIONS: usize = 16;
 
+/// How long the control socket waits until it accepts again after it could not.
+pub const CONTROL_ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long a connection to the control socket may take to send its request.
 pub const CONTROL_REQUEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Connections to the metrics address at once.
 pub const METRICS_CONNECTIONS: usize = 16;
-
-/// How long the control socket waits until it accepts again after it could not.
-pub const CONTROL_ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Scheduling nice value of the collector thread. A thread of nice 5 has weight 335 against 1024: where it shares a processor with one
 /// mutator it gets a quarter of it, which is the default share.
