@@ -95,6 +95,7 @@ struct Inside {
     faults: u64,
     swaps: u64,
     closed: bool,
+    failure: Option<String>,
 }
 
 /// See the module.
@@ -136,6 +137,7 @@ impl Board {
                 faults: 0,
                 swaps: 0,
                 closed: false,
+                failure: None,
             }),
         }
     }
@@ -234,6 +236,21 @@ impl Board {
         }
     }
 
+    /// The collector has ended before it was told to: a bug of ours, or a native strategy that panicked where nothing could be done about it.
+    pub(crate) fn collector_failed(&self, said: &str) {
+        let text = format!(
+            "the collector {said}: nothing is collected any more: start the node anew, and please report this"
+        );
+        let mut inside = lock(&self.inside);
+        inside.tenure = "ended";
+        inside.failure = Some(text.clone());
+        inside.tell(&Event::Message(Message { level: "error".into(), text }));
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        lock(&self.inside).failure.clone()
+    }
+
     pub(crate) fn say(&self, level: &str, text: String) {
         lock(&self.inside).tell(&Event::Message(Message { level: level.into(), text }));
     }
@@ -252,6 +269,7 @@ impl Board {
             strategy: inside.serving.clone(),
             options: inside.options.clone(),
             tenure: inside.tenure.into(),
+            failure: inside.failure.clone(),
             probation_cycles_left: inside.probation_cycles_left,
             warm: inside.warm.clone(),
             candidate: inside.candidate.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
@@ -20,6 +21,7 @@ use crate::config::NodeConfig;
 use crate::control::{Answer, Controlled, Failure, Request, ServeError, Server, WhyRecord};
 use crate::crew::Workshop;
 use crate::error::NodeError;
+use crate::guard::said;
 use crate::hold::Hold;
 use crate::journal::Journal;
 use crate::limits::{DEADLINE_MIN, REQUESTS_PENDING, SHADOW_CYCLES_MAX};
@@ -181,10 +183,14 @@ impl Node {
             }
         };
         // Everything that a strategy needs of the stack is in the plugin host's own bound; twice that is enough.
+        let watched = Arc::clone(&inner.board);
         let collector = std::thread::Builder::new()
             .name("gc-collector".into())
             .stack_size(COLLECTOR_STACK_BYTES)
-            .spawn(move || worker.run())
+            .spawn(move || {
+                let ran = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                ran.unwrap_or_else(|panic| watched.collector_failed(&said(panic.as_ref())));
+            })
             .map_err(NodeError::Thread)?;
         Ok(Node { inner, abandon, collector: Some(collector), control, metrics, running })
     }
@@ -314,6 +320,12 @@ impl Node {
     #[must_use]
     pub fn status(&self, journal: usize) -> Status {
         self.inner.board.status(&self.inner.heap, journal)
+    }
+
+    /// Why nothing is collected any more, if the collector has ended before it was told to.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.inner.board.failure()
     }
 
     /// All metrics in the text format of Prometheus.

@@ -275,8 +275,11 @@ pub struct Status {
     /// Its options, as far as they were set.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub options: BTreeMap<String, String>,
-    /// `loading` before the first strategy serves, then `sound`, `probation` or `held`.
+    /// `loading` before the first strategy serves, then `sound`, `probation` or `held`; `ended` when there is no collector any more.
     pub tenure: String,
+    /// Why there is no collector any more, if it has ended before it was told to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
     /// Cycles of probation to go.
     pub probation_cycles_left: u32,
     /// Who is kept warm for the way back.

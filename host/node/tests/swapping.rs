@@ -2,10 +2,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Wrong, await_step, count, marker, node, plant, steps};
+use gc_heap::{
+    Change, CycleInfo, Fault, Graph, Needs, Outcome, Progress, Strategy, StrategyIdentity, Verdict,
+};
 use gc_node::{Event, Node, NodeError, StrategySource};
 
 fn words(steps: &[(String, String)]) -> Vec<&str> {
@@ -263,6 +267,78 @@ fn a_candidate_that_panics_while_it_is_made_is_refused_and_the_next_one_is_not()
     assert_eq!(node.swap(marker("second", Wrong::Never)).unwrap().serving.name, "second");
     let refused = Node::builder().strategy(panics("first")).heap_limit(1 << 20).start().map(drop);
     assert!(refused.unwrap_err().to_string().contains("no maker"));
+}
+
+/// A strategy that panics when it is dropped, which no fault can be made of.
+struct Clinging(common::Marker);
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        panic!("not yet");
+    }
+}
+
+impl Strategy for Clinging {
+    fn identity(&self) -> &StrategyIdentity {
+        self.0.identity()
+    }
+
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+
+    fn begin(&mut self, _: &CycleInfo) -> Result<(), Fault> {
+        Err(Fault::Error("refused".into()))
+    }
+
+    fn roots(&mut self, cells: &[u32]) -> Result<(), Fault> {
+        self.0.roots(cells)
+    }
+
+    fn changed(&mut self, changes: &[Change]) -> Result<(), Fault> {
+        self.0.changed(changes)
+    }
+
+    fn retired(&mut self, cells: &[u32], grace_epochs: &[u64]) -> Result<(), Fault> {
+        self.0.retired(cells, grace_epochs)
+    }
+
+    fn shade(&mut self, cells: &[u32]) -> Result<bool, Fault> {
+        self.0.shade(cells)
+    }
+
+    fn step(&mut self, budget: u32) -> Result<Progress, Fault> {
+        self.0.step(budget)
+    }
+
+    fn finish(&mut self) -> Result<Verdict, Fault> {
+        self.0.finish()
+    }
+
+    fn settled(&mut self, outcome: &Outcome) -> Result<(), Fault> {
+        self.0.settled(outcome)
+    }
+}
+
+#[test]
+fn a_collector_that_ends_is_noticed() {
+    let node = node(marker("good", Wrong::Never));
+    plant(&node, "kept", 4);
+    let events = node.subscribe();
+    assert_eq!(node.failure(), None);
+    let clinging = |graph: &Arc<Graph>| Clinging(common::Marker::new("clinging", graph, Wrong::Never));
+    let swapped = node.swap(StrategySource::native("clinging", clinging));
+    assert!(swapped.is_err(), "{swapped:?}");
+    let said = std::iter::from_fn(|| events.next_within(Duration::from_secs(10)).ok())
+        .find_map(|event| if let Event::Message(message) = event { Some(message) } else { None })
+        .unwrap();
+    assert_eq!(said.level, "error");
+    assert!(said.text.contains("the collector panicked: not yet"), "{}", said.text);
+    assert_eq!(node.failure().as_deref(), Some(said.text.as_str()));
+    let status = node.status(0);
+    assert_eq!((status.tenure.as_str(), status.failure), ("ended", node.failure()));
+    assert!(matches!(node.collect(), Err(NodeError::Stopped)));
+    assert_eq!(count(&node, "kept"), 15);
 }
 
 #[test]
