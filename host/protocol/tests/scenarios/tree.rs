@@ -138,8 +138,12 @@ fn nobody_sweeps_before_the_lowest_has_agreed() {
 #[test]
 fn nobody_agrees_before_votes_are_called() {
     let mut net = Net::new(SISTER, |_| {});
+    net.send(LOW, SISTER, object_of(LOW));
+    net.run(50);
     let cycle = net.cycle_to_decision();
-    net.prove(LOW, cycle, &[], &[]);
+    net.prove(LOW, cycle, &[OBJECT], &[]);
+    // With the list of its client nothing speaks against it.
+    net.prove(SISTER, cycle, &[], &[object_of(LOW)]);
     net.run(20);
     net.feed(LOW, Event::ProofFailed { cycle });
     assert_eq!(ended(&net, LOW, cycle), Some(CycleEnding::Abandoned), "it thinks that others may sweep");
