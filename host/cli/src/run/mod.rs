@@ -165,7 +165,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
                 None if stop.requested() => break,
                 None => {}
             }
-            if let Some(why) = node.cluster().and_then(gc_node::Cluster::ended) {
+            let failed = || node.failure();
+            if let Some(why) = node.cluster().and_then(gc_node::Cluster::ended).or_else(failed) {
                 stop.request();
                 if loading.is_none() {
                     bail!(why);
