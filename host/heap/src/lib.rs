@@ -52,7 +52,7 @@ mod retained;
 pub use cycle::{Collector, CycleRequest, Heard, Others, Pace, Slice};
 pub use decision::{DecisionRecord, Rule};
 pub use error::{Gone, HeapError};
-pub use gc_memory::{MemoryError, SlabConfig};
+pub use gc_memory::{MemoryError, SlabConfig, machine_bytes};
 pub use graph::{Graph, PlaneLayout};
 pub use handle::{Handle, HandleSyntax};
 pub use heap::{Heap, HeapConfig, Quarantine};

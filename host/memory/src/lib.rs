@@ -33,6 +33,7 @@ mod table;
 pub use arena::{Arena, ArenaConfig, Span};
 pub use cache::{Block, Cache};
 pub use error::MemoryError;
+pub use os::machine_bytes;
 pub use policy::{Elastic, ElasticConfig};
 pub use region::{Column, Element, Region};
 pub use slabs::{SlabConfig, Slabs};

@@ -1,16 +1,17 @@
 //! How much memory there is.
 
 use anyhow::anyhow;
+use gc_heap::machine_bytes;
 
 use crate::Usage;
 use crate::units;
 
 /// Refuses a heap that this machine could never fill.
 pub(crate) fn check_heap(bytes: u64) -> anyhow::Result<()> {
-    let machine = memory_bytes();
+    let machine = machine_bytes();
     if bytes > machine {
         let what = format!(
-            "a heap of {} is more than the {} of memory that this machine has: give a smaller --heap",
+            "a heap of {} is more than the {} of memory and swap that this machine or container has: give a smaller --heap",
             units::bytes(bytes),
             units::bytes(machine)
         );
@@ -19,22 +20,16 @@ pub(crate) fn check_heap(bytes: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Memory of the machine, or of the control group where that is less.
-fn memory_bytes() -> u64 {
-    let system = rustix::system::sysinfo();
-    let machine = u64::from(system.mem_unit) * system.totalram as u64;
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
-    machine.min(group)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_heap_must_fit_into_the_machine() {
-        assert!(check_heap(1 << 20).is_ok());
+        let machine = machine_bytes();
+        assert!(
+            check_heap(1 << 20).is_ok() && check_heap(machine).is_ok() && check_heap(machine + 1).is_err()
+        );
         let refused = check_heap(1 << 60).unwrap_err().to_string();
         assert!(refused.contains("1024 PiB") && refused.contains("--heap"), "{refused}");
     }

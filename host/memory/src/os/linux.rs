@@ -201,7 +201,8 @@ fn kernel_error(action: &'static str, bytes: usize, errno: rustix::io::Errno) ->
 }
 
 /// Physical memory and swap that this process may use: the machine's, or less if its control groups say so.
-pub(crate) fn machine_bytes() -> u64 {
+#[must_use]
+pub fn machine_bytes() -> u64 {
     let info = rustix::system::sysinfo();
     let machine = (info.totalram as u64 + info.totalswap as u64).saturating_mul(u64::from(info.mem_unit));
     control_group_limits().fold(machine, u64::min)

@@ -8,9 +8,13 @@ mod linux;
 mod simulated;
 
 #[cfg(not(miri))]
-pub(crate) use linux::{Mapping, machine_bytes};
+pub(crate) use linux::Mapping;
+#[cfg(not(miri))]
+pub use linux::machine_bytes;
 #[cfg(miri)]
-pub(crate) use simulated::{Mapping, machine_bytes};
+pub(crate) use simulated::Mapping;
+#[cfg(miri)]
+pub use simulated::machine_bytes;
 
 /// The unit in which memory is given back to the kernel.
 pub(crate) const PAGE_BYTES: u64 = 4096;

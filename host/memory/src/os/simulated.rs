@@ -111,6 +111,8 @@ impl Drop for Mapping {
     }
 }
 
-pub(crate) fn machine_bytes() -> u64 {
+/// What is simulated has so much.
+#[must_use]
+pub fn machine_bytes() -> u64 {
     1 << 30
 }
