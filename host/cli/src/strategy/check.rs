@@ -43,16 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             printed = shown;
         }
     })?;
-    printed?;
-    let failed = report.failed().count();
-    if failed > 0 {
-        bail!(
-            "{} fails {failed} of {} checks: seed {} makes the same graphs again",
-            report.strategy,
-            report.checks.len(),
-            args.seed
-        );
-    }
+    judge(&report.checks, &report.strategy, args.seed, printed)?;
     if !args.json {
         let skipped =
             report.checks.iter().filter(|check| matches!(check.outcome, Outcome::Skipped { .. })).count();
@@ -63,6 +54,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the checks came to goes before what became of the output: whoever reads only its first lines asks for the exit code too.
+fn judge(
+    checks: &[Check],
+    strategy: &impl std::fmt::Display,
+    seed: u64,
+    printed: anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let failed = checks.iter().filter(|check| matches!(check.outcome, Outcome::Failed { .. })).count();
+    if failed > 0 {
+        let all = checks.len();
+        bail!("{strategy} fails {failed} of {all} checks: seed {seed} makes the same graphs again");
+    }
+    printed
+}
+
 fn line(check: &Check) -> String {
     let (mark, note) = match &check.outcome {
         Outcome::Passed { note } => ("pass", note),
@@ -71,4 +77,23 @@ fn line(check: &Check) -> String {
     };
     let took = units::nanoseconds(check.took_ns);
     format!("{mark}  {:<34} {took:>7}  {note}", check.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_only_the_first_line_learns_that_a_check_failed() {
+        let check = |outcome| Check { name: "loads", outcome, took_ns: 1 };
+        let gone = || Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into());
+        let bad = [
+            check(Outcome::Passed { note: String::new() }),
+            check(Outcome::Failed { why: "it traps".into() }),
+        ];
+        let error = judge(&bad, &"x", 7, gone()).unwrap_err();
+        assert!(!output::is_broken_pipe(&error) && error.to_string().contains("fails 1 of 2 checks: seed 7"));
+        assert!(output::is_broken_pipe(&judge(&bad[..1], &"x", 7, gone()).unwrap_err()));
+        assert!(judge(&bad, &"x", 7, Ok(())).is_err() && judge(&bad[..1], &"x", 7, Ok(())).is_ok());
+    }
 }
