@@ -88,6 +88,35 @@ pub(crate) struct Memory {
 /// A key with a value that cannot be, and why not.
 type Wrong = (&'static str, String);
 
+impl Collector {
+    /// What gc-node would refuse, said of the key that it came from.
+    fn check(&self) -> Result<(), Wrong> {
+        let wrong = |key, what: &str| Err((key, what.to_owned()));
+        if self.cpu_share.is_some_and(|share| !(0.01..=1.0).contains(&share)) {
+            return wrong("cpu_share", "a collector share that cannot be: write a number from 0.01 to 1");
+        }
+        if self.goal_percent.is_some_and(|percent| !(1..=100_000).contains(&percent)) {
+            return wrong("goal_percent", "a heap goal that cannot be: write a number from 1 to 100000");
+        }
+        if self.slice.is_some_and(|slice| slice.0.is_zero()) {
+            return wrong("slice", "steps of no length: write at least 1us");
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), Wrong> {
+        if self.deadline.is_some_and(|deadline| deadline.0 < gc_node::limits::DEADLINE_MIN) {
+            return Err((
+                "deadline",
+                "a deadline in which no strategy can answer: write at least 1ms".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Memory {
     /// What gc-memory would refuse, said of the key that it came from.
     fn check(&self) -> Result<(), Wrong> {
@@ -223,7 +252,14 @@ pub(crate) fn parse(text: &str) -> Result<File, String> {
         let message = error.message().trim().replace('\n', ", ");
         placed(text, error.span(), &message)
     })?;
-    file.memory.check().map_err(|(key, what)| placed(text, value_of(text, "memory", key), &what))?;
+    for (section, checked) in [
+        ("collector", file.collector.check()),
+        ("limits", file.limits.check()),
+        ("memory", file.memory.check()),
+    ] {
+        checked
+            .map_err(|(key, what)| placed(text, value_of(text, section, key), &format!("{key}: {what}")))?;
+    }
     Ok(file)
 }
 
@@ -307,6 +343,11 @@ mod tests {
             ("[memory]\nblock_sizes = [\"64B\", \"100B\"]\n", "line 2, column 15", "100 bytes"),
             ("[memory]\nslab = \"64KiB\"\nblock_sizes = [\"64KiB\"]\n", "line 3, column 15", "half a slab"),
             ("[memory]\nbatch = 5\n", "line 2, column 9", "string"),
+            ("[collector]\ncpu_share = 5\n", "line 2, column 13: cpu_share", "0.01 to 1"),
+            ("[collector]\ncpu_share = nan\n", "line 2, column 13: cpu_share", "0.01 to 1"),
+            ("[collector]\ngoal_percent = 0\n", "line 2, column 16: goal_percent", "1 to 100000"),
+            ("[collector]\nslice = \"0s\"\n", "line 2, column 9: slice", "1us"),
+            ("[limits]\n deadline = \"10us\"\n", "line 2, column 13: deadline", "1ms"),
             ("[memory]\nshrink = 3\n", "line 2, column 1", "shrink_over_percent"),
         ] {
             let wrong = parse(text).unwrap_err();
