@@ -195,12 +195,47 @@ fn what_cannot_be_started_leaves_no_trace() {
     std::fs::write(place.path("there"), "precious").unwrap();
     for trace in ["trace", "there", "no/trace"] {
         failed(&place.host(&["run", "--strategy", "nothing", "--record", trace]), 1, &[]);
+        let load = ["run", "--quiet", "--strategy", "none", "--load", "git:nowhere", "--record", trace];
+        failed(&place.host(&load), 1, &[]);
     }
     assert_eq!(std::fs::read_to_string(place.path("there")).unwrap(), "precious");
     let left = std::fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = left.filter(|name| name != "gc-host").collect();
     assert_eq!(left, ["there"]);
     failed(&place.host(&["run", "--record", "no/trace"]), 1, &["cannot write no/trace:"]);
+}
+
+/// Whoever is stopped does not know what all is reclaimed, whoever has a full disk still says how it went, and nobody overwrites what is read.
+#[test]
+fn ids_are_written_whole_or_not_at_all() {
+    let place = Place::new();
+    let text = "root a\nedge a b\nedge c d\n";
+    std::fs::write(place.path("g"), text).unwrap();
+    std::fs::write(place.path("ids"), "precious").unwrap();
+    let run =
+        ["run", "--quiet", "--strategy", "mark-sweep", "--heap", "64MiB", "--load", "graph:g", "--json"];
+    let with = |more: &[&str]| place.host(&[&run[..], more].concat());
+    let stopped = with(&["--reclaimed", "ids", "--for", "0s"]);
+    assert!(stopped.code == Some(0) && stopped.err.contains("ids is left as it was"), "{stopped:?}");
+    assert_eq!(stopped.json()["load"]["stopped"], true);
+    let full = with(&["--reclaimed", "/dev/full"]);
+    assert!(full.code == Some(1) && full.err.contains("cannot write /dev/full"), "{full:?}");
+    assert_eq!((&full.json()["event"], &full.json()["reclaimed_objects"]), (&"summary".into(), &2.into()));
+    for (flag, file, word) in [
+        ("--reclaimed", "./g", "what the load reads"),
+        ("--journal", "g", "what the load reads"),
+        ("--record", "g", "what the load reads"),
+    ] {
+        failed(&with(&[flag, file]), 2, &[word, flag]);
+    }
+    failed(
+        &with(&["--reclaimed", "new", "--record", "./new"]),
+        2,
+        &["given with --record too", "--reclaimed"],
+    );
+    assert_eq!(std::fs::read_to_string(place.path("g")).unwrap(), text);
+    assert_eq!(std::fs::read_to_string(place.path("ids")).unwrap(), "precious");
+    assert!(!place.path("new").exists());
 }
 
 /// Whatever it was that could not be: the strategy, an option of it, the heap, an address, the load.
@@ -309,6 +344,9 @@ fn a_socket_belongs_to_one_node() {
     std::fs::write(place.path("file"), "precious").unwrap();
     failed(&place.host(&["run", "--socket", "file"]), 1, &["no socket"]);
     assert_eq!(std::fs::read_to_string(place.path("file")).unwrap(), "precious");
+    std::fs::write(place.path("other.lock"), "precious").unwrap();
+    failed(&place.host(&["run", "--socket", "other"]), 1, &["other.lock", "no lock of a node", "--socket"]);
+    assert_eq!(std::fs::read_to_string(place.path("other.lock")).unwrap(), "precious");
     assert!(
         !place.path("file.lock").exists() && !place.path("theirs.lock").exists(),
         "nothing is left behind"
@@ -340,5 +378,10 @@ fn a_socket_of_a_killed_node_is_replaced() {
     place.node(&["--strategy", "none"]).end("-KILL");
     failed(&place.host(&["status"]), 3, &["no node is running"]);
     let running = place.node(&["--strategy", "none"]);
-    assert_eq!(running.end("-TERM").code, Some(0));
+    // A terminal that is closed; under nohup nobody is told.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let told = u64::from_str_radix(ignored, 16).unwrap() & 1 == 0;
+    assert_eq!(running.end(if told { "-HUP" } else { "-TERM" }).code, Some(0));
+    assert!(!place.path("gc-host/control.sock").exists());
 }

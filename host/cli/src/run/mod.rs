@@ -140,7 +140,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut record = record.take().transpose()?;
     let began = Instant::now();
     let (node, mut company) = nodes(settings.node, settings.company)?;
-    record.iter_mut().try_for_each(Record::settle)?;
     let mut canary = settings.canary.map(|order| Canary::begin(&node, order)).transpose()?;
     let mut show = Show::new(settings.json, settings.quiet, &node, settings.load.as_ref(), began);
     let load = Load::new(&node, &stop);
@@ -180,7 +179,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
     });
     node.heap().end_recording();
-    let recorded = record.map(Record::finish);
+    // A load that could not even begin leaves no trace: what is dropped before anything is recorded changes nothing.
+    let recorded = record.filter(|_| matches!(done, Ok(None | Some(Ok(_))))).map(Record::finish);
     let decided = canary.map(Canary::finish);
     let report = finish(&node, &mut show, done)?;
     let status = node.status(0);
@@ -189,10 +189,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let failed_beside = company.as_ref().and_then(Company::failure);
     company.iter_mut().for_each(Company::shutdown);
     node.shutdown();
-    if let (Some(pending), Some(report)) = (reclaimed, &report) {
-        pending.write(&report.reclaimed)?;
-    }
-    summary.print(settings.json, report.as_ref(), settings.reclaimed.as_deref())?;
+    // A disk that is full is no reason not to say what happened.
+    let kept = reclaimed.zip(report.as_ref()).map(|(pending, report)| pending.write(report));
+    let ids = settings.reclaimed.as_deref().filter(|_| matches!(kept, Some(Ok(true))));
+    summary.print(settings.json, report.as_ref(), ids)?;
+    kept.transpose()?;
     if settings.load.is_some() && status.tenure == "held" {
         bail!(
             "the strategy {asked_for} failed and 'hold' took its place, which frees nothing: see the messages above"

@@ -1,23 +1,19 @@
 //! `--record`: a trace of what the mutators do.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use gc_lab::WorkloadSpec;
-use gc_lab::trace::{Facts, Recording, TraceError};
+use gc_lab::trace::{Facts, Recording};
 use gc_node::NodeConfig;
 use serde::Serialize;
 
-use crate::Usage;
 use crate::output::note;
-use crate::run::beside::Beside;
 use crate::units::{bytes, count};
 
 /// A trace that is being written.
 pub(crate) struct Record {
     recording: Recording,
-    path: PathBuf,
-    place: Beside,
     /// Whether the person was told that it ended early.
     told: bool,
 }
@@ -34,16 +30,12 @@ pub(crate) struct Recorded {
 }
 
 impl Record {
-    /// Begins it, and gives the heap its tape.
+    /// Opens it, and gives the heap its tape. What stands in the file goes when there is something to be recorded.
     pub(crate) fn start(
         path: &Path,
         node: &mut NodeConfig,
         load: Option<&WorkloadSpec>,
     ) -> anyhow::Result<Record> {
-        if load.and_then(WorkloadSpec::path).is_some_and(|input| is_same(input, path)) {
-            let what = format!("{} is what is replayed: give another file with --record", path.display());
-            return Err(Usage(what).into());
-        }
         let mut facts = Facts::default();
         facts.add("program", concat!("host ", env!("CARGO_PKG_VERSION")));
         facts.add("strategy", node.strategy.label());
@@ -51,19 +43,9 @@ impl Record {
         if let Some(load) = load {
             facts.add("load", load.name());
         }
-        let place = Beside::new(path);
-        let recording = Recording::start(place.path(), &facts).map_err(|error| match error {
-            TraceError::File { what, source, .. } => TraceError::File { what, path: path.to_owned(), source },
-            other => other,
-        })?;
+        let recording = Recording::start(path, &facts)?;
         node.heap.tape = Some(recording.tape());
-        Ok(Record { recording, path: path.to_owned(), place, told: false })
-    }
-
-    /// There is a node, and so a run to be recorded: the file takes its place, and that of a file that was there.
-    pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
-        let cannot = || format!("cannot write {}: give another path with --record", self.path.display());
-        self.place.settle().with_context(cannot)
+        Ok(Record { recording, told: false })
     }
 
     /// Says once if it has ended early.
@@ -87,7 +69,7 @@ impl Record {
             note(format!("warning: recording has stopped: {problem}; what was recorded can be replayed"));
         }
         Recorded {
-            file: this.path.display().to_string(),
+            file: report.path.display().to_string(),
             bytes: report.bytes,
             operations: report.operations,
             waited_ns: u64::try_from(report.waited.as_nanos()).unwrap_or(u64::MAX),
@@ -112,8 +94,41 @@ impl std::fmt::Display for Recorded {
     }
 }
 
-/// Whether two paths lead to the same file, which is there.
+/// Whether two paths lead to the same plain file, which is there, or to the same place where none is.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    real(one).is_some_and(|one| Some(one) == real(other))
+    let found = |path: &Path| std::fs::metadata(path).ok();
+    match (found(one), found(other)) {
+        (Some(one), Some(other)) => one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        (None, None) => place(one).is_some_and(|one| Some(one) == place(other)),
+        _ => false,
+    }
+}
+
+fn place(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    Some(std::fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_file_has_many_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("d")).unwrap();
+        std::fs::write(at("a"), "").unwrap();
+        std::fs::write(at("b"), "").unwrap();
+        std::fs::hard_link(at("a"), at("hard")).unwrap();
+        std::os::unix::fs::symlink("a", at("soft")).unwrap();
+        for same in ["a", "d/../a", "hard", "soft"] {
+            assert!(is_same(&at("a"), &at(same)), "{same}");
+        }
+        assert!(is_same(&at("new"), &at("d/../new")) && !is_same(&at("new"), &at("newer")));
+        for (one, other) in [("a", "b"), ("a", "new"), ("d", "d")] {
+            assert!(!is_same(&at(one), &at(other)), "{one} {other}");
+        }
+        assert!(!is_same(Path::new("/dev/null"), Path::new("/dev/null")), "it takes what anybody writes");
+    }
 }

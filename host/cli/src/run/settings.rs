@@ -1,6 +1,6 @@
 //! What a run is made with: flags before the file, the file before the defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gc_lab::WorkloadSpec;
 use gc_node::{CanaryOrder, NodeConfig, StrategySource};
@@ -8,7 +8,7 @@ use gc_node::{CanaryOrder, NodeConfig, StrategySource};
 use crate::Usage;
 use crate::config::{self, File};
 use crate::output::note;
-use crate::run::{Args, machine};
+use crate::run::{Args, is_same, machine};
 
 /// Everything that is settled before anything starts.
 pub(crate) struct Settings {
@@ -57,13 +57,55 @@ impl Settings {
         });
         tune(&mut node, &file);
         node.cluster = args.cluster.config()?;
-        let Args { reclaimed, record, canary, json, quiet, .. } = args;
+        let Args { reclaimed, record, canary, json, quiet, config, .. } = args;
         let canary = canary.order()?;
         let nodes = load.as_ref().map_or(1, WorkloadSpec::nodes);
         let company = Some(nodes).filter(|&nodes| nodes > 1 && node.cluster.is_none());
         let settings = Settings { node, load, reclaimed, record, canary, company, json, quiet };
+        settings.check_files(config.as_deref())?;
         settings.check_company()?;
         Ok(settings)
+    }
+
+    /// What is read is not written, and no two things are written into one file.
+    fn check_files(&self, config: Option<&Path>) -> anyhow::Result<()> {
+        let strategy = match &self.node.strategy {
+            StrategySource::File(path) => Some(path.as_path()),
+            _ => None,
+        };
+        let traced = matches!(self.load, Some(WorkloadSpec::Trace(_)));
+        let read = [
+            (
+                if traced { "what is replayed" } else { "what the load reads" },
+                self.load.as_ref().and_then(WorkloadSpec::path),
+            ),
+            ("the strategy", strategy),
+            ("the configuration", config),
+        ];
+        let written = [
+            ("--record", self.record.as_deref()),
+            ("--reclaimed", self.reclaimed.as_deref()),
+            ("--journal", self.node.journal.as_deref()),
+        ];
+        for (at, (flag, path)) in written.into_iter().enumerate() {
+            let Some(path) = path else { continue };
+            let taken = |files: &[(&'static str, Option<&Path>)]| {
+                files
+                    .iter()
+                    .find(|(_, other)| other.is_some_and(|other| is_same(other, path)))
+                    .map(|(name, _)| *name)
+            };
+            if let Some(what) = taken(&read) {
+                let what = format!("{} is {what}: give another file with {flag}", path.display());
+                return Err(Usage(what).into());
+            }
+            if let Some(other) = taken(&written[..at]) {
+                let what =
+                    format!("{} is given with {other} too: give another file with {flag}", path.display());
+                return Err(Usage(what).into());
+            }
+        }
+        Ok(())
     }
 
     /// What is for one heap is not for several.

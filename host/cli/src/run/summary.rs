@@ -1,12 +1,10 @@
 //! What is printed at the end of a run.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use gc_lab::{Ids, NodeWork, WorkloadReport};
+use gc_lab::{NodeWork, WorkloadReport};
 use gc_node::{Status, short};
 use serde::Serialize;
 
@@ -259,26 +257,26 @@ fn load_lines(report: &WorkloadReport, reclaimed: Option<&Path>) -> anyhow::Resu
 pub(crate) struct Pending {
     place: Beside,
     path: PathBuf,
-    file: File,
 }
 
 impl Pending {
-    /// Opens the file before anything is done, so that a wrong path costs no time.
+    /// Before anything is done, so that a wrong path costs no time.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Pending> {
-        let place = Beside::new(path);
-        // A device or a pipe is there already.
-        let file = File::options().write(true).create(place.path() != path).truncate(true).open(place.path());
-        let file = file.with_context(|| {
+        let place = Beside::new(path).with_context(|| {
             format!("cannot write {}: give another path with --reclaimed", path.display())
         })?;
-        Ok(Pending { place, path: path.to_owned(), file })
+        Ok(Pending { place, path: path.to_owned() })
     }
 
-    pub(crate) fn write(mut self, ids: &Ids) -> anyhow::Result<()> {
-        let mut out = BufWriter::new(&self.file);
-        let written = ids.write_to(&mut out).and_then(|()| out.flush());
-        drop(out);
-        let written = written.and_then(|()| self.place.settle());
-        written.with_context(|| format!("cannot write {}: is the disk full?", self.path.display()))
+    /// Says whether it is there: of a load that was stopped not all ids are known.
+    pub(crate) fn write(self, report: &WorkloadReport) -> anyhow::Result<bool> {
+        let path = self.path.display();
+        if report.stopped {
+            output::note(format!("{path} is left as it was: the load was stopped before all was reclaimed"));
+            return Ok(false);
+        }
+        let written = self.place.write(|out| report.reclaimed.write_to(out));
+        written.with_context(|| format!("cannot write {path}: is the disk full?"))?;
+        Ok(true)
     }
 }
