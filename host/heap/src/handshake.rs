@@ -2,7 +2,8 @@
 //!
 //! Nothing stops the world. A cycle is begun, and its verdict made safe, by *handshakes*: the collector asks every mutator to do a small thing (switch its
 //! barrier, hand its log over, copy its locals out), each mutator does it at the beginning of its own next operation, and for a mutator that is
-//! between operations the collector does it on its behalf. No mutator waits for another.
+//! between operations the collector does it on its behalf. No mutator waits for another to answer. Only one that looks up a handle whose fate is being
+//! decided waits for the decision, and with it for operations of others that began before it: an allocation writes its payload in one.
 //!
 //! # Who may touch what
 //!

@@ -1,7 +1,8 @@
 //! What the host offers to a strategy: the live graph in batches, a log, and a place to tell what was reached on other nodes. See `wit/heap.wit`,
 //! `wit/telemetry.wit` and `wit/cluster.wit`.
 //!
-//! Lists of the guest are taken as positions and looked at before they are read: one that lies in the window would change while it is read.
+//! Lists of the guest are taken as positions and looked at before they are read: one that lies in the window would change while it is read. A text can
+//! only be looked at when it was decoded: see `window.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;

@@ -14,9 +14,11 @@
 //! 1. `base .. base + reserved + guard` belongs to one [`GuestMemory`] until that is dropped. Whoever uses an address of it holds the `Arc`.
 //! 2. `base .. base + size` is readable and writable at all times; what follows is not accessible. `size` never falls.
 //! 3. A window lies below `size`, and the file behind it is sealed against shrinking and long enough: no load in it can fail.
-//! 4. Nothing in the host holds a reference into a window across a write of the heap. Rust code reads guest memory only through wasmtime, and what
-//!    points into a window is refused first ([`Window::contains`]); what compiled guest code reads is outside of Rust's memory model, which is why
-//!    the heap writes only aligned atomics.
+//! 4. Nothing in the host keeps a reference into a window. Rust code reads guest memory only through wasmtime. Lists that a guest hands to an import are
+//!    refused by their address before they are read (`imports.rs`). Texts, and the answers of a guest, wasmtime decodes before anybody can see where
+//!    they lay: a text in UTF-8 that lies in the window is refused after that, one in UTF-16 and an answer are copies by then. Such bytes may have
+//!    changed while they were copied, which hurts nobody but the strategy: what was copied is checked like any other answer. What compiled guest
+//!    code reads is outside of Rust's memory model, which is why the heap writes only aligned atomics.
 
 #![allow(unsafe_code, reason = "the one file of this crate where it is allowed")]
 
