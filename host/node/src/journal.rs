@@ -217,7 +217,7 @@ mod tests {
             assert!(kept.strategy.starts_with(text) && kept.strategy.ends_with('…'));
             assert_eq!(journal.tail(1), [kept]);
         }
-        assert!(JOURNAL_RECORDS * 4096 < CONTROL_ANSWER_BYTES);
+        const { assert!(JOURNAL_RECORDS * 4096 < CONTROL_ANSWER_BYTES) };
         let mut short = record("sound");
         journal.add(&mut short);
         assert_eq!(JournalRecord { sequence: 0, ..short }, record("sound"));

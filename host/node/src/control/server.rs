@@ -78,8 +78,11 @@ struct Connections {
 /// What the system may run out of: descriptors and threads.
 struct System {
     accept: fn(&UnixListener) -> io::Result<UnixStream>,
-    spawn: fn(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>,
+    spawn: fn(Talk) -> io::Result<JoinHandle<()>>,
 }
+
+/// What a thread does for one connection.
+type Talk = Box<dyn FnOnce() + Send>;
 
 const SYSTEM: System = System {
     accept: |listener| Ok(listener.accept()?.0),
@@ -346,7 +349,7 @@ mod tests {
     #[test]
     fn without_threads_each_is_told_so_and_keeps_no_place() {
         static THREADS: AtomicU32 = AtomicU32::new(0);
-        let spawn = |talk: Box<dyn FnOnce() + Send>| match THREADS.fetch_add(1, Ordering::Relaxed) {
+        let spawn = |talk: Talk| match THREADS.fetch_add(1, Ordering::Relaxed) {
             n if n < CONTROL_CONNECTIONS as u32 + 1 => Err(io::ErrorKind::WouldBlock.into()),
             _ => (SYSTEM.spawn)(talk),
         };
