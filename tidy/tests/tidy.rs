@@ -46,6 +46,7 @@ fn fail_if_any(rule: &str, broken: &[String]) {
 /// What each crate may import of this workspace, outside its tests. The arrows of ARCHITECTURE.md.
 const LAYERS: &[(&str, &[&str])] = &[
     ("gc-memory", &[]),
+    ("gc-memory-allocators", &["gc-memory"]),
     ("gc-heap", &["gc-memory"]),
     ("gc-protocol", &[]),
     ("gc-remote", &["gc-heap", "gc-protocol"]),

@@ -131,7 +131,7 @@ fn nodes_may_be_processes_of_their_own() {
 #[test]
 fn a_comparison_over_several_nodes_has_messages_and_what_is_left() {
     let place = Place::new();
-    let work = ["--nodes", "2", "--workload", "random-workers?turns=60"];
+    let work = ["--nodes", "2", "--workload", "random-workers?turns=600"];
     let args = ["bench", "--json", "--out", "out", "--a", "tracing", "--b", "refcount", "--rounds", "6"];
     let ended = place.host(&[&args[..], &work, &["--heap", "2x", "--warmup", "0"]].concat());
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -139,7 +139,7 @@ fn a_comparison_over_several_nodes_has_messages_and_what_is_left() {
         serde_json::from_str(&std::fs::read_to_string(place.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(
         (report.plan.nodes, report.workloads[0].text.as_str()),
-        (2, "random-workers?turns=60&nodes=2")
+        (2, "random-workers?turns=600&nodes=2")
     );
     let timed: Vec<_> = report.runs.iter().filter(|run| run.kind == Kind::Timed).collect();
     assert_eq!(timed.len(), 12);
@@ -149,7 +149,7 @@ fn a_comparison_over_several_nodes_has_messages_and_what_is_left() {
         assert!(run.subject != 0 || measures.left_over_objects == Some(0), "{run:?}");
         let cpu = &measures.cpu;
         assert_eq!(cpu.collector_ns() + cpu.mutator_ns + cpu.other_ns, measures.cpu_ns);
-        assert_eq!((measures.operations, measures.mutators), (120, 2));
+        assert_eq!((measures.operations, measures.mutators), (1200, 2));
     }
     let judged: Vec<_> = report.runs.iter().filter(|run| run.kind == Kind::Oracle).collect();
     assert_eq!(judged.len(), 4);

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use gc_protocol::limits::NODES_MAX;
-use gc_protocol::{Life, MembershipEpoch};
+use gc_protocol::{CycleId, Life, MembershipEpoch};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::is_name;
@@ -38,8 +38,8 @@ pub(crate) struct Member {
     pub(crate) since: u64,
 }
 
-/// The highest number of a membership: marking cycles carry it in 40 bits ([`gc_protocol::CycleId`]).
-pub(crate) const EPOCH_MAX: u64 = (1 << 40) - 1;
+/// The highest number of a membership: marking cycles carry it.
+pub(crate) const EPOCH_MAX: u64 = CycleId::EPOCH_MAX;
 
 /// The lives of a past membership.
 type Lives = BTreeSet<(u32, u64)>;

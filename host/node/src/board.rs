@@ -11,7 +11,7 @@ use gc_heap::{Heap, StrategyIdentity};
 
 use crate::cluster::ClusterStatus;
 use crate::journal::{Journal, JournalRecord};
-use crate::limits::EVENTS_PENDING;
+use crate::limits::{EVENTS_PENDING, UNHEARD_MAX};
 use crate::metrics::Metrics;
 use crate::record::{Candidate, CycleRecord, Event, HeapRecord, Message, Status, StrategyRecord};
 use crate::swap::Step;
@@ -82,6 +82,8 @@ struct Inside {
     metrics: Metrics,
     journal: Journal,
     subscribers: Vec<Subscriber>,
+    /// What was said before anybody listened, for the first one who does.
+    unheard: Option<Vec<Event>>,
     serving: StrategyRecord,
     options: BTreeMap<String, String>,
     tenure: &'static str,
@@ -124,6 +126,7 @@ impl Board {
                 metrics: Metrics::new(),
                 journal,
                 subscribers: Vec::new(),
+                unheard: Some(Vec::new()),
                 options: BTreeMap::new(),
                 serving: StrategyRecord { name: asked_for, ..StrategyRecord::default() },
                 tenure: "loading",
@@ -154,7 +157,11 @@ impl Board {
         let (sender, events) = sync_channel(EVENTS_PENDING);
         let mut inside = lock(&self.inside);
         if !inside.closed {
-            inside.subscribers.push(Subscriber { events: sender, missed: 0 });
+            let mut first = Subscriber { events: sender, missed: 0 };
+            inside.unheard.take().iter().flatten().for_each(|event| {
+                first.tell(event);
+            });
+            inside.subscribers.push(first);
         }
         Subscription { events }
     }
@@ -252,7 +259,14 @@ impl Board {
     }
 
     pub(crate) fn say(&self, level: &str, text: String) {
-        lock(&self.inside).tell(&Event::Message(Message { level: level.into(), text }));
+        let event = Event::Message(Message { level: level.into(), text });
+        let mut inside = lock(&self.inside);
+        if let Some(unheard) = &mut inside.unheard
+            && unheard.len() < UNHEARD_MAX
+        {
+            unheard.push(event.clone());
+        }
+        inside.tell(&event);
     }
 
     pub(crate) fn metrics_text(&self, heap: &Heap, cluster: Option<&ClusterStatus>) -> String {
@@ -332,6 +346,25 @@ mod tests {
         let heap = Heap::new(gc_heap::HeapConfig::with_limit(1 << 20)).unwrap();
         let early = board.status(&heap, 0);
         assert_eq!((early.strategy.to_string().as_str(), early.tenure.as_str()), ("tracing", "loading"));
+    }
+
+    #[test]
+    fn who_listens_first_hears_what_was_said_before() {
+        let board = Board::new(Journal::open(None).unwrap(), "tracing".into());
+        for n in 0..UNHEARD_MAX + 10 {
+            board.say("warn", n.to_string());
+        }
+        let (first, second) = (board.subscribe(), board.subscribe());
+        board.say("warn", "after".into());
+        let heard = |events: &Subscription| -> Vec<String> {
+            std::iter::from_fn(|| events.try_next().ok())
+                .map(|event| if let Event::Message(message) = event { message.text } else { String::new() })
+                .collect()
+        };
+        let early = heard(&first);
+        assert_eq!(early.len(), UNHEARD_MAX + 1);
+        assert_eq!((early[0].as_str(), early[UNHEARD_MAX].as_str()), ("0", "after"));
+        assert_eq!(heard(&second), ["after"]);
     }
 
     #[test]

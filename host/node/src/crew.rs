@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use gc_heap::{Heap, Strategy, StrategyIdentity};
-use gc_plugin::{Access, Loader};
+use gc_plugin::{Access, CodeOrigin, Loader};
 
 use crate::error::NodeError;
 use crate::guard::said;
@@ -30,6 +30,18 @@ pub(crate) struct Ready {
     recipe: Recipe,
     attached: Attached,
     identity: StrategyIdentity,
+}
+
+impl Ready {
+    /// What people should know of its code, if anything.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let Recipe::Wasm { loaded, .. } = &self.recipe else { return None };
+        let CodeOrigin::NotKept(why) = loaded.code_origin() else { return None };
+        let strategy = StrategyRecord::from(&self.identity);
+        Some(format!(
+            "the compiled code of strategy {strategy} was not kept ({why}): it is compiled again at each start: see to the folder of --cache"
+        ))
+    }
 }
 
 impl Workshop {

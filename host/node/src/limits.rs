@@ -26,6 +26,9 @@ pub const JOURNAL_RECORDS: usize = 1024;
 /// Events that a subscriber may lag behind before some are skipped, which it is told.
 pub const EVENTS_PENDING: usize = 4096;
 
+/// Messages that are kept for the first subscriber while there is none.
+pub const UNHEARD_MAX: usize = 16;
+
 /// Requests that may wait for the collector thread.
 pub const REQUESTS_PENDING: usize = 64;
 

@@ -340,7 +340,7 @@ impl Node {
         self.metrics.as_ref().map(Scrape::address)
     }
 
-    /// Everything that happens from here on.
+    /// Everything that happens from here on. Who is first also gets the first messages from before.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.inner.board.subscribe()

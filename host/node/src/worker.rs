@@ -150,7 +150,11 @@ impl Worker {
         let mut crew = Crew::new();
         let initial = crew.give(config.strategy.clone(), config.options.clone());
         let order = crew.order(initial).expect("it was given just now");
-        crew.arrive(initial, workshop.make(&order)?);
+        let ready = workshop.make(&order)?;
+        if let Some(text) = ready.warning() {
+            links.board.say("warn", text);
+        }
+        crew.arrive(initial, ready);
         let pacer = Pacer::new(PacerConfig {
             growth_percent: config.goal_percent,
             share: config.cpu_share,
@@ -468,6 +472,9 @@ impl Worker {
         self.loading.retain(|thread| !thread.is_finished());
         match made {
             Ok(ready) => {
+                if let Some(text) = ready.warning() {
+                    self.board.say("warn", text);
+                }
                 self.crew.arrive(id, *ready);
                 if let Some(asked) = self.asked.get_mut(&id) {
                     asked.label = self.crew.record(id);

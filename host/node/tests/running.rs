@@ -51,6 +51,29 @@ fn an_idle_node_collects_after_its_timer() {
 }
 
 #[test]
+fn code_that_cannot_be_kept_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let start = || Node::builder().strategy("none").heap_limit(8 << 20).cache_dir(&cache).start().unwrap();
+    drop(start());
+    // The code cannot take the place of a folder with something in it.
+    let kept: Vec<_> = walk(&cache);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    std::fs::remove_file(&kept[0]).unwrap();
+    std::fs::create_dir_all(kept[0].join("inside")).unwrap();
+    let node = start();
+    let Some(Event::Message(message)) = node.subscribe().next() else { panic!("nothing was said") };
+    assert_eq!(message.level, "warn");
+    assert!(message.text.contains("was not kept") && message.text.contains("--cache"), "{message:?}");
+}
+
+/// The files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
 fn a_dry_run_says_what_would_go_and_frees_nothing() {
     let node = good().start().unwrap();
     plant(&node, "gone", 4);

@@ -136,8 +136,13 @@ fn attach_window(
         .call("window.reserve", |store| guest.call_reserve(store, bytes))
         .map_err(NoWindow::Faulted)?;
     if address == 0 {
-        session.store().data_mut().limiter.disallow_memory(bytes as usize);
-        return Err(unavailable("it says that it has no room".to_owned()));
+        let within = session.store().data_mut().limiter.disallow_memory(bytes as usize);
+        return Err(match within {
+            true => unavailable("it says that it has no room".to_owned()),
+            false => NoWindow::Nonsense(
+                "`window.reserve` gave nothing, and memory for itself was taken".to_owned(),
+            ),
+        });
     }
     let grown =
         memories.iter().zip(before).map(|(memory, before)| (memory, before as u64..memory.size() as u64));

@@ -25,6 +25,9 @@ const MAGIC: [u8; 8] = *b"gc-code1";
 const DIGEST_BYTES: usize = 32;
 const SUFFIX: &str = ".code";
 
+/// Of a file that is being written.
+const TEMPORARY: &str = ".tmp";
+
 /// Code that this program compiled, now or earlier.
 pub(crate) struct Artefact(Vec<u8>);
 
@@ -110,7 +113,7 @@ impl Cache {
     pub(crate) fn keep(&self, digest: &str, code: &[u8]) -> io::Result<()> {
         static UNIQUE: AtomicU64 = AtomicU64::new(0);
         let unique = UNIQUE.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!(".{}-{unique}.tmp", std::process::id()));
+        let temporary = self.folder.join(format!(".{}-{unique}{TEMPORARY}", std::process::id()));
         let written = write_whole(&temporary, code).and_then(|()| fs::rename(&temporary, self.path(digest)));
         if written.is_err() {
             // What is half written under a temporary name is never read; the folder may be full.
@@ -120,13 +123,21 @@ impl Cache {
         self.prune()
     }
 
-    /// Forgets the oldest files beyond the bound.
+    /// Forgets the oldest files beyond the bound, and what processes that were killed have left half written.
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(SUFFIX) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(SUFFIX) {
                 files.push((entry.metadata()?.modified()?, entry.path()));
+            } else if name.starts_with('.') && name.ends_with(TEMPORARY) {
+                // Another process may have moved it to its place meanwhile.
+                let written = entry.metadata().and_then(|metadata| metadata.modified());
+                if written.is_ok_and(|then| then.elapsed().is_ok_and(|age| age > limits::ABANDONED)) {
+                    let _ = fs::remove_file(entry.path());
+                }
             }
         }
         files.sort();
@@ -222,6 +233,18 @@ mod tests {
             cache.keep(&format!("{number}"), b"code").unwrap();
         }
         assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), limits::CACHED_FILES);
+    }
+
+    #[test]
+    fn what_killed_processes_left_half_written_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path());
+        let (old, new) = (cache.folder.join(".1-0.tmp"), cache.folder.join(".2-0.tmp"));
+        fs::write(&new, "").unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * limits::ABANDONED;
+        File::create(&old).unwrap().set_modified(long_ago).unwrap();
+        cache.keep("aa", b"code").unwrap();
+        assert!(!old.exists() && new.exists());
     }
 
     #[test]

@@ -66,6 +66,9 @@ pub(crate) const OPTIONS: usize = 64;
 /// Files in the cache of compiled code; the oldest go first.
 pub(crate) const CACHED_FILES: usize = 64;
 
+/// A file of the cache that has been half written for so long is nobody's.
+pub(crate) const ABANDONED: Duration = Duration::from_secs(3600);
+
 /// A window begins at a multiple of this in linear memory, so that huge pages of the plane can be mapped as such; so much more is reserved.
 pub(crate) const WINDOW_ALIGN: u64 = 2 << 20;
 

@@ -90,9 +90,11 @@ impl Limiter {
         self.memory.limit = self.memory.limit.saturating_add(bytes);
     }
 
-    /// Takes back what [`Limiter::allow_memory`] gave and nobody used.
-    pub(crate) fn disallow_memory(&mut self, bytes: usize) {
-        self.memory.limit = self.memory.limit.saturating_sub(bytes).max(self.memory.used);
+    /// Takes back what [`Limiter::allow_memory`] gave. False when more is used than is allowed without it.
+    #[must_use]
+    pub(crate) fn disallow_memory(&mut self, bytes: usize) -> bool {
+        self.memory.limit = self.memory.limit.saturating_sub(bytes);
+        self.memory.used <= self.memory.limit
     }
 
     /// What was refused since this was last asked.
@@ -153,11 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn room_for_a_window_that_was_used_is_not_taken_back() {
+    fn room_for_a_window_is_no_other_memory() {
         let mut limiter = Limiter { memory: Counted::up_to(100), tables: Counted::up_to(10), refused: None };
         limiter.allow_memory(50);
-        assert!(limiter.memory_growing(0, 120, None).unwrap());
-        limiter.disallow_memory(50);
-        assert!(!limiter.memory_growing(120, 121, None).unwrap());
+        assert!(limiter.memory_growing(0, 100, None).unwrap());
+        assert!(limiter.disallow_memory(50));
+        assert!(!limiter.memory_growing(100, 101, None).unwrap());
+        limiter.allow_memory(50);
+        assert!(limiter.memory_growing(100, 101, None).unwrap());
+        assert!(!limiter.disallow_memory(50));
+        assert!(!limiter.memory_growing(101, 102, None).unwrap());
     }
 }

@@ -9,8 +9,9 @@
 //! 2. A commit is the fact "generation g+1 is this digest". It travels like gossip: with the commit, on every new link, and with every new membership. Who missed it, was away,
 //!    or has just joined fetches that strategy, prepares it, and installs it at its own next cycle boundary.
 //! 3. Of two facts the greater one (generation, then digest) holds, so that even two leaders, which a coordinator prevents, end in one strategy.
-//! 4. A strategy owns nothing that another node depends on: nodes with different strategies are safe meanwhile, since stubs, scions, pins and proofs are the host's.
-//! 5. Bytes are known by their SHA-256. The shell checks it before it loads them; a module that does not fit its digest is not prepared.
+//! 4. A node brings its strategy as generation 0, which nobody takes from it. It becomes generation 1 while its node is the only member: then it is what the cluster runs.
+//! 5. A strategy owns nothing that another node depends on: nodes with different strategies are safe meanwhile, since stubs, scions, pins and proofs are the host's.
+//! 6. Bytes are known by their SHA-256. The shell checks it before it loads them; a module that does not fit its digest is not prepared.
 //!
 //! Two-phase commit blocks when its leader dies in between. Here it does not: an offer dies with its leader's membership, and if the leader had committed
 //! and told anyone, that one tells the others (2).
@@ -132,7 +133,8 @@ pub struct Swap {
 }
 
 impl Swap {
-    /// A node that runs this strategy. Generation 0 with any digest for one that does not know what the cluster runs.
+    /// A node that runs this strategy. Generation 0 for one that does not know what the cluster runs, with the digest of what it brought, or with
+    /// the default one where that cannot be passed on.
     #[must_use]
     pub fn new(me: Life, config: SwapConfig, present: Present, bytes: Arc<Vec<u8>>, faults: Faults) -> Swap {
         Swap {
@@ -318,7 +320,8 @@ impl Swap {
     /// Somebody says what the cluster runs.
     pub fn told(&mut self, now: Nanos, from: Life, fact: &SwapPresent, out: &mut SwapOutput) {
         let theirs = Present { generation: fact.generation, digest: fact.digest };
-        if theirs <= self.present {
+        // Generation 0 is what a node brought, of which the cluster knows nothing.
+        if theirs.generation == 0 || theirs <= self.present {
             return;
         }
         match &mut self.candidate {
@@ -356,10 +359,21 @@ impl Swap {
         out.messages.push((peer, Message::SwapPresent(Self::fact(self.present))));
     }
 
+    /// Who is alone is the cluster: what it brought is what the cluster runs, and who joins takes it. Everybody else waits to be told (generation 0), so that
+    /// no node changes the strategy of the others by being started with another one.
+    fn speak_for_oneself(&mut self) {
+        let alone = self.members.len() == 1 && self.members.contains(&self.me);
+        let brought = self.present.digest != ModuleDigest::default();
+        if alone && brought && self.present.generation == 0 {
+            self.present.generation = 1;
+        }
+    }
+
     /// Another membership.
     pub fn membership_changed(&mut self, members: &BTreeSet<Life>, out: &mut SwapOutput) {
         self.withdraw(SwapEnding::MembershipChanged, out);
         self.members.clone_from(members);
+        self.speak_for_oneself();
         if let Some(candidate) = &self.candidate
             && let Purpose::Offered(leader) = candidate.purpose
             && !members.contains(&leader)

@@ -78,17 +78,15 @@ impl<'s> Scope<'s> {
             return Err(self.core.heap.full(0));
         }
         for _ in 0..ALLOC_ATTEMPTS {
-            if self.core.room_for(bytes) {
-                let operation = self.core.operation();
-                if let Ok(local) = self.try_alloc(&operation, slots, payload) {
-                    drop(operation);
-                    self.core.record(|tape, epoch| {
-                        let cell_of = |slot: &Option<Local<'_>>| slot.map_or(0, |local| local.cell.get());
-                        tape.allocated(epoch, local.cell.get(), (slots, cell_of), payload.len());
-                    });
-                    self.core.brake();
-                    return Ok(local);
-                }
+            if self.core.room_for(bytes)
+                && let Ok(local) = self.try_alloc(slots, payload)
+            {
+                self.core.record(|tape, epoch| {
+                    let cell_of = |slot: &Option<Local<'_>>| slot.map_or(0, |local| local.cell.get());
+                    tape.allocated(epoch, local.cell.get(), (slots, cell_of), payload.len());
+                });
+                self.core.brake();
+                return Ok(local);
             }
             self.core.wait_for_room(bytes)?;
         }
@@ -96,27 +94,20 @@ impl<'s> Scope<'s> {
         Err(self.core.full(u64::from(ALLOC_ATTEMPTS)))
     }
 
-    fn try_alloc(
-        &self,
-        operation: &Operation<'_>,
-        slots: &[Option<Local<'_>>],
-        bytes: &[u8],
-    ) -> Result<Local<'s>, NoRoom> {
+    fn try_alloc(&self, slots: &[Option<Local<'_>>], bytes: &[u8]) -> Result<Local<'s>, NoRoom> {
         let core = self.core;
-        // Before the cell, which can be found by its handle as soon as it is there.
+        // Before the cell, which can be found by its handle as soon as it is there; and before the operation, so that no handshake waits until a long payload is copied.
         let block = if bytes.is_empty() { None } else { Some(core.new_block(bytes)?) };
-        match self.try_alloc_cells(operation, slots, block) {
-            Ok(cell) => {
-                core.count(1, 0, block.map_or(0, |block| core.heap.slabs.block_bytes(block)));
-                Ok(core.hold(cell))
-            }
-            Err(NoRoom) => {
-                if let Some(block) = block {
-                    core.free_block(block);
-                }
-                Err(NoRoom)
-            }
+        let operation = core.operation();
+        let made = self.try_alloc_cells(&operation, slots, block).map(|cell| {
+            core.count(1, 0, block.map_or(0, |block| core.heap.slabs.block_bytes(block)));
+            core.hold(cell)
+        });
+        drop(operation);
+        if let (Err(NoRoom), Some(block)) = (&made, block) {
+            core.free_block(block);
         }
+        made
     }
 
     fn try_alloc_cells(

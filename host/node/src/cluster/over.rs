@@ -93,7 +93,7 @@ impl Overs {
                 return self.begun.push_front(over);
             };
             let record = OverRecord {
-                cycle: format!("{}.{}", over.cycle.epoch().0, over.cycle.0 & 0xff_ffff),
+                cycle: format!("{}.{}", over.cycle.epoch().0, over.cycle.number()),
                 ending: word(ending).into(),
                 duration_s: over.begun.elapsed().as_secs_f64(),
                 here: here.clone(),

@@ -150,9 +150,8 @@ impl Begun {
         let life = Life::new(identity.number, self.incarnation);
         let mut config = Config::new(life, cluster_number(&identity.cluster), rand::random());
         if let Some(bytes) = brought {
-            // Who founds the cluster says what it runs. Who joins takes that, whatever it was started with.
-            let generation = u64::from(self.config.join.is_empty());
-            config.strategy = Present { generation, digest: digest_of(&bytes) };
+            // Who is alone in the cluster says what it runs. Who joins takes that, whatever it was started with (`gc_protocol::Swap`).
+            config.strategy = Present { generation: 0, digest: digest_of(&bytes) };
             config.module = Arc::new(bytes);
         }
         config

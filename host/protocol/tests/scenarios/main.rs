@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use gc_protocol::wire::{self, Header, Message};
 use gc_protocol::{
-    Config, CycleId, Effect, Event, HomeMode, Life, MembershipEpoch, Node, NodeId, Object, Reference,
-    Refusal, Rule, StubLoss, SwapEnding,
+    Config, CycleId, Effect, Event, HomeMode, Life, MembershipEpoch, Node, NodeId, Object, Present,
+    Reference, Refusal, Rule, StubLoss, SwapEnding,
 };
 
 use net::{Net, OBJECT, life, object_of};
@@ -288,6 +288,42 @@ fn who_missed_a_commit_hears_of_it_when_its_leader_has_left() {
     net.run(100);
     net.feed(3, Event::StrategyPrepared { digest, ready: true });
     assert_eq!(generation(&net, 3), 1);
+}
+
+/// Node 2 has the greater digest.
+fn bringing(config: &mut Config) {
+    let node = config.me.node.0 as u8;
+    config.strategy = Present { generation: 0, digest: [3 * node; 32] };
+    config.module = Arc::new(vec![node; 1000]);
+}
+
+#[test]
+fn who_joins_takes_the_strategy_of_who_was_alone() {
+    let mut net = Net::new(1, bringing);
+    let mut config = Config::new(life(2), 1, 2);
+    bringing(&mut config);
+    net.nodes.insert(2, Node::new(config));
+    net.members(2, &[life(1), life(2)]);
+    for (node, peer) in [(1, 2), (2, 1)] {
+        net.feed(node, Event::Connected { peer: NodeId(peer), wall_ms: 0 });
+    }
+    net.run(200);
+    let (digest, bytes) = ([3; 32], Arc::new(vec![1; 1000]));
+    assert!(net.wanted(2, &Effect::PrepareStrategy { digest, bytes }));
+    net.feed(2, Event::StrategyPrepared { digest, ready: true });
+    net.run(200);
+    assert!(net.nodes.values().all(|node| node.strategy() == Present { generation: 1, digest }));
+    let asked = |effect: &Effect| matches!(effect, Effect::PrepareStrategy { .. });
+    assert!(!net.effects[&1].iter().any(asked), "the first one was asked to exchange its own");
+}
+
+#[test]
+fn who_came_back_together_keep_what_each_brought() {
+    let mut net = Net::new(2, bringing);
+    net.run(200);
+    for (node, machine) in &net.nodes {
+        assert_eq!(machine.strategy(), Present { generation: 0, digest: [3 * *node as u8; 32] });
+    }
 }
 
 #[test]

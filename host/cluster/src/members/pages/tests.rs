@@ -21,7 +21,7 @@ fn membership(count: u32, epoch: u64) -> Membership {
 
 #[test]
 fn the_largest_cluster_fits_its_pages_and_each_page_a_datagram() {
-    let pages = cut(&membership(1024, (1 << 40) - 1));
+    let pages = cut(&membership(1024, (1 << 32) - 1));
     assert!(pages.len() <= PAGES_MAX);
     for page in pages {
         assert!(postcard::to_allocvec(&page).unwrap().len() <= PAGE_BYTES_MAX + 40);
@@ -71,7 +71,7 @@ fn pages_of_two_foundings_are_never_put_together() {
 #[test]
 fn a_made_up_membership_does_not_stand_in_the_way_for_good() {
     let real = cut(&membership(3, 7)).remove(0);
-    let mut made_up = cut(&membership(12, (1 << 40) - 1)).remove(0);
+    let mut made_up = cut(&membership(12, (1 << 32) - 1)).remove(0);
     let mut assembly = Assembly::default();
     assert_eq!(assembly.take("shop", 0, made_up.clone()), Taken::More);
     assert_eq!(assembly.take("shop", 0, real.clone()), Taken::Known);

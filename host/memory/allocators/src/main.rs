@@ -1,6 +1,6 @@
 //! Allocate and free, against jemalloc and mimalloc, side by side in one process.
 //!
-//! `cargo bench -p gc-memory --bench allocators [-- [--json] [--smoke] [--rounds N] [ROW..]]`
+//! `cargo run --release --manifest-path host/memory/allocators/Cargo.toml [-- [--json] [--smoke] [--rounds N] [ROW..]]`
 //!
 //! Each row is measured in rounds; in each round every allocator does the same work once, in turn (and in turn who begins). Printed are the medians
 //! in nanoseconds per allocate + free pair, and ours as a share of the better peer.
