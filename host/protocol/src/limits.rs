@@ -45,9 +45,12 @@ pub const OUTBOX_MESSAGES_MAX: usize = 1024;
 /// Bytes of the messages of the application to one peer that wait to be sent.
 pub const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes of waiting answers to a peer that does not take them, above which its connection is closed: it asks without reading. An honest peer has at most
-/// one open question per reference that it holds, so four million references fit.
+/// Bytes that wait to be sent to a peer, above which it may ask on only as far as it takes them. An honest peer has at most one open question per reference that it holds, so
+/// four million references fit before that.
 pub const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of messages that are admitted of such a peer beyond those that it takes: more than the largest frame, and the frames of small messages that may be under way.
+pub const AHEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Copies of references to one peer that it has not acknowledged: it does so when it is registered. Each is a pin.
 pub const COPIES_OPEN_MAX: usize = 1 << 20;
@@ -72,5 +75,7 @@ const _: () = assert!(BATCH_BYTES + COPY_BYTES_MAX <= FRAME_BODY_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES + CHUNK_BYTES + 128 <= FRAME_BODY_BYTES_MAX);
 const _: () = assert!(ENTRIES_PER_MESSAGE_MAX * MENTION_BYTES_MAX + 64 <= BATCH_BYTES);
 const _: () = assert!(PENDING_BYTES_MAX / 16 >= 4_000_000);
+// An entry of a list takes 8 bytes while it waits for one in a frame, or 16 for three.
+const _: () = assert!(AHEAD_BYTES_MAX > 8 * FRAME_BODY_BYTES_MAX);
 const _: () = assert!(OUTBOX_BYTES_MAX >= COPY_BYTES_MAX);
 const _: () = assert!(COPIES_OPEN_MAX >= REFERENCES_PER_COPY_MAX);

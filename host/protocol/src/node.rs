@@ -352,9 +352,9 @@ impl Node {
             while admitted.len() > ENTRIES_PER_MESSAGE_MAX {
                 let rest = admitted.split_off(ENTRIES_PER_MESSAGE_MAX);
                 let first = std::mem::replace(&mut admitted, rest);
-                self.queue(member, Message::Dirty(first), effects);
+                self.queue(member, Message::Dirty(first));
             }
-            self.queue(member, Message::ExileAck(ExileAck { epoch: epoch.0, admitted }), effects);
+            self.queue(member, Message::ExileAck(ExileAck { epoch: epoch.0, admitted }));
         }
         self.pump = true;
         self.update_fence(effects);
@@ -386,7 +386,7 @@ impl Node {
         }
     }
 
-    fn queue(&mut self, to: Life, message: Message, effects: &mut Vec<Effect>) {
+    fn queue(&mut self, to: Life, message: Message) {
         if to == self.config.me {
             self.own.push_back(message);
             return;
@@ -394,9 +394,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&to.node).filter(|peer| peer.link.peer == to) else { return };
         self.counters.messages_sent += message.entries();
         self.touched.insert(to.node);
-        if !peer.link.queue(self.now, message, &self.config.link) && peer.link.is_connected() {
-            self.close(to.node, Refusal::Overrun, effects);
-        }
+        peer.link.queue(self.now, message, &self.config.link);
     }
 
     fn close(&mut self, node: NodeId, reason: Refusal, effects: &mut Vec<Effect>) {
@@ -469,7 +467,7 @@ impl Node {
             }
         }
         for (to, message) in out.messages {
-            self.queue(to, message, effects);
+            self.queue(to, message);
         }
         self.put_mark(marks, effects);
     }
@@ -505,7 +503,7 @@ impl Node {
             });
         }
         for (to, message) in out.messages {
-            self.queue(to, message, effects);
+            self.queue(to, message);
         }
     }
 
@@ -525,7 +523,7 @@ impl Node {
             });
         }
         for (to, message) in out.messages {
-            self.queue(to, message, effects);
+            self.queue(to, message);
         }
     }
 }

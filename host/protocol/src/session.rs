@@ -7,10 +7,15 @@
 //! 1. Between two lives frames are admitted exactly once, in the order in which they were sent, and only between *these* lives.
 //! 2. A frame keeps the membership and the cycle that it was first sent in, however often it is sent.
 //! 3. At most [`WINDOW_FRAMES_MAX`] frames are unacknowledged. Further messages wait in `pending`; those of the application wait before that and are refused
-//!    when there are too many. So memory for a peer that never reads is bounded.
+//!    when there are too many. What this node has to say of its own accord is bounded by its heap; what a peer makes it say is bounded by 6. So memory for a peer that never reads is bounded.
 //! 4. At most one frame per `flush_after`, or full ones. Over connections that keep the order the first message after a pause goes at once and those behind it share the next
 //!    frame: waiting for company before the first would save one frame per pause, and cost every hop of a question and its answer that long.
 //! 5. Unsequenced frames (hello, leases, acknowledgements alone) may be lost, repeated and overtaken, and say nothing that may not.
+//! 6. While more than [`PENDING_BYTES_MAX`] waits for a peer, its frames are admitted in the measure in which it admits ours, and [`AHEAD_BYTES_MAX`] beyond. The others are dropped, and it
+//!    sends them again. No connection is closed for it: what waits after a long absence goes as soon as the peer takes it.
+//!
+//! Two that have too much for each other cannot wait for each other (6): each counts the bytes that it has admitted since so much waits, less those that the other has admitted. What the
+//! one adds the other takes away, so both counts cannot stand above the bound, as long as a frame is smaller than that.
 //!
 //! Over QUIC nothing is lost while the connection lasts, and the time-out is only a net. Frames that overtake each other are dropped and sent again
 //! (go-back-n): simple, and on an ordered stream it never happens.
@@ -18,7 +23,7 @@
 use std::collections::VecDeque;
 
 use crate::ids::{CycleId, Life, MembershipEpoch, Nanos};
-use crate::limits::{ACK_FRAMES, BATCH_BYTES, PENDING_BYTES_MAX, WINDOW_FRAMES_MAX};
+use crate::limits::{ACK_FRAMES, AHEAD_BYTES_MAX, BATCH_BYTES, PENDING_BYTES_MAX, WINDOW_FRAMES_MAX};
 use crate::rules::{Faults, Rule};
 use crate::wire::{Header, Message, encode};
 
@@ -54,6 +59,8 @@ struct Sent {
     cycle: CycleId,
     settled: u64,
     body: Vec<u8>,
+    /// Bytes that its messages took while they waited.
+    waited_bytes: usize,
 }
 
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -68,7 +75,7 @@ enum Phase {
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Admission {
     Admit,
-    /// It was admitted before, or its turn has not come.
+    /// It was admitted before, or its turn has not come, or too much waits for the peer.
     Drop,
 }
 
@@ -88,6 +95,8 @@ pub(crate) struct Link {
     resends: u32,
     pending: VecDeque<Message>,
     pending_bytes: usize,
+    /// Bytes admitted since too much waits, less those that the peer has admitted. See invariant 6.
+    ahead_bytes: usize,
     flush_at: Option<Nanos>,
     /// Before this the next frame is not begun, unless it is full.
     rests_until: Nanos,
@@ -111,6 +120,7 @@ impl Link {
             resends: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
+            ahead_bytes: 0,
             flush_at: None,
             rests_until: 0,
             acknowledge_at: None,
@@ -151,8 +161,8 @@ impl Link {
         true
     }
 
-    /// Queues a message. False when so much waits that the peer must be taking nothing.
-    pub(crate) fn queue(&mut self, now: Nanos, mut message: Message, config: &LinkConfig) -> bool {
+    /// Queues a message.
+    pub(crate) fn queue(&mut self, now: Nanos, mut message: Message, config: &LinkConfig) {
         let (alone, before) = (message.bytes(), self.pending.back().map_or(0, Message::bytes));
         if self.pending.back_mut().is_some_and(|last| last.absorb(&mut message)) {
             // As many as are taken off when it is sent.
@@ -163,7 +173,6 @@ impl Link {
         }
         let wait = if config.in_order { self.rests_until } else { now.saturating_add(config.flush_after) };
         self.flush_at.get_or_insert(now.max(wait));
-        self.pending_bytes <= PENDING_BYTES_MAX
     }
 
     /// Whether everything that was queued has been put into frames.
@@ -175,11 +184,18 @@ impl Link {
         self.pending_bytes
     }
 
-    /// A frame with a number has come.
-    pub(crate) fn admit(&mut self, now: Nanos, sequence: u64, config: &LinkConfig) -> Admission {
+    /// A frame with a number has come. Its messages would take so many bytes if they waited.
+    pub(crate) fn admit(
+        &mut self,
+        now: Nanos,
+        sequence: u64,
+        bytes: usize,
+        config: &LinkConfig,
+    ) -> Admission {
         self.acknowledge_at.get_or_insert(now.saturating_add(config.acknowledge_after));
         let next = sequence == self.admitted + 1;
-        if next || (sequence <= self.admitted && !self.faults.keeps(Rule::DedupeFrames)) {
+        let again = sequence <= self.admitted && !self.faults.keeps(Rule::DedupeFrames);
+        if (next || again) && self.may_add(bytes) {
             self.admitted = self.admitted.max(sequence);
             self.unanswered_frames += 1;
             if self.unanswered_frames >= ACK_FRAMES {
@@ -190,11 +206,24 @@ impl Link {
         Admission::Drop
     }
 
+    /// Whether the peer may add to what waits for it (invariant 6).
+    fn may_add(&mut self, bytes: usize) -> bool {
+        if self.pending_bytes <= PENDING_BYTES_MAX {
+            self.ahead_bytes = 0;
+            return true;
+        }
+        let may = self.ahead_bytes <= AHEAD_BYTES_MAX;
+        if may {
+            self.ahead_bytes += bytes;
+        }
+        may
+    }
+
     /// The peer has admitted everything up to here.
     pub(crate) fn acknowledged(&mut self, now: Nanos, sequence: u64, config: &LinkConfig) {
         let before = self.unacknowledged.len();
-        while self.unacknowledged.front().is_some_and(|sent| sent.sequence <= sequence) {
-            self.unacknowledged.pop_front();
+        while let Some(sent) = self.unacknowledged.pop_front_if(|sent| sent.sequence <= sequence) {
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(sent.waited_bytes);
         }
         if self.unacknowledged.len() < before {
             self.resends = 0;
@@ -229,7 +258,7 @@ impl Link {
         }
         let due = self.flush_at.is_some_and(|at| at <= now) || self.pending_bytes >= BATCH_BYTES;
         while due && !self.pending.is_empty() && self.unacknowledged.len() < WINDOW_FRAMES_MAX {
-            let body = self.next_body();
+            let (body, waited_bytes) = self.next_body();
             self.sent += 1;
             let sent = Sent {
                 sequence: self.sent,
@@ -237,6 +266,7 @@ impl Link {
                 cycle: stamps.cycle,
                 settled: stamps.settled,
                 body,
+                waited_bytes,
             };
             transmit(self.frame(stamps.me, &sent));
             self.unacknowledged.push_back(sent);
@@ -259,18 +289,19 @@ impl Link {
         self.unanswered_frames = 0;
     }
 
-    /// Messages for one frame: up to and with the one that fills it.
-    fn next_body(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+    /// Messages for one frame, up to and with the one that fills it, and the bytes that they took while they waited.
+    fn next_body(&mut self) -> (Vec<u8>, usize) {
+        let (mut body, mut waited_bytes) = (Vec::new(), 0);
         while let Some(message) = self.pending.front() {
             if !body.is_empty() && body.len() + message.bytes() > BATCH_BYTES {
                 break;
             }
             message.put(&mut body);
-            self.pending_bytes = self.pending_bytes.saturating_sub(message.bytes());
+            waited_bytes += message.bytes();
             self.pending.pop_front();
         }
-        body
+        self.pending_bytes = self.pending_bytes.saturating_sub(waited_bytes);
+        (body, waited_bytes)
     }
 
     fn frame(&self, me: Life, sent: &Sent) -> Vec<u8> {

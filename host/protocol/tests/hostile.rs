@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use gc_protocol::limits::{
-    COPIES_OPEN_MAX, FRAME_BODY_BYTES_MAX, MILLISECOND, PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX,
+    AHEAD_BYTES_MAX, COPIES_OPEN_MAX, FRAME_BODY_BYTES_MAX, MILLISECOND, PAYLOAD_BYTES_MAX,
+    PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX,
 };
 use gc_protocol::wire::{self, HEADER_BYTES, Header, Mention, Message, Payload};
 use gc_protocol::{
@@ -58,11 +59,24 @@ impl Net {
             prepare: Vec::new(),
         };
         net.members(1, count);
-        for (a, b) in (1..=count).flat_map(|a| (1..=count).map(move |b| (a, b))).filter(|(a, b)| a != b) {
-            net.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
+        for (a, b) in (1..=count).flat_map(|a| (1..=count).map(move |b| (a, b))).filter(|(a, b)| a < b) {
+            net.connect(a, b);
         }
         net.run(20);
         net
+    }
+
+    fn connect(&mut self, a: u32, b: u32) {
+        self.feed(a, Event::Connected { peer: NodeId(b), wall_ms: 0 });
+        self.feed(b, Event::Connected { peer: NodeId(a), wall_ms: 0 });
+    }
+
+    /// The connection between two breaks, and what is under way is lost.
+    fn part(&mut self, a: u32, b: u32) {
+        for (at, peer) in [(a, b), (b, a)] {
+            self.feed(at, Event::Disconnected { peer: NodeId(peer) });
+            self.frames.retain(|&(from, to, _)| (from, to) != (at, peer));
+        }
     }
 
     fn members(&mut self, epoch: u64, count: u32) {
@@ -154,10 +168,12 @@ impl Net {
         peers.find(|peer| member(peer.life) == NodeId(to)).map_or(0, |peer| peer.pending_bytes)
     }
 
-    /// A member says something in its next frame, whatever it is.
-    fn say(&mut self, liar: &mut Liar, messages: &[Message]) {
+    /// A member says something in its next frame, whatever it is. False when it is not admitted.
+    fn say(&mut self, liar: &mut Liar, messages: &[Message]) -> bool {
+        let before = self.node(liar.victim).counters().frames_dropped;
         let frame = liar.frame(messages);
         self.feed(liar.victim, Event::Received { peer: NodeId(liar.node), frame });
+        self.node(liar.victim).counters().frames_dropped == before
     }
 }
 
@@ -178,13 +194,8 @@ impl Liar {
         let none = CycleId::NONE;
         let mut liar = Liar { node, victim, sequence: 1, acknowledged: 0, settled: 0, cycle: none };
         // Numbers that were used are passed over.
-        loop {
-            let before = net.node(victim).counters().frames_dropped;
-            net.say(&mut liar, &[]);
-            if net.node(victim).counters().frames_dropped == before {
-                return liar;
-            }
-        }
+        while !net.say(&mut liar, &[]) {}
+        liar
     }
 
     fn frame(&mut self, messages: &[Message]) -> Vec<u8> {
@@ -279,6 +290,62 @@ fn what_waits_for_a_peer_is_as_many_bytes_as_it_says() {
     net.held_up.clear();
     net.run(3000);
     assert_eq!((net.pending_bytes(2, 1), net.node(1).references().listed_count(life(2))), (0, 0));
+}
+
+/// One has more for the other than may wait for who asks, or both have.
+#[test]
+fn what_waits_for_who_was_away_goes_when_it_is_back_however_much_it_is() {
+    for both in [false, true] {
+        let mut net = Net::new(2);
+        net.feed(1, Event::CycleRequested);
+        net.run(5);
+        let cycle = net.node(1).cycle();
+        assert!(cycle != CycleId::NONE && net.node(2).cycle() == cycle);
+        net.part(1, 2);
+        for (from, to) in [(1, 2), (2, 1)].into_iter().take(1 + usize::from(both)) {
+            for _ in 0..260 {
+                let (to, bytes) = (NodeId(to), vec![7; PAYLOAD_BYTES_MAX]);
+                net.feed(from, Event::StrategySays { cycle, to, bytes });
+            }
+            // Also when as many frames as may be are under way.
+            assert!(net.pending_bytes(from, to) > PENDING_BYTES_MAX + 64 * PAYLOAD_BYTES_MAX);
+        }
+        net.connect(1, 2);
+        net.run(8_000);
+        assert_eq!((net.pending_bytes(1, 2), net.pending_bytes(2, 1)), (0, 0), "both: {both}");
+        assert_eq!(net.closed, []);
+        assert_eq!(net.send(2, 1, vec![of_home(2, 1)]), None);
+        net.run(50);
+        assert!(net.node(2).references().lists(object(1), life(1)));
+    }
+}
+
+#[test]
+fn who_asks_and_takes_no_answers_may_ask_so_much_and_goes_on_when_it_takes_them() {
+    let mut net = Net::new(2);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    // Each is answered.
+    let offers = vec![Message::SwapOffer(wire::SwapOffer { generation: 7, digest: [9; 32] }); 20_000];
+    let mut refused = 0;
+    for _ in 0..120 {
+        if !net.say(&mut liar, &offers) {
+            refused += 1;
+            liar.sequence -= 1;
+        }
+        net.frames.clear();
+    }
+    let waiting = net.pending_bytes(1, 2);
+    assert!(refused > 20 && waiting > PENDING_BYTES_MAX, "{refused} refused, {waiting} bytes wait");
+    assert!(waiting < PENDING_BYTES_MAX + 2 * AHEAD_BYTES_MAX, "{waiting} bytes wait");
+    for _ in 0..40 {
+        net.now += 2 * MILLISECOND;
+        liar.acknowledged = 1 << 40;
+        assert!(net.say(&mut liar, &[]));
+        net.frames.clear();
+    }
+    assert_eq!(net.pending_bytes(1, 2), 0);
+    assert!(net.say(&mut liar, &offers));
+    assert_eq!(net.closed, []);
 }
 
 #[test]

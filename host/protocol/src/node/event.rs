@@ -351,9 +351,6 @@ pub enum Refusal {
     /// The wall clocks differ too much.
     #[error("the clocks of the peer and this node differ by {0} ms: set them")]
     ClockSkew(u64),
-    /// The peer asks without taking the answers.
-    #[error("the peer takes no answers: it is broken or too slow")]
-    Overrun,
     /// The peer has refused this node: the code of its reason.
     #[error("the peer has refused this node (code {0}): see its log")]
     ByPeer(u8),
@@ -390,7 +387,6 @@ impl Refusal {
             Refusal::NotAMember => 7,
             Refusal::ExiledLife => 8,
             Refusal::ClockSkew(_) => 9,
-            Refusal::Overrun => 10,
             Refusal::ByPeer(_)
             | Refusal::NoSuchMember
             | Refusal::Full

@@ -73,9 +73,10 @@ impl Node {
         }
         let early =
             header.epoch > self.exile.epoch() && self.config.faults.keeps(Rule::NoFramesFromTheFuture);
+        let bytes = messages.iter().map(Message::bytes).sum();
         if !peer.link.is_up()
             || early
-            || peer.link.admit(self.now, header.sequence, &config) == Admission::Drop
+            || peer.link.admit(self.now, header.sequence, bytes, &config) == Admission::Drop
         {
             self.counters.frames_dropped += 1;
             return;
@@ -302,7 +303,7 @@ impl Node {
             Message::BucketSet(set) => self.sets(from, vec![set], effects),
             Message::FullSetEnd(number) => {
                 if number == self.leases.number_for(from) {
-                    self.queue(from, Message::FullSetTaken(number), effects);
+                    self.queue(from, Message::FullSetTaken(number));
                 }
             }
             Message::FullSetTaken(number) => {
