@@ -20,7 +20,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
 /// Most references that a message of the application may carry.
 pub const REFERENCES_PER_COPY_MAX: usize = 4096;
 
-/// Most entries of a list in one message: 40 KiB of mentions at most. A longer list goes out as several messages.
+/// Most entries of a list in one message: 40 KiB of mentions at most. A longer list goes out as several messages, and one that comes in closes its connection.
 pub const ENTRIES_PER_MESSAGE_MAX: usize = 2048;
 
 /// Children of a node in the tree along which a marking cycle is steered. All members must see the same tree, so another number needs other kinds of messages.

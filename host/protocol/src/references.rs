@@ -306,8 +306,7 @@ impl References {
             out.notice(Notice::Unfounded { client });
             out.send(client, Message::Gone(vec![Mention { object, seq }]));
         }
-        let me = self.me;
-        self.pins.end(|target, _| target == Reference { home: me, object });
+        self.pins.end_all_of(Reference { home: self.me, object });
     }
 
     /// The client has settled its mentions up to this number.

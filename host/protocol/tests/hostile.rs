@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gc_protocol::limits::{
-    AHEAD_BYTES_MAX, COPIES_OPEN_MAX, FRAME_BODY_BYTES_MAX, MILLISECOND, PAYLOAD_BYTES_MAX,
-    PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX,
+    AHEAD_BYTES_MAX, COPIES_OPEN_MAX, ENTRIES_PER_MESSAGE_MAX, FRAME_BODY_BYTES_MAX, MILLISECOND,
+    PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX,
 };
 use gc_protocol::wire::{self, HEADER_BYTES, Header, Mention, Message, Payload};
 use gc_protocol::{
@@ -399,6 +400,41 @@ fn who_is_listed_for_objects_that_there_are_not_is_told_and_counted() {
     (1..=300).for_each(|index| net.feed(1, Event::RootRefused { object: object(index) }));
     assert_eq!(net.node(1).references().scion_count(), 1);
     assert_eq!((net.unfounded(1, 2), net.unfounded(1, 3)), (300, 0));
+}
+
+/// However many copies are under way, what is made up costs no more for it.
+#[test]
+fn what_there_is_not_is_refused_without_a_look_at_every_pin() {
+    const PINS: u32 = 200_000;
+    let mut net = Net::new(3);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    net.held_up.insert((3, 1));
+    let all: Vec<Reference> = (0..PINS).map(|index| of_home(1, index)).collect();
+    net.hand_over(1, 3, &all);
+    assert_eq!(net.node(1).references().pin_count(), PINS as usize);
+    // One of them is an object that there is not: its pin ends, and no other.
+    let made_up: Vec<Object> = (PINS - 1..PINS + 20_000).map(object).collect();
+    for some in made_up.chunks(ENTRIES_PER_MESSAGE_MAX) {
+        net.say(&mut liar, &[Message::Dirty(some.iter().map(|&object| mention(object, 1)).collect())]);
+    }
+    let begun = Instant::now();
+    made_up.iter().for_each(|&object| net.feed(1, Event::RootRefused { object }));
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    assert_eq!(net.node(1).references().pin_count(), PINS as usize - 1);
+    assert_eq!(net.unfounded(1, 2), made_up.len() as u64);
+}
+
+#[test]
+fn a_list_that_is_longer_than_any_closes_the_connection() {
+    for (count, closes) in [(ENTRIES_PER_MESSAGE_MAX, false), (ENTRIES_PER_MESSAGE_MAX + 1, true)] {
+        let mut net = Net::new(2);
+        let mut liar = Liar::in_place_of(&mut net, 2, 1);
+        let mentions = (0..count as u32).map(|index| mention(object(index), 1)).collect();
+        net.say(&mut liar, &[Message::Dirty(mentions)]);
+        assert_eq!(matches!(net.closed[..], [(1, Refusal::Malformed(_))]), closes, "{:?}", net.closed);
+        assert_eq!(net.node(1).references().scion_count(), if closes { 0 } else { count });
+    }
 }
 
 #[test]

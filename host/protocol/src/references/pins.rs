@@ -2,7 +2,7 @@
 //!
 //! Written when a reference is sent and when the copy is acknowledged; read wherever it is decided whether something may go.
 //!
-//! 1. A pin ends when its receiver acknowledges that very copy, or leaves the membership. Nothing else ends it.
+//! 1. A pin ends when its receiver acknowledges that very copy, or leaves the membership, or when there is no such object. Nothing else ends it.
 //! 2. Copies have numbers and pins are a set: an acknowledgement that comes twice ends nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,16 @@ impl Pins {
         })
     }
 
-    /// Takes pins away that `gone` says are for nobody. Answers what they pinned.
+    /// Takes the pins of one target away. Looks at those alone: a peer may mention as many objects that there are not as a frame holds.
+    pub(crate) fn end_all_of(&mut self, target: Reference) {
+        let copies: Vec<u64> =
+            self.targets.range((target, 0)..=(target, u64::MAX)).map(|&(_, copy)| copy).collect();
+        copies.into_iter().for_each(|copy| {
+            self.remove(copy);
+        });
+    }
+
+    /// Takes pins away that `gone` says are for nobody. Answers what they pinned. Looks at all.
     pub(crate) fn end(&mut self, gone: impl Fn(Reference, Life) -> bool) -> Vec<Reference> {
         let all = self.copies.iter();
         let ended: Vec<u64> =

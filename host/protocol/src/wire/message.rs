@@ -355,6 +355,7 @@ impl Message {
         match message {
             _ if !content.is_empty() => Err(WireError::Trailing),
             Some(Message::Copy(copy)) if !copy.is_allowed() => Err(WireError::Value),
+            Some(message) if message.list_len() > ENTRIES_PER_MESSAGE_MAX => Err(WireError::Value),
             message => Ok(message),
         }
     }
@@ -370,6 +371,23 @@ impl Message {
             Message::CopyAck(list) => list.len() as u64,
             Message::MarkRequest(marks) => marks.objects.len() as u64,
             _ => 1,
+        }
+    }
+
+    /// Entries of its list. References of a copy have a bound of their own.
+    fn list_len(&self) -> usize {
+        match self {
+            Message::Dirty(list)
+            | Message::DirtyAck(list)
+            | Message::Gone(list)
+            | Message::Clean(list)
+            | Message::CleanAck(list) => list.len(),
+            Message::CopyAck(list) | Message::BucketHashes(list) => list.len(),
+            Message::MarkRequest(marks) => marks.objects.len(),
+            Message::BucketSet(set) => set.mentions.len(),
+            Message::ExileAck(ack) => ack.admitted.len(),
+            Message::CondemnedStubs(stubs) => stubs.objects.len(),
+            _ => 0,
         }
     }
 
