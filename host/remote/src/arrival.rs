@@ -51,19 +51,41 @@ type Open = (Delivered, Option<Result<Pin, Lost>>);
 
 /// A message on its way to the application.
 pub(crate) struct Arriving {
-    pub(crate) from: Life,
-    pub(crate) references: Vec<Open>,
-    pub(crate) payload: Vec<u8>,
+    from: Life,
+    references: Vec<Open>,
+    payload: Vec<u8>,
+    /// Where the first that is to be imported stands, or the end. It only goes forward: a look from the start for each of thousands would take the driver's time.
+    open_from: usize,
 }
 
 impl Arriving {
+    pub(crate) fn new(from: Life, references: Vec<Open>, payload: Vec<u8>) -> Arriving {
+        let mut arriving = Arriving { from, references, payload, open_from: 0 };
+        arriving.pass_known();
+        arriving
+    }
+
     /// The first that is to be imported.
     pub(crate) fn next(&self) -> Option<Delivered> {
-        self.open().next()
+        self.references.get(self.open_from).map(|&(delivered, _)| delivered)
     }
 
     fn open(&self) -> impl Iterator<Item = Delivered> + '_ {
-        self.references.iter().filter(|(_, pin)| pin.is_none()).map(|&(delivered, _)| delivered)
+        let rest = self.references[self.open_from..].iter();
+        rest.filter(|(_, pin)| pin.is_none()).map(|&(delivered, _)| delivered)
+    }
+
+    /// What became of the first that is to be imported.
+    fn arrived(&mut self, pin: Result<Pin, Lost>) {
+        if let Some((_, open)) = self.references.get_mut(self.open_from) {
+            *open = Some(pin);
+        }
+        self.pass_known();
+    }
+
+    fn pass_known(&mut self) {
+        let known = self.references[self.open_from..].iter().take_while(|(_, pin)| pin.is_some());
+        self.open_from += known.count();
     }
 
     /// All of it is something, or nothing for good.
@@ -124,9 +146,8 @@ impl Waiting {
 
     /// What became of the first that is to be imported.
     pub(crate) fn arrived(&mut self, pin: Result<Pin, Lost>) {
-        let references = self.arriving.front_mut().map(|first| &mut first.references);
-        if let Some((_, open)) = references.and_then(|all| all.iter_mut().find(|(_, pin)| pin.is_none())) {
-            *open = Some(pin);
+        if let Some(first) = self.arriving.front_mut() {
+            first.arrived(pin);
         }
     }
 
@@ -142,5 +163,48 @@ impl Waiting {
     /// What is to be imported.
     pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + '_ {
         self.arriving.iter().flat_map(Arriving::open).map(|delivered| delivered.reference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use gc_protocol::Object;
+
+    use super::*;
+
+    fn delivered(cell: u32) -> Delivered {
+        let reference = Reference { home: Life::new(2, 1), object: Object { cell, generation: 0 } };
+        Delivered { reference, import: 1 }
+    }
+
+    #[test]
+    fn references_of_a_message_are_imported_in_order_and_in_one_pass() {
+        const COUNT: u32 = 100_000;
+        let from = Life::new(2, 1);
+        // Some are known as they arrive.
+        let known = |cell: u32| cell.is_multiple_of(3).then_some(Err(Lost::Gone));
+        let references = (0..COUNT).map(|cell| (delivered(cell), known(cell))).collect();
+        let mut waiting = Waiting::default();
+        waiting.push(Arriving::new(from, references, Vec::new()));
+        let to_import: Vec<Delivered> = (0..COUNT).filter(|cell| cell % 3 != 0).map(delivered).collect();
+        let begun = Instant::now();
+        for (at, &one) in to_import.iter().enumerate() {
+            assert_eq!(waiting.first().and_then(Arriving::next), Some(one));
+            if at == 10 {
+                assert!(waiting.references().eq(to_import[10..].iter().map(|one| one.reference)));
+            }
+            waiting.arrived(Err(Lost::NoRoom));
+        }
+        let taken = begun.elapsed();
+        assert!(taken < Duration::from_secs(1), "{taken:?}");
+        assert_eq!((waiting.first().and_then(Arriving::next), waiting.references().count()), (None, 0));
+        let delivery = waiting.pop().unwrap().delivery();
+        let as_it_came = (0..COUNT).zip(&delivery.references).all(|(cell, arrival)| {
+            let why = if cell.is_multiple_of(3) { Lost::Gone } else { Lost::NoRoom };
+            arrival.reference == delivered(cell).reference && matches!(arrival.pin, Err(lost) if lost == why)
+        });
+        assert!(as_it_came && waiting.is_empty());
     }
 }

@@ -256,7 +256,7 @@ impl Member {
             },
             Effect::Deliver { from, references, payload } => {
                 let references = references.into_iter().map(|it| (it, self.arrive(it))).collect();
-                self.take_in(Arriving { from, references, payload }, events, outward);
+                self.take_in(Arriving::new(from, references, payload), events, outward);
             }
             Effect::Shade { cycle, objects, number } => self.desk.shade(cycle, me, &objects, number),
             // Strategies speak in marks, which the host can check. What is said in bytes is a hand-over with nothing in it.
