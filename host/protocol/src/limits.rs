@@ -61,9 +61,9 @@ pub const ACK_FRAMES: u64 = 16;
 /// Buckets of a digest.
 pub const BUCKETS: usize = 256;
 
-/// Sets of buckets that are read of a peer for one digest: all buckets of eight million entries, and more in pieces of [`ENTRIES_PER_MESSAGE_MAX`]. Who has more is
-/// healed in several intervals.
-pub const SETS_MAX: usize = 16 * BUCKETS;
+/// How often sets of buckets are read of a peer for one digest. A reading takes all sets of a frame, thousands of entries, and goes over the scions: about 10 ms for each million of them.
+/// Where more differs than that many frames say it is healed in several intervals, bucket by bucket.
+pub const SET_READS_MAX: usize = 64;
 
 /// Most bytes of a reference in a list, and of a mention.
 const REFERENCE_BYTES_MAX: usize = 5 + 10 + 5 + 5;

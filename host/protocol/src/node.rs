@@ -43,7 +43,8 @@
 //! 1. What a peer sends can change what is kept for that peer, and nothing else. The worst it can do with a lie is to lose its own references. The one exception, what members say
 //!    of each other's votes in a marking cycle, stands in [`crate::mark`].
 //! 2. A step never panics on what comes from outside, and never waits. Its work is bounded by the frame or list that it is given, except for
-//!    exile, which reads the scions once, and the comparison of a digest that differs, which reads one table. A peer may have that compared once in half an interval.
+//!    exile, which reads the scions once, and the comparison of a digest that differs, which reads one table. A peer may have that compared once in half an interval, and
+//!    the scions read twice in a step and [`SET_READS_MAX`](crate::limits::SET_READS_MAX) times in that interval.
 //! 3. Nothing grows without a bound of `limits.rs`, except tables that are bounded by the heaps: a stub is a cell of this heap, a scion entry an object of this heap and
 //!    a member, an unanswered message one of those.
 //! 4. No message concerning references is lost between two living members, whatever happens to connections ([`crate::session`]).
@@ -82,8 +83,8 @@ struct Peer {
     asked: bool,
     /// Before this no further digest of the peer is compared.
     compares_at: Nanos,
-    /// Sets of buckets that are read of the peer: each reads the table.
-    sets_left: usize,
+    /// How often sets of buckets may still be read of the peer: each time the table is.
+    set_reads_left: usize,
     /// The lease for which the whole set was sent.
     reregistering: u64,
     /// See [`PeerStatus::unfounded`].
@@ -372,7 +373,7 @@ impl Node {
             digest_at: self.now.saturating_add(self.config.digest_every),
             asked: false,
             compares_at: 0,
-            sets_left: 0,
+            set_reads_left: 0,
             reregistering: 0,
             unfounded: 0,
         }

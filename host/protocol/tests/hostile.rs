@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gc_protocol::digest::bucket_of;
 use gc_protocol::limits::{
     AHEAD_BYTES_MAX, COPIES_OPEN_MAX, ENTRIES_PER_MESSAGE_MAX, FRAME_BODY_BYTES_MAX, MILLISECOND,
-    PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX,
+    PAYLOAD_BYTES_MAX, PENDING_BYTES_MAX, REFERENCES_PER_COPY_MAX, SET_READS_MAX,
 };
 use gc_protocol::wire::{self, HEADER_BYTES, Header, Mention, Message, Payload};
 use gc_protocol::{
@@ -502,6 +503,57 @@ fn who_asks_for_everything_at_once_gets_some_of_it() {
         assert!(waiting < PENDING_BYTES_MAX / 4, "{waiting} bytes wait after one frame of {message:?}");
         assert_eq!(net.closed, [], "{message:?}");
     }
+}
+
+/// Says that there is nothing between two objects in a bucket, whatever number it had.
+fn nothing(bucket: u8, low: Object, high: Object) -> Message {
+    Message::BucketSet(wire::BucketSet { bucket, low, high, watermark: 1 << 40, mentions: Vec::new() })
+}
+
+/// The table of what all clients hold is read for sets of one of them.
+#[test]
+fn sets_of_buckets_between_other_messages_read_the_table_no_more_often() {
+    let mut net = Net::new(3);
+    let all: Vec<Reference> = (0..200_000).map(|index| of_home(1, index)).collect();
+    net.hand_over(1, 3, &all);
+    net.run(50);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    let (first, last) =
+        (Object { cell: 0, generation: 0 }, Object { cell: u32::MAX, generation: u32::MAX });
+    let mut messages = vec![Message::DigestRoot(wire::DigestRoot { hash: 1 })];
+    for bucket in 0..4096_u32 {
+        messages.extend([nothing(bucket as u8, first, last), Message::CopyAck(Vec::new())]);
+    }
+    let begun = Instant::now();
+    assert!(net.say(&mut liar, &messages));
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    assert_eq!(net.node(1).references().listed_count(life(3)), 200_000);
+}
+
+#[test]
+fn sets_of_buckets_are_read_so_often_for_one_digest_and_all_of_a_frame_at_once() {
+    let mut net = Net::new(2);
+    let mut liar = Liar::in_place_of(&mut net, 2, 1);
+    let count = 2 * SET_READS_MAX as u32;
+    let said = (0..count).map(|index| mention(object(index), 1)).collect();
+    net.say(&mut liar, &[Message::Dirty(said)]);
+    let forget = |index: u32| nothing(bucket_of(object(index)), object(index), object(index));
+    let listed = |net: &Net| net.node(1).references().listed_count(life(2)) as usize;
+    // Nobody has asked for this one.
+    net.say(&mut liar, &[forget(0)]);
+    assert_eq!(listed(&net), 2 * SET_READS_MAX);
+    // Five in four pieces: read twice.
+    let other = Message::CopyAck(Vec::new());
+    let digest = Message::DigestRoot(wire::DigestRoot { hash: 1 });
+    let mut frame = vec![digest, forget(0), forget(1)];
+    (2..5).for_each(|index| frame.extend([other.clone(), forget(index)]));
+    net.say(&mut liar, &frame);
+    assert_eq!(listed(&net), 2 * SET_READS_MAX - 5);
+    for index in 5..count {
+        net.say(&mut liar, &[forget(index)]);
+    }
+    assert_eq!(listed(&net), 2 * SET_READS_MAX - 5 - (SET_READS_MAX - 2));
 }
 
 #[test]

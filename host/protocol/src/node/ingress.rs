@@ -2,7 +2,7 @@
 
 use crate::ids::{Incarnation, Life, MembershipEpoch, NodeId};
 use crate::lease::Granting;
-use crate::limits::{OUTBOX_BYTES_MAX, SETS_MAX};
+use crate::limits::{OUTBOX_BYTES_MAX, SET_READS_MAX};
 use crate::mark::MarkOutput;
 use crate::rules::Rule;
 use crate::session::Admission;
@@ -89,32 +89,36 @@ impl Node {
         self.mark.seen(self.now, header.cycle, &self.references, &mut marks);
         self.put_mark(marks, effects);
         self.references.settle(from, header.settled);
-        // Sets that follow each other are read together.
-        let mut sets = Vec::new();
+        // Sets that follow each other are read together: each reading goes over the scions of all clients. An honest frame has them in one piece; more pieces wait until the end of the frame and
+        // are one. Sets may be read later than they were sent: numbers decide.
+        let (mut sets, mut are_read) = (Vec::new(), false);
         for message in messages {
             match message {
                 Message::BucketSet(set) => sets.push(set),
                 message => {
-                    self.sets(from, std::mem::take(&mut sets), effects);
+                    if !sets.is_empty() && !are_read {
+                        are_read = true;
+                        self.sets(from, &std::mem::take(&mut sets), effects);
+                    }
                     self.message(from, message, effects);
                 }
             }
         }
-        self.sets(from, sets, effects);
+        self.sets(from, &sets, effects);
     }
 
     /// Sets of buckets that this node has asked for.
-    fn sets(&mut self, from: Life, mut sets: Vec<BucketSet>, effects: &mut Vec<Effect>) {
+    fn sets(&mut self, from: Life, sets: &[BucketSet], effects: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get_mut(&from.node).filter(|_| !sets.is_empty()) else { return };
-        sets.truncate(peer.sets_left);
-        peer.sets_left -= sets.len();
-        self.with_references(effects, |references, out| references.take_buckets(from, &sets, out));
+        let Some(left) = peer.set_reads_left.checked_sub(1) else { return };
+        peer.set_reads_left = left;
+        self.with_references(effects, |references, out| references.take_buckets(from, sets, out));
     }
 
-    /// The peer may send so many sets.
-    pub(super) fn expect_sets(&mut self, client: Life, count: usize) {
+    /// Sets of the peer may be read so often.
+    pub(super) fn expect_sets(&mut self, client: Life, reads: usize) {
         if let Some(peer) = self.peers.get_mut(&client.node) {
-            peer.sets_left = peer.sets_left.max(count);
+            peer.set_reads_left = peer.set_reads_left.max(reads);
         }
     }
 
@@ -128,7 +132,7 @@ impl Node {
             return;
         };
         peer.compares_at = now.saturating_add(pause);
-        self.expect_sets(from, SETS_MAX);
+        self.expect_sets(from, SET_READS_MAX);
         self.with_references(effects, |references, out| references.compare(from, hash, out));
     }
 
@@ -300,7 +304,7 @@ impl Node {
                     });
                 }
             }
-            Message::BucketSet(set) => self.sets(from, vec![set], effects),
+            Message::BucketSet(set) => self.sets(from, &[set], effects),
             Message::FullSetEnd(number) => {
                 if number == self.leases.number_for(from) {
                     self.queue(from, Message::FullSetTaken(number));
