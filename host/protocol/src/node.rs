@@ -40,8 +40,9 @@
 //!
 //! # Invariants
 //!
-//! 1. What a peer sends can change what is kept for that peer, and nothing else. The worst it can do with a lie is to lose its own references. The one exception, what members say
-//!    of each other's votes in a marking cycle, stands in [`crate::mark`].
+//! 1. What a peer sends can change what is kept for that peer, and nothing else. The worst it can do with a lie is to lose its own references. The two exceptions are what members
+//!    say of each other's votes in a marking cycle ([`crate::mark`]), and which strategy the cluster runs: any member may say that ([`crate::swap`]). A strategy has no power over memory, and what it
+//!    condemns is proved.
 //! 2. A step never panics on what comes from outside, and never waits. Its work is bounded by the frame or list that it is given, except for
 //!    exile, which reads the scions once, and the comparison of a digest that differs, which reads one table. A peer may have that compared once in half an interval, and
 //!    the scions read twice in a step and [`SET_READS_MAX`](crate::limits::SET_READS_MAX) times in that interval.
@@ -217,7 +218,8 @@ impl Node {
                 self.put_swap(out, effects);
             }
             Event::StrategyPrepared { digest, ready } => {
-                self.with_swap(effects, |swap, out| swap.prepared(digest, ready, out));
+                let now = self.now;
+                self.with_swap(effects, |swap, out| swap.prepared(now, digest, ready, out));
             }
         }
     }

@@ -11,6 +11,8 @@
 //! 3. Of two facts the greater one (generation, then digest) holds, so that even two leaders, which a coordinator prevents, end in one strategy.
 //! 4. A node brings its strategy as generation 0, which nobody takes from it. It becomes generation 1 while its node is the only member: then it is what the cluster runs.
 //! 5. A strategy owns nothing that another node depends on: nodes with different strategies are safe meanwhile, since stubs, scions, pins and proofs are the host's.
+//!    Who cannot follow a fact, because nobody answers with its module or because it cannot be prepared here, tries again after a pause that doubles, for as long as a member says it. Meanwhile it
+//!    votes on the offer that comes after that fact: being behind is no veto.
 //! 6. Bytes are known by their SHA-256. The shell checks it before it loads them; a module that does not fit its digest is not prepared.
 //!
 //! Two-phase commit blocks when its leader dies in between. Here it does not: an offer dies with its leader's membership, and if the leader had committed
@@ -100,6 +102,20 @@ struct Fetch {
     from: Life,
     bytes: Vec<u8>,
     ask_again_at: Nanos,
+    /// How many were asked since a piece came.
+    unanswered: usize,
+}
+
+/// The greatest fact that this node has heard and does not follow yet.
+#[derive(Debug, Clone)]
+struct Behind {
+    present: Present,
+    /// Members that have said it.
+    said_by: BTreeSet<Life>,
+    /// Not before this is it tried again.
+    try_at: Nanos,
+    /// How long the next pause is.
+    pause: Nanos,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +144,7 @@ pub struct Swap {
     modules: BTreeMap<ModuleDigest, Arc<Vec<u8>>>,
     candidate: Option<Candidate>,
     fetch: Option<Fetch>,
+    behind: Option<Behind>,
     leading: Option<Leading>,
     faults: Faults,
 }
@@ -145,6 +162,7 @@ impl Swap {
             modules: BTreeMap::from([(present.digest, bytes)]),
             candidate: None,
             fetch: None,
+            behind: None,
             leading: None,
             faults,
         }
@@ -154,6 +172,11 @@ impl Swap {
     #[must_use]
     pub fn present(&self) -> Present {
         self.present
+    }
+
+    /// The generation of the cluster, as far as this node has heard.
+    fn generation(&self) -> u64 {
+        self.behind.as_ref().map_or(self.present, |behind| behind.present).generation
     }
 
     fn broadcast(&self, message: &Message, out: &mut SwapOutput) {
@@ -177,7 +200,7 @@ impl Swap {
             return false;
         }
         // A peer may have said any generation.
-        let Some(generation) = self.present.generation.checked_add(1) else { return false };
+        let Some(generation) = self.generation().checked_add(1) else { return false };
         let present = Present { generation, digest };
         self.modules.insert(digest, bytes);
         let deadline = now.saturating_add(self.config.timeout);
@@ -201,7 +224,7 @@ impl Swap {
         if let Some(bytes) = self.modules.get(&present.digest) {
             out.notices.push(SwapNotice::Prepare { digest: present.digest, bytes: Arc::clone(bytes) });
         } else {
-            self.fetch = Some(Fetch { from: source, bytes: Vec::new(), ask_again_at: 0 });
+            self.fetch = Some(Fetch { from: source, bytes: Vec::new(), ask_again_at: 0, unanswered: 0 });
             self.ask(now, out);
         }
     }
@@ -209,6 +232,7 @@ impl Swap {
     fn ask(&mut self, now: Nanos, out: &mut SwapOutput) {
         if let (Some(fetch), Some(candidate)) = (&mut self.fetch, &self.candidate) {
             fetch.ask_again_at = now.saturating_add(self.config.ask_again_after);
+            fetch.unanswered += 1;
             let wanted = ModuleWanted { digest: candidate.present.digest, offset: fetch.bytes.len() as u64 };
             out.messages.push((fetch.from, Message::ModuleWanted(wanted)));
         }
@@ -217,7 +241,7 @@ impl Swap {
     /// A leader offers a strategy.
     pub fn offered(&mut self, now: Nanos, from: Life, offer: &SwapOffer, out: &mut SwapOutput) {
         let present = Present { generation: offer.generation, digest: offer.digest };
-        if self.candidate.is_some() || offer.generation.checked_sub(1) != Some(self.present.generation) {
+        if self.candidate.is_some() || offer.generation.checked_sub(1) != Some(self.generation()) {
             let answer = SwapPrepared { generation: offer.generation, digest: offer.digest, ready: false };
             out.messages.push((from, Message::SwapPrepared(answer)));
             return;
@@ -252,6 +276,7 @@ impl Swap {
             return;
         }
         fetch.bytes.extend_from_slice(&chunk.bytes.0);
+        fetch.unanswered = 0;
         if (fetch.bytes.len() as u64) < chunk.total {
             return self.ask(now, out);
         }
@@ -262,7 +287,7 @@ impl Swap {
     }
 
     /// The node has loaded and rehearsed a module, or could not.
-    pub fn prepared(&mut self, digest: ModuleDigest, ready: bool, out: &mut SwapOutput) {
+    pub fn prepared(&mut self, now: Nanos, digest: ModuleDigest, ready: bool, out: &mut SwapOutput) {
         let Some(candidate) = &mut self.candidate else { return };
         if candidate.present.digest != digest || candidate.prepared.is_some() {
             return;
@@ -275,7 +300,17 @@ impl Swap {
                 out.messages.push((leader, Message::SwapPrepared(answer)));
             }
             Purpose::Adopted if ready => self.install(present, out),
-            Purpose::Adopted => self.drop_candidate(),
+            Purpose::Adopted => self.put_off(now),
+        }
+    }
+
+    /// What was to be adopted could not be: it is tried again later, if anybody still says it.
+    fn put_off(&mut self, now: Nanos) {
+        self.drop_candidate();
+        self.behind = self.behind.take().filter(|behind| !behind.said_by.is_empty());
+        if let Some(behind) = &mut self.behind {
+            behind.try_at = now.saturating_add(behind.pause);
+            behind.pause = behind.pause.saturating_mul(2).min(self.config.timeout);
         }
     }
 
@@ -324,14 +359,19 @@ impl Swap {
         if theirs.generation == 0 || theirs <= self.present {
             return;
         }
+        self.heard_of(theirs, from);
         match &mut self.candidate {
             Some(candidate) if candidate.present == theirs => {
                 candidate.purpose = Purpose::Adopted;
-                if candidate.prepared == Some(true) {
-                    self.install(theirs, out);
+                match candidate.prepared {
+                    Some(true) => self.install(theirs, out),
+                    Some(false) => self.put_off(now),
+                    None => {}
                 }
             }
             Some(candidate) if candidate.purpose == Purpose::Adopted && candidate.present > theirs => {}
+            // It is the one after this.
+            Some(candidate) if candidate.present.generation > theirs.generation => {}
             _ => {
                 let before = self.candidate.take();
                 out.notices.extend(before.map(|before| SwapNotice::Discard(before.present.digest)));
@@ -340,8 +380,23 @@ impl Swap {
         }
     }
 
+    /// Notes who says a fact that is greater than what this node runs.
+    fn heard_of(&mut self, theirs: Present, from: Life) {
+        match &mut self.behind {
+            Some(behind) if behind.present > theirs => {}
+            Some(behind) if behind.present == theirs => {
+                behind.said_by.insert(from);
+            }
+            _ => {
+                let (said_by, pause) = (BTreeSet::from([from]), self.config.ask_again_after);
+                self.behind = Some(Behind { present: theirs, said_by, try_at: 0, pause });
+            }
+        }
+    }
+
     fn install(&mut self, present: Present, out: &mut SwapOutput) {
         self.present = present;
+        self.behind = self.behind.take().filter(|behind| behind.present > present);
         self.drop_candidate();
         self.modules.retain(|&digest, _| digest == present.digest);
         out.notices.push(SwapNotice::Install(present));
@@ -373,6 +428,9 @@ impl Swap {
     pub fn membership_changed(&mut self, members: &BTreeSet<Life>, out: &mut SwapOutput) {
         self.withdraw(SwapEnding::MembershipChanged, out);
         self.members.clone_from(members);
+        if let Some(behind) = &mut self.behind {
+            behind.said_by.retain(|life| members.contains(life));
+        }
         self.speak_for_oneself();
         if let Some(candidate) = &self.candidate
             && let Purpose::Offered(leader) = candidate.purpose
@@ -393,14 +451,31 @@ impl Swap {
         if self.leading.as_ref().is_some_and(|leading| leading.deadline <= now) {
             self.withdraw(SwapEnding::TimedOut, out);
         }
-        if let Some(fetch) = &mut self.fetch
-            && fetch.ask_again_at <= now
+        self.fetch_on(now, out);
+        if self.candidate.is_none()
+            && let Some(behind) = self.behind.as_ref().filter(|behind| behind.try_at <= now)
         {
-            let others = || self.members.iter().copied().filter(|&member| member != self.me);
-            let next = others().find(|&member| member > fetch.from).or_else(|| others().next());
-            fetch.from = next.unwrap_or(fetch.from);
-            self.ask(now, out);
+            let (present, source) = (behind.present, behind.said_by.first().copied());
+            match source {
+                Some(source) => self.consider(now, present, Purpose::Adopted, source, out),
+                None => self.behind = None,
+            }
         }
+    }
+
+    /// Asks the next member for the module where the last one has not answered. An adoption that all were asked about in vain is put off.
+    fn fetch_on(&mut self, now: Nanos, out: &mut SwapOutput) {
+        let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.ask_again_at <= now) else { return };
+        let adopted =
+            self.candidate.as_ref().filter(|candidate| candidate.purpose == Purpose::Adopted);
+        if let Some(adopted) = adopted.filter(|_| fetch.unanswered >= self.members.len()) {
+            out.notices.push(SwapNotice::Discard(adopted.present.digest));
+            return self.put_off(now);
+        }
+        let others = || self.members.iter().copied().filter(|&member| member != self.me);
+        let next = others().find(|&member| member > fetch.from).or_else(|| others().next());
+        fetch.from = next.unwrap_or(fetch.from);
+        self.ask(now, out);
     }
 
     /// When something is to be done next.
@@ -408,6 +483,7 @@ impl Swap {
     pub fn next_wake(&self) -> Option<Nanos> {
         let leading = self.leading.as_ref().map(|leading| leading.deadline);
         let fetch = self.fetch.as_ref().map(|fetch| fetch.ask_again_at);
-        leading.into_iter().chain(fetch).min()
+        let behind = self.behind.as_ref().filter(|_| self.candidate.is_none()).map(|behind| behind.try_at);
+        leading.into_iter().chain(fetch).chain(behind).min()
     }
 }
