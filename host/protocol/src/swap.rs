@@ -466,8 +466,7 @@ impl Swap {
     /// Asks the next member for the module where the last one has not answered. An adoption that all were asked about in vain is put off.
     fn fetch_on(&mut self, now: Nanos, out: &mut SwapOutput) {
         let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.ask_again_at <= now) else { return };
-        let adopted =
-            self.candidate.as_ref().filter(|candidate| candidate.purpose == Purpose::Adopted);
+        let adopted = self.candidate.as_ref().filter(|candidate| candidate.purpose == Purpose::Adopted);
         if let Some(adopted) = adopted.filter(|_| fetch.unanswered >= self.members.len()) {
             out.notices.push(SwapNotice::Discard(adopted.present.digest));
             return self.put_off(now);

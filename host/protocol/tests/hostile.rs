@@ -518,8 +518,7 @@ fn sets_of_buckets_between_other_messages_read_the_table_no_more_often() {
     net.hand_over(1, 3, &all);
     net.run(50);
     let mut liar = Liar::in_place_of(&mut net, 2, 1);
-    let (first, last) =
-        (Object { cell: 0, generation: 0 }, Object { cell: u32::MAX, generation: u32::MAX });
+    let (first, last) = (Object { cell: 0, generation: 0 }, Object { cell: u32::MAX, generation: u32::MAX });
     let mut messages = vec![Message::DigestRoot(wire::DigestRoot { hash: 1 })];
     for bucket in 0..4096_u32 {
         messages.extend([nothing(bucket as u8, first, last), Message::CopyAck(Vec::new())]);
