@@ -61,7 +61,7 @@ pub const ACK_FRAMES: u64 = 16;
 /// Buckets of a digest.
 pub const BUCKETS: usize = 256;
 
-/// How often sets of buckets are read of a peer for one digest. A reading takes all sets of a frame, thousands of entries, and goes over the scions: about 10 ms for each million of them.
+/// How often sets of buckets are read of a peer for one digest. A reading takes all sets of a frame, thousands of entries, and goes over the scions.
 /// Where more differs than that many frames say it is healed in several intervals, bucket by bucket.
 pub const SET_READS_MAX: usize = 64;
 

@@ -8,11 +8,11 @@
 //! 1. Until the leader has heard "prepared" from every member of one membership, nobody exchanges anything.
 //! 2. A commit is the fact "generation g+1 is this digest". It travels like gossip: with the commit, on every new link, and with every new membership. Who missed it, was away,
 //!    or has just joined fetches that strategy, prepares it, and installs it at its own next cycle boundary.
+//!    Who cannot follow a fact, because nobody answers with its module or because it cannot be prepared here, tries again after a pause that doubles, for as long as a member says it. Meanwhile it
+//!    votes on the offer that comes after that fact: being behind is no veto.
 //! 3. Of two facts the greater one (generation, then digest) holds, so that even two leaders, which a coordinator prevents, end in one strategy.
 //! 4. A node brings its strategy as generation 0, which nobody takes from it. It becomes generation 1 while its node is the only member: then it is what the cluster runs.
 //! 5. A strategy owns nothing that another node depends on: nodes with different strategies are safe meanwhile, since stubs, scions, pins and proofs are the host's.
-//!    Who cannot follow a fact, because nobody answers with its module or because it cannot be prepared here, tries again after a pause that doubles, for as long as a member says it. Meanwhile it
-//!    votes on the offer that comes after that fact: being behind is no veto.
 //! 6. Bytes are known by their SHA-256. The shell checks it before it loads them; a module that does not fit its digest is not prepared.
 //!
 //! Two-phase commit blocks when its leader dies in between. Here it does not: an offer dies with its leader's membership, and if the leader had committed
