@@ -74,8 +74,8 @@ fn nobody_decides_before_the_lowest_rests() {
     assert!(all().all(|node| net.wanted(node, &Effect::DecideCycle(cycle))));
 }
 
-#[test]
-fn nobody_decides_while_a_mark_is_under_way() {
+/// Everybody rests, and a mark of the lowest for its sister is held up.
+fn a_mark_under_way() -> (Net, CycleId) {
     let mut net = Net::new(SISTER, |_| {});
     net.send(SISTER, LOW, object_of(SISTER));
     net.run(50);
@@ -85,6 +85,12 @@ fn nobody_decides_while_a_mark_is_under_way() {
     net.held_up.insert((LOW, SISTER));
     net.feed(LOW, Event::StubsReached { cycle, references: vec![object_of(SISTER)] });
     all().for_each(|node| net.feed(node, Event::MarkingRested { cycle, worked_off: 0 }));
+    (net, cycle)
+}
+
+#[test]
+fn nobody_decides_while_a_mark_is_under_way() {
+    let (mut net, cycle) = a_mark_under_way();
     net.run(500);
     assert!(!net.wanted(ROOT, &Effect::DecideCycle(cycle)));
     net.held_up.clear();
@@ -98,15 +104,7 @@ fn nobody_decides_while_a_mark_is_under_way() {
 
 #[test]
 fn waves_become_fewer_the_longer_a_mark_is_under_way() {
-    let mut net = Net::new(SISTER, |_| {});
-    net.send(SISTER, LOW, object_of(SISTER));
-    net.run(50);
-    net.feed(ROOT, Event::CycleRequested);
-    net.run(20);
-    let cycle = net.nodes[&ROOT].cycle();
-    net.held_up.insert((LOW, SISTER));
-    net.feed(LOW, Event::StubsReached { cycle, references: vec![object_of(SISTER)] });
-    all().for_each(|node| net.feed(node, Event::MarkingRested { cycle, worked_off: 0 }));
+    let (mut net, _) = a_mark_under_way();
     // It has no children, so it says one thing in each wave.
     let said = |net: &Net| net.nodes[&SISTER].counters().messages_sent;
     net.run(1000);
